@@ -1,0 +1,1 @@
+"""Decoding, de-identifying and canonicalising medical images: plain Python and numpy, no Django."""
