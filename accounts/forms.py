@@ -1,0 +1,64 @@
+"""Forms about people."""
+
+from typing import Any
+
+from django import forms
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from accounts import services
+from accounts.models import Role, User
+
+
+class SignupForm(forms.Form):
+    """What PMI asks beside the address and password. allauth builds its own sign-up form on top of this one."""
+
+    full_name = forms.CharField(label=_("Full name"), max_length=150)
+    role = forms.ChoiceField(
+        label=_("I am here as a"),
+        choices=[(Role.PATIENT, Role.PATIENT.label), (Role.DOCTOR, Role.DOCTOR.label)],
+        initial=Role.PATIENT,
+        widget=forms.RadioSelect,
+    )
+    licence_number = forms.CharField(label=_("Licence number"), max_length=64, required=False)
+    licence_country = forms.CharField(label=_("Country of the licence"), max_length=64, required=False)
+
+    field_order = ["full_name", "email", "password1", "password2", "role", "licence_number", "licence_country"]
+
+    def clean(self) -> dict[str, Any]:
+        """A doctor must name a licence; of a patient it is not kept."""
+        data = super().clean() or {}
+        if data.get("role") == Role.DOCTOR:
+            for name in ("licence_number", "licence_country"):
+                if not data.get(name, "").strip():
+                    self.add_error(name, _("A doctor's account needs this."))
+        return data
+
+    def signup(self, request: HttpRequest, user: User) -> None:
+        """Called by allauth once the user is saved."""
+        if self.cleaned_data["role"] == Role.DOCTOR:
+            services.set_up_doctor(
+                user,
+                licence_number=self.cleaned_data["licence_number"].strip(),
+                licence_country=self.cleaned_data["licence_country"].strip(),
+            )
+
+
+class ShareForm(forms.Form):
+    """The doctor a patient wants to share with."""
+
+    doctor_email = forms.EmailField(label=_("Your doctor's email address"))
+
+
+class TokenForm(forms.Form):
+    """What the token is for."""
+
+    name = forms.CharField(label=_("What is it for?"), max_length=60)
+
+
+class AccountForm(forms.ModelForm[User]):
+    """What a person may change about themselves."""
+
+    class Meta:
+        model = User
+        fields = ["full_name"]

@@ -1,0 +1,211 @@
+"""Users, doctors' licences, who may see whose scans, and the record of who looked."""
+
+import hashlib
+import secrets
+from typing import Any, ClassVar
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import PermissionsMixin
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Lower
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from pmi_site.models import BaseModel
+
+
+class Role(models.TextChoices):
+    """What a person comes to PMI for."""
+
+    PATIENT = "patient", _("Patient")
+    DOCTOR = "doctor", _("Doctor")
+    ADMIN = "admin", _("Administrator")
+
+
+class UserManager(BaseUserManager["User"]):
+    """Makes users by email address, which is kept in lower case."""
+
+    def _create(self, email: str, password: str | None, **fields: Any) -> "User":
+        if not email:
+            raise ValueError("A user needs an email address.")
+        user = self.model(email=email, **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        """A user without any right in the admin."""
+        fields.setdefault("is_staff", False)
+        fields.setdefault("is_superuser", False)
+        return self._create(email, password, **fields)
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        """An administrator."""
+        fields.update(is_staff=True, is_superuser=True)
+        fields.setdefault("role", Role.ADMIN)
+        return self._create(email, password, **fields)
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        """The user with this address, in whatever case it was typed."""
+        return self.get(email=(username or "").strip().lower())
+
+
+class User(AbstractBaseUser, PermissionsMixin, BaseModel):
+    """A person, known by an email address."""
+
+    email = models.EmailField(_("email address"))
+    full_name = models.CharField(_("full name"), max_length=150)
+    role = models.CharField(_("role"), max_length=10, choices=Role, default=Role.PATIENT)
+    is_active = models.BooleanField(_("active"), default=True)
+    is_staff = models.BooleanField(_("may use the admin"), default=False)
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    USERNAME_FIELD = "email"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = ["full_name"]
+
+    class Meta:
+        verbose_name = _("user")
+        verbose_name_plural = _("users")
+        ordering = ["email"]
+        constraints = [
+            models.UniqueConstraint(
+                Lower("email"), name="user_email_unique", violation_error_message=_("This address is in use.")
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.email
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Keep the address in lower case, so that one address is one person."""
+        self.email = self.email.strip().lower()
+        super().save(*args, **kwargs)
+
+    def clean(self) -> None:
+        """Like `save`, for forms that check before saving."""
+        self.email = self.email.strip().lower()
+
+    def get_full_name(self) -> str:
+        """The name as the person wrote it, or the address."""
+        return self.full_name or self.email
+
+    def get_short_name(self) -> str:
+        """The same: PMI does not guess which part of a name is which."""
+        return self.get_full_name()
+
+
+class DoctorProfile(BaseModel):
+    """A doctor's licence. Until an administrator verifies it, a doctor sees no patient's data."""
+
+    user = models.OneToOneField(User, models.CASCADE, related_name="doctor_profile", verbose_name=_("user"))
+    licence_number = models.CharField(_("licence number"), max_length=64)
+    licence_country = models.CharField(_("country of the licence"), max_length=64)
+    specialty = models.CharField(_("specialty"), max_length=100, blank=True)
+    verified_at = models.DateTimeField(_("verified on"), null=True, blank=True)
+    verified_by = models.ForeignKey(
+        User, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("verified by")
+    )
+
+    class Meta:
+        verbose_name = _("doctor profile")
+        verbose_name_plural = _("doctor profiles")
+
+    def __str__(self) -> str:
+        return f"{self.licence_country} {self.licence_number}"
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether an administrator has checked the licence."""
+        return self.verified_at is not None
+
+
+class CareRelationshipQuerySet(models.QuerySet["CareRelationship"]):
+    """Which grants hold."""
+
+    def active(self) -> "CareRelationshipQuerySet":
+        """Neither revoked nor expired."""
+        return self.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now()), revoked_at__isnull=True)
+
+
+class CareRelationship(BaseModel):
+    """A patient lets a doctor read all of their cases. Ended ones are kept: who could see what, and when."""
+
+    patient = models.ForeignKey(User, models.CASCADE, related_name="grants_given", verbose_name=_("patient"))
+    doctor = models.ForeignKey(User, models.CASCADE, related_name="grants_received", verbose_name=_("doctor"))
+    granted_at = models.DateTimeField(_("granted on"), default=timezone.now)
+    expires_at = models.DateTimeField(_("ends on"), null=True, blank=True)
+    revoked_at = models.DateTimeField(_("revoked on"), null=True, blank=True)
+
+    objects = CareRelationshipQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("care relationship")
+        verbose_name_plural = _("care relationships")
+        ordering = ["-granted_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["patient", "doctor"], condition=Q(revoked_at__isnull=True), name="one_open_grant_per_pair"
+            ),
+            models.CheckConstraint(condition=~Q(patient=F("doctor")), name="no_grant_to_oneself"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.patient_id} -> {self.doctor_id}"
+
+
+class AccessLog(models.Model):
+    """Who did what to which object. Rows are added and never changed."""
+
+    actor = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+", verbose_name=_("who"))
+    action = models.CharField(_("action"), max_length=40)
+    object_type = models.CharField(_("kind of object"), max_length=40)
+    object_id = models.UUIDField(_("object"), db_index=True)
+    at = models.DateTimeField(_("when"), default=timezone.now, db_index=True)
+
+    class Meta:
+        verbose_name = _("access log entry")
+        verbose_name_plural = _("access log")
+        ordering = ["-at"]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M} {self.action} {self.object_type}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Add the row; raises TypeError for one that exists already."""
+        if not self._state.adding:
+            raise TypeError("An access log entry cannot be changed.")
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Always raises TypeError."""
+        raise TypeError("An access log entry cannot be deleted.")
+
+
+class ApiToken(BaseModel):
+    """A program's key to a user's account. Only a digest is stored: the key itself is shown once."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="api_tokens", verbose_name=_("user"))
+    name = models.CharField(_("name"), max_length=60)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("API token")
+        verbose_name_plural = _("API tokens")
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @staticmethod
+    def new_key() -> str:
+        """A fresh random key (43 characters)."""
+        return secrets.token_urlsafe(32)
+
+    @staticmethod
+    def digest_of(key: str) -> str:
+        """What is stored of a key. A plain hash is enough: the key is random, not a password."""
+        return hashlib.sha256(key.encode()).hexdigest()

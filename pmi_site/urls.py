@@ -1,0 +1,18 @@
+"""Every address of the site."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+from pmi_site import views
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("healthz", views.healthz, name="healthz"),
+    path("admin/", admin.site.urls),
+    path("accounts/", include("allauth.account.urls")),
+    path("account/", include("accounts.urls")),
+    path("api/v1/", include("pmi_site.api", namespace="v1")),
+    path("", include("cases.urls")),
+    path("", include("inference.urls")),
+    path("", include("resources.urls")),
+]
