@@ -1,0 +1,1 @@
+"""Cases and scans: intake, private storage, access decisions, pages and API."""

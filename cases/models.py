@@ -1,0 +1,82 @@
+"""Case (one question about one patient) and Scan (one acquisition as stored)."""
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from cases.storage import private_storage
+from pmi_site.models import BaseModel
+
+
+class Case(BaseModel):
+    """One question about one patient; holds scans. It belongs to its patient."""
+
+    class Kind(models.TextChoices):
+        """What kind of picture the case is about."""
+
+        BRAIN_MRI = "brain_mri", _("Brain MRI")
+        CHEST_XRAY = "chest_xray", _("Chest X-ray")
+        KNEE_XRAY = "knee_xray", _("Knee X-ray")
+        UNSURE = "unsure", _("Not sure")
+
+    class AgeGroup(models.TextChoices):
+        """Age group of the person in the picture; models know some groups better than others."""
+
+        CHILD = "child", _("A child (under 18)")
+        ADULT = "adult", _("An adult")
+        UNKNOWN = "unknown", _("Rather not say")
+
+    patient = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="cases")
+    title = models.CharField(_("title"), max_length=120)
+    question = models.TextField(_("question"), max_length=2000, blank=True)
+    kind = models.CharField(_("kind of picture"), max_length=16, choices=Kind.choices, default=Kind.UNSURE)
+    age_group = models.CharField(_("age group"), max_length=8, choices=AgeGroup.choices, default=AgeGroup.UNKNOWN)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        verbose_name = _("case")
+        verbose_name_plural = _("cases")
+        indexes = [models.Index(fields=["patient", "-created_at", "-id"], name="case_patient_newest")]
+
+    def __str__(self) -> str:
+        """Name the case by id: titles may carry personal words and end up in logs."""
+        return f"case {self.pk}"
+
+
+class Scan(BaseModel):
+    """One acquisition as stored: the de-identified original, one canonical volume, one preview."""
+
+    case = models.ForeignKey(Case, on_delete=models.CASCADE, related_name="scans")
+    uploaded_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="uploaded_scans"
+    )
+    sha256 = models.CharField(max_length=64, editable=False)
+    source_format = models.CharField(max_length=16)
+    modality = models.CharField(max_length=16, blank=True)
+    body_part = models.CharField(max_length=32, blank=True)
+    plane = models.CharField(max_length=16, blank=True)
+    description = models.CharField(max_length=200, blank=True)
+    width = models.PositiveIntegerField()
+    height = models.PositiveIntegerField()
+    slices = models.PositiveIntegerField(default=1)
+    spacing = models.JSONField(null=True, blank=True, help_text=_("mm per axis of the volume; empty when unknown"))
+    is_colour = models.BooleanField(default=False)
+    byte_size = models.PositiveBigIntegerField(help_text=_("bytes of the stored original"))
+    original = models.FileField(storage=private_storage, max_length=200, editable=False)
+    canonical = models.FileField(storage=private_storage, max_length=200, editable=False)
+    preview = models.FileField(storage=private_storage, max_length=200, editable=False)
+
+    class Meta:
+        ordering = ["created_at", "id"]
+        verbose_name = _("scan")
+        verbose_name_plural = _("scans")
+        constraints = [models.UniqueConstraint(fields=["case", "sha256"], name="scan_once_per_case")]
+
+    def __str__(self) -> str:
+        """Name the scan by id only."""
+        return f"scan {self.pk}"
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether the scan has more than one slice."""
+        return self.slices > 1

@@ -1,0 +1,278 @@
+"""Every write of cases and scans.
+
+Slow work (decoding, compressing, writing files) runs outside transactions; each scan is then stored in a short one of
+its own, so that one bad file, or a crash half-way, never loses the others.
+"""
+
+import dataclasses
+import functools
+import logging
+import tempfile
+import uuid
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nibabel
+from django.conf import settings
+from django.core.exceptions import PermissionDenied
+from django.core.files import File
+from django.core.files.base import ContentFile
+from django.db import IntegrityError, transaction
+from django.db.models.fields.files import FieldFile
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+
+from cases import intake
+from cases.imaging.preview import preview_png
+from cases.imaging.volume import CanonicalVolume
+from cases.intake import IncomingFile, PreparedScan, Refused
+from cases.models import Case, Scan
+from cases.selectors import may_open_case, may_write
+from cases.signals import scan_stored
+from cases.storage import new_directory, private_storage, remove_files, work_root
+from pmi_site.errors import UserError
+
+if TYPE_CHECKING:
+    from accounts.models import User
+
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Duplicate:
+    """A picture that the case already holds: the stored scan, and the names it was sent under (never stored)."""
+
+    scan: Scan
+    names: list[str]
+
+
+@dataclasses.dataclass
+class AddResult:
+    """What became of an upload: new scans, pictures the case already held, files that could not be taken."""
+
+    scans: list[Scan] = dataclasses.field(default_factory=list)
+    duplicates: list[Duplicate] = dataclasses.field(default_factory=list)
+    refused: list[Refused] = dataclasses.field(default_factory=list)
+
+    @property
+    def nothing_went_in(self) -> bool:
+        """Whether the case gained nothing and holds none of what was sent."""
+        return not self.scans and not self.duplicates
+
+
+class _CaseGone(Exception):
+    """The case was deleted while its scans were being prepared."""
+
+
+def open_case(
+    patient: "User",
+    *,
+    kind: str = Case.Kind.UNSURE,
+    age_group: str = Case.AgeGroup.UNKNOWN,
+    title: str = "",
+    question: str = "",
+) -> Case:
+    """Open a case for a patient; without a title it is named after its kind and today's date.
+
+    Raises PermissionDenied when the user is not a patient.
+    """
+    if not may_open_case(patient):
+        raise PermissionDenied(_("Only patients open cases. Doctors see the cases of patients who shared them."))
+    if not title.strip():
+        kind_name = _("Scan") if kind == Case.Kind.UNSURE else str(Case.Kind(kind).label)
+        title = _("%(kind)s, %(date)s") % {"kind": kind_name, "date": date_format(timezone.localdate())}
+    return Case.objects.create(
+        patient=patient, kind=kind, age_group=age_group, title=title.strip(), question=question.strip()
+    )
+
+
+def update_case(case: Case, user: "User", **changes: str) -> Case:
+    """Change title, question, kind or age group of a case. Raises PermissionDenied for anybody but its patient."""
+    _require_write(case, user)
+    allowed = {"title", "question", "kind", "age_group"}
+    for name in changes.keys() & allowed:
+        setattr(case, name, changes[name].strip())
+    case.save(update_fields=[*sorted(changes.keys() & allowed), "updated_at"])
+    return case
+
+
+def delete_case(case: Case, user: "User") -> None:
+    """Delete a case with its scans and all that hangs on them; the files go when the deletion is committed."""
+    _require_write(case, user)
+    with transaction.atomic():
+        case.delete()
+
+
+def delete_scan(scan: Scan, user: "User") -> None:
+    """Delete a scan and all that hangs on it; its files go when the deletion is committed."""
+    _require_write(scan.case, user)
+    with transaction.atomic():
+        scan.delete()
+
+
+def add_scans(case: Case, user: "User", incoming: Sequence[IncomingFile]) -> AddResult:
+    """Take uploaded files into a case: check, de-identify, convert and store them.
+
+    ``incoming`` are files on disk with the names the user knows them by (used in messages, never stored). Must not be
+    called inside a transaction: it is slow, and files would outlive a rollback.
+    Raises PermissionDenied for anybody but the patient, UserError ``case_deleted`` when the case goes away meanwhile.
+    """
+    _require_write(case, user)
+    result = AddResult()
+    limits = intake.Limits(
+        max_bytes=settings.PMI_MAX_UPLOAD_BYTES,
+        max_pixels=settings.PMI_MAX_IMAGE_PIXELS,
+        max_files=settings.PMI_MAX_FILES,
+        max_unpacked_bytes=settings.PMI_MAX_UNPACKED_BYTES,
+    )
+    with tempfile.TemporaryDirectory(prefix="intake-", dir=work_root()) as name:
+        workdir = Path(name)
+        prepared_scans, refused = intake.prepare(incoming, workdir, limits)
+        result.refused.extend(refused)
+        for prepared in prepared_scans:
+            try:
+                _add_prepared(case, user, prepared, workdir, result)
+            except _CaseGone:
+                raise UserError("case_deleted", _("This case was deleted while your files were on the way.")) from None
+            except Exception as error:  # one picture that cannot be stored must not lose the others
+                # Messages of these errors can carry paths or header values: only the type is safe to log.
+                logger.error("A prepared scan could not be stored: %s", type(error).__name__)
+                result.refused.append(
+                    Refused(
+                        name=", ".join(prepared.source_names[:3]),
+                        code="not_stored",
+                        message=_("We could not store this picture. Nothing was kept of it. Please try again later."),
+                    )
+                )
+    return result
+
+
+def load_volume(scan: Scan) -> CanonicalVolume:
+    """Read the canonical volume of a scan from private storage. Raises OSError when the file is missing."""
+    with local_copy(scan.canonical) as path:
+        return CanonicalVolume.from_nifti(path)
+
+
+@contextmanager
+def local_copy(field: FieldFile) -> Iterator[Path]:
+    """Yield a path to read a private file from; storages without local paths get a temporary copy."""
+    try:
+        path = Path(field.path)
+    except NotImplementedError:
+        suffix = "".join(Path(field.name or "").suffixes)
+        with tempfile.NamedTemporaryFile(suffix=suffix, dir=work_root()) as copy, field.open("rb") as source:
+            for chunk in source.chunks():
+                copy.write(chunk)
+            copy.flush()
+            yield Path(copy.name)
+    else:
+        yield path
+
+
+def _require_write(case: Case, user: "User") -> None:
+    if not may_write(user, case):
+        raise PermissionDenied(_("Only the patient can change this case."))
+
+
+def _add_prepared(case: Case, user: "User", prepared: PreparedScan, workdir: Path, result: AddResult) -> None:
+    """Store one prepared scan and note in ``result`` what became of it."""
+    known = Scan.objects.filter(case=case, sha256=prepared.sha256).first()
+    if known is None:
+        scan = _build_scan(case, user, prepared)
+        names = _write_files(scan, prepared, workdir)
+        try:
+            _save_row(scan)
+        except IntegrityError:
+            # Somebody stored the same bytes in this case meanwhile; the unique constraint decided who was first.
+            remove_files(names)
+            known = Scan.objects.filter(case=case, sha256=prepared.sha256).first()
+            if known is None:
+                raise
+        except BaseException:
+            remove_files(names)
+            raise
+        else:
+            result.scans.append(scan)
+    if known is not None and known not in result.scans:
+        result.duplicates.append(Duplicate(scan=known, names=list(prepared.source_names)))
+
+
+def _save_row(scan: Scan) -> None:
+    # durable: an outer transaction could roll the row back after the files were written, so there must be none.
+    with transaction.atomic(durable=True):
+        # Holding the case keeps a concurrent deletion from failing this commit half-way through.
+        if not Case.objects.select_for_update(no_key=True).filter(pk=scan.case_id).exists():
+            raise _CaseGone
+        scan.save(force_insert=True)
+        transaction.on_commit(functools.partial(_announce, scan.pk))
+
+
+def _announce(scan_id: uuid.UUID) -> None:
+    scan_stored.send_robust(sender=Scan, scan_id=scan_id)
+
+
+def _build_scan(case: Case, user: "User", prepared: PreparedScan) -> Scan:
+    volume = prepared.volume
+    columns, rows, slices = volume.data.shape
+    return Scan(
+        case=case,
+        uploaded_by=user,
+        sha256=prepared.sha256,
+        source_format=volume.source_format,
+        modality=volume.modality[:16],
+        body_part=volume.body_part[:32],
+        plane=volume.plane,
+        description=prepared.description[:200],
+        width=columns,
+        height=rows,
+        slices=slices,
+        spacing=None if volume.spacing is None else [float(value) for value in volume.spacing],
+        is_colour=volume.is_colour,
+    )
+
+
+def _write_files(scan: Scan, prepared: PreparedScan, workdir: Path) -> list[str]:
+    """Write original, canonical volume and preview to private storage; all of them or none."""
+    storage = private_storage()
+    directory = new_directory()
+    written: list[str] = []
+    try:
+        with tempfile.TemporaryDirectory(prefix="pack-", dir=workdir) as name:
+            original, file_name = _pack_original(prepared, Path(name))
+            scan.byte_size = original.stat().st_size
+            with original.open("rb") as handle:
+                scan.original.name = storage.save(f"{directory}/{file_name}", File(handle))
+            written.append(scan.original.name)
+            canonical = Path(name) / "scan.nii.gz"
+            nibabel.save(prepared.volume.to_nifti(), canonical)
+            with canonical.open("rb") as handle:
+                scan.canonical.name = storage.save(f"{directory}/scan.nii.gz", File(handle))
+            written.append(scan.canonical.name)
+        preview = ContentFile(preview_png(prepared.volume))
+        scan.preview.name = storage.save(f"{directory}/preview.png", preview)
+        written.append(scan.preview.name)
+    except BaseException:
+        remove_files(written)
+        raise
+    return written
+
+
+def _pack_original(prepared: PreparedScan, directory: Path) -> tuple[Path, str]:
+    """Return the file to keep as original and a name for it: the one file itself, or a zip of a series' files."""
+    if len(prepared.originals) == 1:
+        archive_name, path = prepared.originals[0]
+        return path, "original" + "".join(Path(archive_name).suffixes[-2:]).lower()
+    packed = directory / "original.zip"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for archive_name, path in prepared.originals:
+            # A fixed date: when the user's disk wrote the file is nobody's business.
+            entry = zipfile.ZipInfo(archive_name, date_time=(1980, 1, 1, 0, 0, 0))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            with path.open("rb") as source, archive.open(entry, "w") as target:
+                while chunk := source.read(1 << 20):
+                    target.write(chunk)
+    return packed, "original.zip"
