@@ -30,7 +30,9 @@ class Case(BaseModel):
     title = models.CharField(_("title"), max_length=120)
     question = models.TextField(_("question"), max_length=2000, blank=True)
     kind = models.CharField(_("kind of picture"), max_length=16, choices=Kind.choices, default=Kind.UNSURE)
-    age_group = models.CharField(_("age group"), max_length=8, choices=AgeGroup.choices, default=AgeGroup.UNKNOWN)
+    age_group = models.CharField(
+        _("age group"), max_length=8, choices=AgeGroup.choices, default=AgeGroup.UNKNOWN
+    )
 
     class Meta:
         ordering = ["-created_at", "-id"]
@@ -59,7 +61,9 @@ class Scan(BaseModel):
     width = models.PositiveIntegerField()
     height = models.PositiveIntegerField()
     slices = models.PositiveIntegerField(default=1)
-    spacing = models.JSONField(null=True, blank=True, help_text=_("mm per axis of the volume; empty when unknown"))
+    spacing = models.JSONField(
+        null=True, blank=True, help_text=_("mm per axis of the volume; empty when unknown")
+    )
     is_colour = models.BooleanField(default=False)
     byte_size = models.PositiveBigIntegerField(help_text=_("bytes of the stored original"))
     original = models.FileField(storage=private_storage, max_length=200, editable=False)

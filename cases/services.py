@@ -81,7 +81,9 @@ def open_case(
     Raises PermissionDenied when the user is not a patient.
     """
     if not may_open_case(patient):
-        raise PermissionDenied(_("Only patients open cases. Doctors see the cases of patients who shared them."))
+        raise PermissionDenied(
+            _("Only patients open cases. Doctors see the cases of patients who shared them.")
+        )
     if not title.strip():
         kind_name = _("Scan") if kind == Case.Kind.UNSURE else str(Case.Kind(kind).label)
         title = _("%(kind)s, %(date)s") % {"kind": kind_name, "date": date_format(timezone.localdate())}
@@ -137,7 +139,9 @@ def add_scans(case: Case, user: "User", incoming: Sequence[IncomingFile]) -> Add
             try:
                 _add_prepared(case, user, prepared, workdir, result)
             except _CaseGone:
-                raise UserError("case_deleted", _("This case was deleted while your files were on the way.")) from None
+                raise UserError(
+                    "case_deleted", _("This case was deleted while your files were on the way.")
+                ) from None
             except Exception as error:  # one picture that cannot be stored must not lose the others
                 # Messages of these errors can carry paths or header values: only the type is safe to log.
                 logger.error("A prepared scan could not be stored: %s", type(error).__name__)
@@ -145,7 +149,9 @@ def add_scans(case: Case, user: "User", incoming: Sequence[IncomingFile]) -> Add
                     Refused(
                         name=", ".join(prepared.source_names[:3]),
                         code="not_stored",
-                        message=_("We could not store this picture. Nothing was kept of it. Please try again later."),
+                        message=_(
+                            "We could not store this picture. Nothing was kept of it. Please try again later."
+                        ),
                     )
                 )
     return result

@@ -177,3 +177,8 @@ def _too_many_bytes() -> UploadTooLarge:
 def _too_many_files() -> UploadTooLarge:
     message = _("These are more than %(count)d files, the most we take at once. Send them in smaller groups.")
     return UploadTooLarge("too_many_files", message % {"count": settings.PMI_MAX_FILES})
+
+
+def limits_for_page() -> dict[str, int]:
+    """What the upload form tells people, and its script, before anything is sent."""
+    return {"max_bytes": settings.PMI_MAX_UPLOAD_BYTES, "max_files": settings.PMI_MAX_FILES}

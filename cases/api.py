@@ -1,0 +1,243 @@
+"""Cases, scans and their files over REST. Access is decided by the selectors, as on the pages."""
+
+from typing import Any
+
+from django.core.exceptions import BadRequest
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework import mixins, status, viewsets
+from rest_framework.decorators import action
+from rest_framework.exceptions import ParseError
+from rest_framework.parsers import MultiPartParser
+from rest_framework.permissions import SAFE_METHODS
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.routers import DefaultRouter
+from rest_framework.serializers import BaseSerializer
+from rest_framework.throttling import BaseThrottle, ScopedRateThrottle
+
+from accounts.services import log_access
+from cases import file_views, selectors, services, uploads
+from cases.imaging.volume import PLANES
+from cases.models import Case, Scan
+from cases.serializers import (
+    CaseSerializer,
+    ErrorSerializer,
+    ScanSerializer,
+    UploadResultSerializer,
+    UploadSerializer,
+)
+
+_UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+
+
+def register(router: DefaultRouter) -> None:
+    """Add the collections of this app to the API."""
+    router.register("cases", CaseViewSet, basename="case")
+    router.register("scans", ScanViewSet, basename="scan")
+
+
+class CaseViewSet(
+    mixins.ListModelMixin,
+    mixins.CreateModelMixin,
+    mixins.RetrieveModelMixin,
+    mixins.UpdateModelMixin,
+    mixins.DestroyModelMixin,
+    viewsets.GenericViewSet[Case],
+):
+    """Cases that you own or that a patient shared with you. Only the patient changes them."""
+
+    serializer_class = CaseSerializer
+    queryset = Case.objects.none()
+    lookup_value_regex = _UUID
+    http_method_names = ["get", "post", "patch", "delete", "head", "options"]
+    throttle_scope = "upload"
+
+    def get_queryset(self) -> QuerySet[Case]:
+        """The cases that the user may read."""
+        if getattr(self, "swagger_fake_view", False):
+            return Case.objects.none()
+        return selectors.visible_cases(self.request.user).order_by("-created_at", "-id")
+
+    def get_object(self) -> Case:
+        """The case of the address, if the user may do this to it."""
+        writes = self.request.method not in SAFE_METHODS
+        return selectors.get_case(self.request.user, self.kwargs["pk"], write=writes)
+
+    def get_throttles(self) -> list[BaseThrottle]:
+        """Uploads have a limit of their own on top."""
+        throttles: list[BaseThrottle] = list(super().get_throttles())
+        if self.action == "add_scans":
+            throttles.append(ScopedRateThrottle())
+        return throttles
+
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """One case."""
+        case = self.get_object()
+        log_access(request.user, "view_case", case)
+        return Response(self.get_serializer(case).data)
+
+    def perform_create(self, serializer: BaseSerializer[Case]) -> None:
+        """Open the case for the asking patient."""
+        serializer.instance = services.open_case(self.request.user, **serializer.validated_data)
+
+    def perform_update(self, serializer: BaseSerializer[Case]) -> None:
+        """Change the case through the service."""
+        case = serializer.instance
+        if isinstance(case, Case):
+            serializer.instance = services.update_case(case, self.request.user, **serializer.validated_data)
+
+    def perform_destroy(self, instance: Case) -> None:
+        """Delete the case with everything in it."""
+        log_access(self.request.user, "delete_case", instance)
+        services.delete_case(instance, self.request.user)
+
+    @extend_schema(responses=ScanSerializer(many=True))
+    @action(detail=True, methods=["get"], url_path="scans", pagination_class=None)
+    def scans(self, request: Request, pk: str) -> Response:
+        """The scans of a case, oldest first."""
+        case = self.get_object()
+        scans = ScanSerializer(case.scans.all(), many=True, context=self.get_serializer_context())
+        return Response(scans.data)
+
+    @extend_schema(
+        request={"multipart/form-data": UploadSerializer},
+        responses={
+            201: UploadResultSerializer,
+            200: UploadResultSerializer,
+            400: UploadResultSerializer,
+            413: ErrorSerializer,
+        },
+    )
+    @scans.mapping.post
+    def add_scans(self, request: Request, pk: str) -> Response:
+        """Add scans: one or many parts named ``files`` (images, DICOM files, a zip of them, NIfTI).
+
+        201: at least one scan was stored. 200: the case held all of it already. 400: nothing could be taken.
+        Every file that is not stored is listed with the reason; it never keeps the others out.
+        """
+        case = self.get_object()
+        with uploads.readable_body_errors():
+            incoming = uploads.incoming_files(request.FILES)
+        result = services.add_scans(case, request.user, incoming)
+        for scan in result.scans:
+            log_access(request.user, "add_scan", scan)
+        code = status.HTTP_201_CREATED if result.scans else status.HTTP_200_OK
+        if result.nothing_went_in:
+            code = status.HTTP_400_BAD_REQUEST
+        return Response(
+            UploadResultSerializer(result, context=self.get_serializer_context()).data, status=code
+        )
+
+    def get_parsers(self) -> list[Any]:
+        """Uploads are multipart; everything else is what the site takes."""
+        if getattr(self, "action_map", None) and self._is_upload(getattr(self, "request", None)):
+            return [MultiPartParser()]
+        return super().get_parsers()
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Prepare the disk for an upload before anything (a session's CSRF check) can read the body."""
+        if not self._is_upload(request):
+            return super().dispatch(request, *args, **kwargs)
+        with uploads.spooling(request):
+            return super().dispatch(request, *args, **kwargs)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Refuse an upload by its announced length, and put errors of its body into words."""
+        if self.action == "add_scans":
+            uploads.check_announced_length(request.META.get("CONTENT_LENGTH"))
+        with uploads.readable_body_errors():
+            super().initial(request, *args, **kwargs)
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """Uploads over a limit answer 413; everything else as usual."""
+        if isinstance(exc, uploads.UploadTooLarge):
+            detail = {"detail": exc.message, "code": exc.code}
+            return Response(detail, status=status.HTTP_413_REQUEST_ENTITY_TOO_LARGE)
+        return super().handle_exception(exc)
+
+    def _is_upload(self, request: HttpRequest | Request | None) -> bool:
+        method = (request.method or "").lower() if request is not None else ""
+        return method == "post" and self.action_map.get("post") == "add_scans"
+
+
+_FILE = {(200, "application/octet-stream"): OpenApiTypes.BINARY}
+
+
+@extend_schema_view(list=extend_schema(parameters=[OpenApiParameter("case", OpenApiTypes.UUID)]))
+class ScanViewSet(
+    mixins.ListModelMixin,
+    mixins.RetrieveModelMixin,
+    mixins.DestroyModelMixin,
+    viewsets.GenericViewSet[Scan],
+):
+    """Scans of the cases that you may read. They are added through their case."""
+
+    serializer_class = ScanSerializer
+    queryset = Scan.objects.none()
+    lookup_value_regex = _UUID
+
+    def get_queryset(self) -> QuerySet[Scan]:
+        """The scans that the user may read, newest first, of one case when asked so."""
+        if getattr(self, "swagger_fake_view", False):
+            return Scan.objects.none()
+        scans = selectors.visible_scans(self.request.user).order_by("-created_at", "-id")
+        if case_id := self.request.query_params.get("case"):
+            scans = scans.filter(case=selectors.get_case(self.request.user, case_id))
+        return scans
+
+    def get_object(self) -> Scan:
+        """The scan of the address, if the user may do this to it."""
+        writes = self.request.method not in SAFE_METHODS
+        return selectors.get_scan(self.request.user, self.kwargs["pk"], write=writes)
+
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """One scan."""
+        scan = self.get_object()
+        log_access(request.user, "view_scan", scan)
+        return Response(self.get_serializer(scan).data)
+
+    def perform_destroy(self, instance: Scan) -> None:
+        """Delete the scan with its readings and files."""
+        log_access(self.request.user, "delete_scan", instance)
+        services.delete_scan(instance, self.request.user)
+
+    @extend_schema(responses={(200, file_views.NIFTI): OpenApiTypes.BINARY})
+    @action(detail=True, methods=["get"])
+    def volume(self, request: Request, pk: str) -> HttpResponseBase:
+        """The canonical volume as NIfTI (.nii.gz)."""
+        return file_views.volume_response(request.user, self.get_object())
+
+    @extend_schema(responses={(200, file_views.PNG): OpenApiTypes.BINARY})
+    @action(detail=True, methods=["get"])
+    def preview(self, request: Request, pk: str) -> HttpResponseBase:
+        """A small picture: the film, or the middle slice."""
+        return file_views.preview_response(request.user, self.get_object())
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter(
+                "plane", OpenApiTypes.STR, enum=list(PLANES), description="As acquired by default."
+            ),
+            OpenApiParameter(
+                "index", OpenApiTypes.INT, description="Counted from 0; the middle one by default."
+            ),
+        ],
+        responses={(200, file_views.PNG): OpenApiTypes.BINARY},
+    )
+    @action(detail=True, methods=["get"])
+    def slice(self, request: Request, pk: str) -> HttpResponseBase:
+        """One slice as PNG, in display orientation."""
+        try:
+            return file_views.slice_response(request._request, request.user, self.get_object())
+        except BadRequest as error:
+            raise ParseError(str(error)) from error
+
+    @extend_schema(responses=_FILE)
+    @action(detail=True, methods=["get"])
+    def original(self, request: Request, pk: str) -> HttpResponseBase:
+        """The original as stored: de-identified; a zip when it was a series of files."""
+        return file_views.original_response(request.user, self.get_object())

@@ -1,0 +1,23 @@
+"""Addresses of the case pages and the private files."""
+
+from django.urls import path
+
+from cases import file_views, views
+
+app_name = "cases"
+_SCAN = "cases/<uuid:case_id>/scans/<uuid:scan_id>/"
+
+urlpatterns = [
+    path("cases/", views.case_list, name="list"),
+    path("cases/new/", views.case_new, name="new"),
+    path("cases/<uuid:case_id>/", views.case_detail, name="detail"),
+    path("cases/<uuid:case_id>/edit/", views.case_edit, name="edit"),
+    path("cases/<uuid:case_id>/delete/", views.case_delete, name="delete"),
+    path("cases/<uuid:case_id>/scans/", views.upload_scans, name="upload"),
+    path("cases/<uuid:case_id>/scans/list/", views.scan_list, name="scan_list"),
+    path(_SCAN + "delete/", views.scan_delete, name="scan_delete"),
+    path(_SCAN + "scan.nii.gz", file_views.scan_volume, name="scan_volume"),
+    path(_SCAN + "preview.png", file_views.scan_preview, name="scan_preview"),
+    path(_SCAN + "slice.png", file_views.scan_slice, name="scan_slice"),
+    path(_SCAN + "original/", file_views.scan_original, name="scan_original"),
+]
