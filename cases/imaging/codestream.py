@@ -1,0 +1,147 @@
+"""Reading the headers of JPEG, JPEG-LS and JPEG 2000 streams, and taking comments out of them without decoding."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+_SOF: Final = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC} | {0xF7}
+# APP0 (JFIF), APP8 (HP colour transform of JPEG-LS) and APP14 (Adobe colour transform) change how pixels are decoded.
+_KEPT_APPS: Final = {0xE0, 0xE8, 0xEE}
+_APPS: Final = set(range(0xE0, 0xF0))
+_COMMENT: Final = 0xFE
+_J2K_MAGIC: Final = b"\xff\x4f\xff\x51"
+
+
+class StreamSize(NamedTuple):
+    """Size that a codestream's own header declares."""
+
+    rows: int
+    columns: int
+    components: int
+    bits: int
+
+
+def stream_size(stream: bytes) -> StreamSize | None:
+    """Size declared by a JPEG, JPEG-LS or JPEG 2000 stream; None when there is no readable header."""
+    if stream[:2] == b"\xff\xd8":
+        return _jpeg_size(stream)
+    start = 0 if stream.startswith(_J2K_MAGIC) else stream.find(_J2K_MAGIC, 0, 4096)
+    if start < 0 or len(stream) < start + 43:
+        return None
+    siz = stream[start + 4 :]
+
+    def word(offset: int) -> int:
+        return int.from_bytes(siz[offset : offset + 4], "big")
+
+    return StreamSize(
+        rows=word(8) - word(16),
+        columns=word(4) - word(12),
+        components=int.from_bytes(siz[36:38], "big"),
+        bits=(siz[38] & 0x7F) + 1,
+    )
+
+
+def _jpeg_size(stream: bytes) -> StreamSize | None:
+    position = 2
+    while position + 4 <= len(stream):
+        if stream[position] != 0xFF:
+            return None
+        marker = stream[position + 1]
+        if marker == 0xFF:
+            position += 1
+            continue
+        if marker in _SOF:
+            part = stream[position + 4 : position + 10]
+            if len(part) < 6:
+                return None
+            rows, columns = int.from_bytes(part[1:3], "big"), int.from_bytes(part[3:5], "big")
+            return StreamSize(rows=rows, columns=columns, components=part[5], bits=part[0])
+        if marker in (0xD9, 0xDA):
+            return None
+        position += 2 + int.from_bytes(stream[position + 2 : position + 4], "big")
+    return None
+
+
+def strip_jpeg(stream: bytes, *, keep_icc: bool = False) -> bytes | None:
+    """The same JPEG without comments, EXIF, XMP, thumbnails and whatever follows the picture; None if it is broken.
+
+    Pixels are untouched: only marker segments go.
+    """
+    if stream[:2] != b"\xff\xd8":
+        return None
+    out = bytearray(b"\xff\xd8")
+    position, size = 2, len(stream)
+    while position + 2 <= size:
+        if stream[position] != 0xFF:
+            return None
+        marker = stream[position + 1]
+        if marker == 0xFF:
+            position += 1
+            continue
+        if marker == 0xD9:
+            out += b"\xff\xd9"
+            return bytes(out)
+        if position + 4 > size:
+            return None
+        end = position + 2 + int.from_bytes(stream[position + 2 : position + 4], "big")
+        segment = stream[position:end]
+        if end > size or end < position + 4:
+            return None
+        if marker == 0xE0:
+            segment = _clean_app0(segment)
+        drop = marker == _COMMENT or (marker in _APPS and marker not in _KEPT_APPS)
+        if keep_icc and marker == 0xE2 and segment[4:16] == b"ICC_PROFILE\0":
+            drop = False
+        if not drop:
+            out += segment
+        position = end
+        if marker == 0xDA:
+            end = _scan_end(stream, position)
+            out += stream[position:end]
+            position = end
+    return None
+
+
+def _clean_app0(segment: bytes) -> bytes:
+    """A plain JFIF header without its thumbnail; nothing when APP0 is something else."""
+    if segment[4:9] != b"JFIF\0" or len(segment) < 18:
+        return b""
+    return b"\xff\xe0\x00\x10" + segment[4:16] + b"\0\0"
+
+
+def _scan_end(stream: bytes, position: int) -> int:
+    """Where the entropy-coded data of a scan stops: at the next marker that is not a restart or a stuffed byte."""
+    while True:
+        position = stream.find(b"\xff", position)
+        if position < 0 or position + 1 >= len(stream):
+            return len(stream)
+        follows = stream[position + 1]
+        # JPEG-LS stuffs a bit, not a byte: after 0xFF any value below 0x80 is data.
+        if follows >= 0x80 and not 0xD0 <= follows <= 0xD7 and follows != 0xFF:
+            return position
+        position += 1 if follows == 0xFF else 2
+
+
+def strip_jpeg2000(stream: bytes) -> bytes | None:
+    """The same JPEG 2000 codestream without comment segments in its main header, and without file boxes around it."""
+    start = 0 if stream.startswith(_J2K_MAGIC) else stream.find(_J2K_MAGIC, 0, 65536)
+    if start < 0:
+        return None
+    out = bytearray(b"\xff\x4f")
+    position = start + 2
+    while position + 4 <= len(stream):
+        marker = int.from_bytes(stream[position : position + 2], "big")
+        if marker == 0xFF90:
+            return bytes(out) + stream[position:]
+        end = position + 2 + int.from_bytes(stream[position + 2 : position + 4], "big")
+        if marker < 0xFF00 or end <= position + 2 or end > len(stream):
+            return None
+        if marker != 0xFF64:
+            out += stream[position:end]
+        position = end
+    return None
+
+
+def ends_properly(stream: bytes) -> bool:
+    """Whether a JPEG family stream reaches its end-of-image marker (padding after it is allowed)."""
+    return b"\xff\xd9" in stream[-64:] or stream.rstrip(b"\0")[-2:] == b"\xff\xd9"
