@@ -109,18 +109,9 @@ SERVER_EMAIL = DEFAULT_FROM_EMAIL
 # --- static and private files ---
 STATIC_URL = "/static/"
 STATIC_ROOT = env.path("PMI_STATIC_ROOT", PMI_VAR_DIR / "staticfiles")
-_NODE = BASE_DIR / "node_modules"
-# Only the built files of each package are collected, under vendor/<package>/.
-STATICFILES_DIRS = [
-    (f"vendor/{name}", _NODE / folder)
-    for name, folder in [
-        ("bootstrap/css", "bootstrap/dist/css"),
-        ("bootstrap/js", "bootstrap/dist/js"),
-        ("bootstrap-icons", "bootstrap-icons/font"),
-        ("htmx", "htmx.org/dist"),
-        ("niivue", "@niivue/niivue/dist"),
-    ]
-    if (_NODE / folder).is_dir()
+STATICFILES_FINDERS = [
+    "django.contrib.staticfiles.finders.AppDirectoriesFinder",
+    "pmi_site.vendor.VendorFinder",
 ]
 STORAGES = {
     "default": {"BACKEND": "cases.storage.PrivateStorage"},
@@ -226,10 +217,10 @@ CONTENT_SECURITY_POLICY = {
         "default-src": [NONE],
         "script-src": [SELF],
         "style-src": [SELF],
-        "img-src": [SELF, "data:", "blob:"],
+        # NiiVue keeps its font and light textures as data: images; it needs no worker, no blob and no eval.
+        "img-src": [SELF, "data:"],
         "font-src": [SELF],
         "connect-src": [SELF],
-        "worker-src": [SELF, "blob:"],
         "form-action": [SELF],
         "base-uri": [NONE],
         "frame-ancestors": [NONE],
