@@ -1,4 +1,5 @@
-"""Private files: each view asks the selector, writes the access log, and streams without letting anybody cache."""
+"""Private files: each view asks the selector, writes the access log, and streams without letting anybody
+cache."""
 
 import logging
 import uuid

@@ -1,4 +1,5 @@
-"""Files follow their rows: whatever deletes a Scan (page, API, account erasure, cascade), its files go on commit."""
+"""Files follow their rows: whatever deletes a Scan (page, API, account erasure, cascade), its files go on
+commit."""
 
 import functools
 from typing import Any

@@ -63,8 +63,8 @@ def may_write(user: "User | AnonymousUser", case: Case) -> bool:
 def get_case(user: "User | AnonymousUser", case_id: uuid.UUID | str, *, write: bool = False) -> Case:
     """Return one case.
 
-    Raises Http404 when the user may not know of it (or it does not exist, or the id is not one), and PermissionDenied
-    when ``write`` is asked by somebody who may only read.
+    Raises Http404 when the user may not know of it (or it does not exist, or the id is not one), and
+    PermissionDenied when ``write`` is asked by somebody who may only read.
     """
     try:
         case = visible_cases(user).select_related("patient").get(pk=_as_uuid(case_id))

@@ -97,7 +97,8 @@ class ScanSerializer(serializers.ModelSerializer[Scan]):
 
 
 class UploadSerializer(serializers.Serializer[None]):
-    """One or many files, each in a part named ``files``. The files of one DICOM series belong in one request."""
+    """One or many files, each in a part named ``files``. The files of one DICOM series belong in one
+    request."""
 
     files = serializers.ListField(child=serializers.FileField(allow_empty_file=True), allow_empty=False)
 

@@ -1,7 +1,7 @@
 """Every write of cases and scans.
 
-Slow work (decoding, compressing, writing files) runs outside transactions; each scan is then stored in a short one of
-its own, so that one bad file, or a crash half-way, never loses the others.
+Slow work (decoding, compressing, writing files) runs outside transactions; each scan is then stored in a
+short one of its own, so that one bad file, or a crash half-way, never loses the others.
 """
 
 import dataclasses
@@ -44,7 +44,8 @@ logger = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Duplicate:
-    """A picture that the case already holds: the stored scan, and the names it was sent under (never stored)."""
+    """A picture that the case already holds: the stored scan, and the names it was sent under (never
+    stored)."""
 
     scan: Scan
     names: list[str]
@@ -93,7 +94,8 @@ def open_case(
 
 
 def update_case(case: Case, user: "User", **changes: str) -> Case:
-    """Change title, question, kind or age group of a case. Raises PermissionDenied for anybody but its patient."""
+    """Change title, question, kind or age group of a case. Raises PermissionDenied for anybody but its
+    patient."""
     _require_write(case, user)
     allowed = {"title", "question", "kind", "age_group"}
     for name in changes.keys() & allowed:
@@ -103,7 +105,8 @@ def update_case(case: Case, user: "User", **changes: str) -> Case:
 
 
 def delete_case(case: Case, user: "User") -> None:
-    """Delete a case with its scans and all that hangs on them; the files go when the deletion is committed."""
+    """Delete a case with its scans and all that hangs on them; the files go when the deletion is
+    committed."""
     _require_write(case, user)
     with transaction.atomic():
         case.delete()
@@ -119,9 +122,10 @@ def delete_scan(scan: Scan, user: "User") -> None:
 def add_scans(case: Case, user: "User", incoming: Sequence[IncomingFile]) -> AddResult:
     """Take uploaded files into a case: check, de-identify, convert and store them.
 
-    ``incoming`` are files on disk with the names the user knows them by (used in messages, never stored). Must not be
-    called inside a transaction: it is slow, and files would outlive a rollback.
-    Raises PermissionDenied for anybody but the patient, UserError ``case_deleted`` when the case goes away meanwhile.
+    ``incoming`` are files on disk with the names the user knows them by (used in messages, never stored).
+    Must not be called inside a transaction: it is slow, and files would outlive a rollback.
+    Raises PermissionDenied for anybody but the patient, UserError ``case_deleted`` when the case goes away
+    meanwhile.
     """
     _require_write(case, user)
     result = AddResult()
@@ -193,7 +197,8 @@ def _add_prepared(case: Case, user: "User", prepared: PreparedScan, workdir: Pat
         try:
             _save_row(scan)
         except IntegrityError:
-            # Somebody stored the same bytes in this case meanwhile; the unique constraint decided who was first.
+            # Somebody stored the same bytes in this case meanwhile; the unique constraint decided who was
+            # first.
             remove_files(names)
             known = Scan.objects.filter(case=case, sha256=prepared.sha256).first()
             if known is None:
@@ -208,7 +213,8 @@ def _add_prepared(case: Case, user: "User", prepared: PreparedScan, workdir: Pat
 
 
 def _save_row(scan: Scan) -> None:
-    # durable: an outer transaction could roll the row back after the files were written, so there must be none.
+    # durable: an outer transaction could roll the row back after the files were written, so there must be
+    # none.
     with transaction.atomic(durable=True):
         # Holding the case keeps a concurrent deletion from failing this commit half-way through.
         if not Case.objects.select_for_update(no_key=True).filter(pk=scan.case_id).exists():
@@ -268,7 +274,8 @@ def _write_files(scan: Scan, prepared: PreparedScan, workdir: Path) -> list[str]
 
 
 def _pack_original(prepared: PreparedScan, directory: Path) -> tuple[Path, str]:
-    """Return the file to keep as original and a name for it: the one file itself, or a zip of a series' files."""
+    """Return the file to keep as original and a name for it: the one file itself, or a zip of a series'
+    files."""
     if len(prepared.originals) == 1:
         archive_name, path = prepared.originals[0]
         return path, "original" + "".join(Path(archive_name).suffixes[-2:]).lower()

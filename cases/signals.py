@@ -1,6 +1,7 @@
 """Signals other apps may listen to.
 
-``scan_stored(sender=Scan, scan_id=UUID)``: sent once per scan, after the transaction that stored it committed.
+``scan_stored(sender=Scan, scan_id=UUID)``: sent once per scan, after the transaction that stored it
+committed.
 """
 
 from django.dispatch import Signal

@@ -22,7 +22,8 @@ class PrivateStorage(FileSystemStorage):
     def __init__(self, location: str | os.PathLike[str] | None = None) -> None:
         super().__init__(location=location, file_permissions_mode=0o600, directory_permissions_mode=0o700)
 
-    # Plain properties, where Django caches: a changed setting (each test has its own root) takes effect at once.
+    # Plain properties, where Django caches: a changed setting (each test has its own root) takes effect at
+    # once.
     @property
     def base_location(self) -> str:  # type: ignore[override]
         """The root directory as configured."""
@@ -39,7 +40,8 @@ class PrivateStorage(FileSystemStorage):
 
 
 def private_storage() -> Storage:
-    """Return the storage configured under the alias ``private`` (a callable, so migrations stay storage-free)."""
+    """Return the storage configured under the alias ``private`` (a callable, so migrations stay
+    storage-free)."""
     return storages["private"]
 
 

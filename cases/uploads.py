@@ -1,7 +1,8 @@
 """Receiving uploads: straight to disk, bounded while they arrive, gone when the request is over.
 
-Django's own handlers keep one open file per upload and know no limit for all of them together. A CD's folder can hold
-thousands of files, so this handler writes each to a private working directory and closes it, and stops at the limits.
+Django's own handlers keep one open file per upload and know no limit for all of them together. A CD's folder
+can hold thousands of files, so this handler writes each to a private working directory and closes it, and
+stops at the limits.
 """
 
 import contextlib
@@ -52,7 +53,8 @@ class SpooledUpload(UploadedFile):
 
 
 class SpoolUploadHandler(FileUploadHandler):
-    """Write every file of the request to ``directory``; raise UploadTooLarge at the first byte over a limit."""
+    """Write every file of the request to ``directory``; raise UploadTooLarge at the first byte over a
+    limit."""
 
     chunk_size = 1 << 20
 
@@ -118,7 +120,8 @@ def spooling(request: HttpRequest) -> Iterator[Path]:
 
 
 def incoming_files(files: MultiValueDict[str, UploadedFile]) -> list[IncomingFile]:
-    """Return the files of the field ``files`` for intake. Raises UserError ``no_file`` when there are none."""
+    """Return the files of the field ``files`` for intake. Raises UserError ``no_file`` when there are
+    none."""
     uploads = [upload for upload in files.getlist(FIELD) if isinstance(upload, SpooledUpload)]
     if not uploads:
         raise UserError("no_file", _("No file arrived. Choose one or more files and send them again."))

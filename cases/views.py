@@ -115,8 +115,8 @@ def scan_list(request: HttpRequest, case_id: uuid.UUID) -> HttpResponse:
     return render(request, "cases/_scans.html", _case_context(request, case))
 
 
-# The CSRF token of a plain form travels in the body. Who may write, and how long the body may be, is decided before the
-# body is read; then it is read to disk, and only then the token is checked (by `_take_upload`).
+# The CSRF token of a plain form travels in the body. Who may write, and how long the body may be, is decided
+# before the body is read; then it is read to disk, and only then the token is checked (by `_take_upload`).
 @csrf_exempt
 @require_POST
 @never_cache
