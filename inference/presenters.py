@@ -1,0 +1,448 @@
+"""How a reading is put into words: probabilities, calls, danger levels, waiting times and what a model was measured on.
+
+Pure: no database, no request. A probability is never shown as 0 or 100 %: no model can promise that.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+Text = str | Promise
+
+_SHORTEST_LEAD = 25  # characters; a shorter first sentence does not stand on its own
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
+
+
+# --- probabilities ---------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Chance:
+    """A probability as counted scans: ``count`` of ``base``; ``limit`` says that it is less or more than that."""
+
+    count: int
+    base: int
+    limit: str = ""  # "" | "fewer" | "more"
+
+    @property
+    def words(self) -> str:
+        """For example "about 8 in 10", "fewer than 1 in 100", "more than 99 in 100"."""
+        values = {"count": self.count, "base": self.base}
+        if self.limit == "fewer":
+            return _("fewer than %(count)s in %(base)s") % values
+        if self.limit == "more":
+            return _("more than %(count)s in %(base)s") % values
+        return _("about %(count)s in %(base)s") % values
+
+
+def chance(probability: float) -> Chance:
+    """Turn a probability 0..1 into counted scans. Raises ValueError outside 0..1 and for not-a-number."""
+    if not 0.0 <= probability <= 1.0:  # also false for not-a-number
+        raise ValueError(f"a probability is between 0 and 1, not {probability!r}")
+    if probability < 0.01:
+        return Chance(1, 100, "fewer")
+    if probability > 0.99:
+        return Chance(99, 100, "more")
+    if probability < 0.095 or probability >= 0.905:
+        return Chance(_half_up(probability * 100), 100)
+    return Chance(_half_up(probability * 10), 10)
+
+
+def chance_words(probability: float) -> str:
+    """A probability in words; see `chance`."""
+    return chance(probability).words
+
+
+def bar_value(probability: float) -> int:
+    """Length of a probability's bar in per cent, 1..99."""
+    return max(1, min(99, _half_up(probability * 100)))
+
+
+def finding_sentence(probability: float, condition: str) -> str:
+    """What a calibrated probability says, and of what: scans with such a score, not this person's fate."""
+    return _("Of scans that look like this one to the model, %(chance)s show %(condition)s.") % {
+        "chance": chance_words(probability),
+        "condition": condition,
+    }
+
+
+def _half_up(value: float) -> int:
+    return math.floor(value + 0.5 + 1e-9)
+
+
+# --- calls -----------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class CallWords:
+    """A call in words: a name, a sentence for the finding, and what the call means."""
+
+    title: Text
+    meaning: Text
+    icon: str
+
+
+_CALLS: dict[str, CallWords] = {
+    "likely": CallWords(
+        gettext_lazy("Likely"),
+        gettext_lazy(
+            "The signs are strong. In tests, few scans without this condition scored this high. "
+            "Still, only a doctor can confirm it."
+        ),
+        "bi-exclamation-circle-fill",
+    ),
+    "possible": CallWords(
+        gettext_lazy("Possible"),
+        gettext_lazy("The signs are weak. The model can neither confirm this nor rule it out."),
+        "bi-question-circle-fill",
+    ),
+    "unlikely": CallWords(
+        gettext_lazy("Unlikely"),
+        gettext_lazy(
+            "The model saw few or no signs of it. In tests, most scans with this condition scored higher. "
+            "It can still be wrong."
+        ),
+        "bi-dash-circle",
+    ),
+}
+
+
+def call_words(call: str) -> CallWords:
+    """The words for likely, possible or unlikely. Raises KeyError for anything else."""
+    return _CALLS[call]
+
+
+# --- danger levels ---------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class DangerWords:
+    """A danger level in words: a short label for lists, a headline, what to do when the rules gave nothing, an icon."""
+
+    level: str
+    label: Text
+    title: Text
+    next_step: Text
+    icon: str
+
+
+_DANGER: dict[str, DangerWords] = {
+    words.level: words
+    for words in (
+        DangerWords(
+            "emergency",
+            gettext_lazy("Emergency"),
+            gettext_lazy("This may be an emergency"),
+            gettext_lazy("Call your emergency number now, or go to the nearest emergency department."),
+            "bi-telephone-fill",
+        ),
+        DangerWords(
+            "urgent",
+            gettext_lazy("Urgent"),
+            gettext_lazy("A doctor should look at this without delay"),
+            gettext_lazy("See a doctor today or tomorrow and take this scan with you."),
+            "bi-exclamation-triangle-fill",
+        ),
+        DangerWords(
+            "soon",
+            gettext_lazy("See a doctor soon"),
+            gettext_lazy("A doctor should look at this soon"),
+            gettext_lazy(
+                "Book a doctor's visit within the next one to two weeks and take this scan with you."
+            ),
+            "bi-calendar-event-fill",
+        ),
+        DangerWords(
+            "routine",
+            gettext_lazy("No hurry"),
+            gettext_lazy("No hurry, but worth talking about"),
+            gettext_lazy("Bring this up at your next doctor's visit."),
+            "bi-chat-dots-fill",
+        ),
+        DangerWords(
+            "none_found",
+            gettext_lazy("Nothing found"),
+            gettext_lazy("The model found none of the things it looks for"),
+            gettext_lazy(
+                "Let a doctor confirm this. If you feel ill, see a doctor whatever this result says."
+            ),
+            "bi-check-circle-fill",
+        ),
+        DangerWords(
+            "inconclusive",
+            gettext_lazy("No answer"),
+            gettext_lazy("The model could not give an answer"),
+            gettext_lazy("Show the scan to a doctor. If you feel ill, do not wait for a reading."),
+            "bi-question-diamond-fill",
+        ),
+    )
+}
+
+
+def danger_words(level: str) -> DangerWords:
+    """The words for a danger level; an empty or unknown level is inconclusive, never reassuring."""
+    return _DANGER.get(level, _DANGER["inconclusive"])
+
+
+def split_lead(text: str) -> tuple[str, str]:
+    """Split a text into its first sentence (the one thing to do) and the rest, which may be empty."""
+    text = text.strip()
+    for match in _SENTENCE_END.finditer(text):
+        if match.start() >= _SHORTEST_LEAD:
+            return text[: match.start()], text[match.end() :]
+    return text, ""
+
+
+# --- scans -----------------------------------------------------------------------------------------------------------
+_KINDS: dict[str, Text] = {
+    "brain_mri": gettext_lazy("brain MRI"),
+    "chest_xray": gettext_lazy("chest X-ray"),
+    "knee_xray": gettext_lazy("knee X-ray"),
+}
+_PLANES: dict[str, Text] = {
+    "axial": gettext_lazy("Seen from below"),
+    "coronal": gettext_lazy("Seen from the front"),
+    "sagittal": gettext_lazy("Seen from the side"),
+}
+
+
+def kind_words(kind: str) -> str:
+    """What kind of picture it is, in lower case, for the middle of a sentence; "scan" when that is not known."""
+    return str(_KINDS.get(kind, _("scan")))
+
+
+def plane_words(plane: str) -> str:
+    """A plane for people who do not know the word; empty when there is none."""
+    return str(_PLANES.get(plane, ""))
+
+
+# --- waiting ---------------------------------------------------------------------------------------------------------
+STAGES: tuple[str, ...] = ("queued", "loading", "gate", "reading", "saving", "done")
+_SLOW = timedelta(minutes=2)
+_STUCK = timedelta(minutes=15)
+_GIVE_UP = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What to tell somebody who waits, and how often to look again (seconds; 0: no more by itself)."""
+
+    message: str
+    poll_seconds: int
+    is_long: bool
+
+
+def waiting(elapsed: timedelta, *, queued: bool) -> Waiting:
+    """What to say after `elapsed` in the queue or under work. Polling slows down and, after an hour, stops."""
+    if elapsed >= _GIVE_UP:
+        return Waiting(
+            _(
+                "This has taken far too long, and we stopped checking by itself. Nothing is lost: the scan is stored. "
+                "Reload this page later. If you feel ill, do not wait for it: see a doctor."
+            ),
+            0,
+            True,
+        )
+    if elapsed >= _STUCK:
+        return Waiting(
+            _(
+                "This is taking much longer than it should. A reading that breaks off is started again by itself. "
+                "You can close this page and come back; the scan is stored. If you feel ill, do not wait for it."
+            ),
+            30,
+            True,
+        )
+    if elapsed >= _SLOW:
+        return Waiting(
+            _(
+                "This is taking longer than usual. You can close this page: the result will be here when you come back."
+            ),
+            10,
+            True,
+        )
+    if queued:
+        return Waiting(
+            _("Your scan is waiting for its turn. This usually takes less than a minute."), 2, False
+        )
+    return Waiting(_("Your scan is being read. This usually takes less than a minute."), 2, False)
+
+
+def progress_value(stage: str) -> int:
+    """How far a reading is, in per cent, from its stage."""
+    if stage not in STAGES:
+        return 0
+    return (0, 15, 30, 50, 90, 100)[STAGES.index(stage)]
+
+
+def duration_words(elapsed: timedelta) -> str:
+    """A time span in words: "less than a minute", "3 minutes", "2 hours", "5 days"."""
+    minutes = int(elapsed.total_seconds() // 60)
+    if minutes < 1:
+        return _("less than a minute")
+    if minutes < 60:
+        return ngettext("%(n)s minute", "%(n)s minutes", minutes) % {"n": minutes}
+    hours = minutes // 60
+    if hours < 48:
+        return ngettext("%(n)s hour", "%(n)s hours", hours) % {"n": hours}
+    return ngettext("%(n)s day", "%(n)s days", hours // 24) % {"n": hours // 24}
+
+
+# --- how good the model is -------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Measured:
+    """What was measured on one set of scans: its name, how many scans, and one sentence a figure."""
+
+    name: str
+    scans: int | None
+    sentences: tuple[str, ...]
+
+
+def _share(value: float) -> str:
+    """A measured share as counted scans out of 100, never all of them."""
+    percent = value * 100
+    if percent > 99:
+        return _("more than 99 of 100")
+    if percent < 1:
+        return _("fewer than 1 of 100")
+    return _("%(n)s of 100") % {"n": _half_up(percent)}
+
+
+def _metric_sentence(name: str, value: float) -> str:
+    share = _share(value) if 0 <= value <= 1 else ""
+    if name == "accuracy":
+        return _("It gave the right answer for %(share)s scans.") % {"share": share} if share else ""
+    if name in {"balanced_accuracy", "macro_recall"}:
+        return (
+            _("Counting every answer equally, it was right for %(share)s scans.") % {"share": share}
+            if share
+            else ""
+        )
+    if name in {"sensitivity", "recall"}:
+        return _("It noticed %(share)s scans that had the condition.") % {"share": share} if share else ""
+    if name == "specificity":
+        return (
+            _("It was right about %(share)s scans that did not have it.") % {"share": share} if share else ""
+        )
+    if name in {"auc", "roc_auc", "macro_auc"} and share:
+        return _(
+            "Shown one scan with and one without the condition, it ranked them the right way round "
+            "%(share)s times."
+        ) % {"share": share}
+    if name in {"quadratic_weighted_kappa", "qwk", "kappa"}:
+        return _(
+            "Its agreement with the experts' grades was %(value).2f, where 1 is perfect and 0 is chance."
+        ) % {"value": value}
+    return ""
+
+
+def measured(eval_metrics: object) -> list[Measured]:
+    """Put a bundle's `eval_metrics` into words, one entry for each set of scans it names.
+
+    A set is any mapping that holds a figure we have words for; what we have no words for is left out rather than
+    shown bare.
+    """
+    return list(_measured_sets(eval_metrics, "")) if isinstance(eval_metrics, Mapping) else []
+
+
+def _measured_sets(block: Mapping[str, Any], name: str) -> Iterator[Measured]:
+    title = str(block.get("title") or block.get("dataset") or block.get("name") or name)
+    sentences: list[str] = []
+    for key, value in block.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            continue
+        if sentence := _metric_sentence(str(key), float(value)):
+            sentences.append(sentence)
+    if sentences:
+        yield Measured(_readable(title), _count(block), tuple(dict.fromkeys(sentences)))
+    for key, value in block.items():
+        if isinstance(value, Mapping):
+            yield from _measured_sets(value, str(key))
+        elif isinstance(value, list | tuple):
+            for item in value:
+                if isinstance(item, Mapping):
+                    yield from _measured_sets(item, str(key))
+
+
+def _count(block: Mapping[str, Any]) -> int | None:
+    for key in ("n", "count", "images", "scans", "samples"):
+        value = block.get(key)
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return value
+    return None
+
+
+def _readable(name: str) -> str:
+    return name.replace("_", " ").strip()
+
+
+def data_sets(training_data: object) -> list[str]:
+    """The names of the collections a model learnt from, each with its number of images where that is known."""
+    names: list[str] = []
+    for entry in training_data if isinstance(training_data, Iterable) else ():
+        if not isinstance(entry, Mapping) or not entry.get("name"):
+            continue
+        name, images = str(entry["name"]), _count(entry)
+        names.append(_("%(name)s (%(n)s images)") % {"name": name, "n": f"{images:,}"} if images else name)
+    return names
+
+
+# --- limits ----------------------------------------------------------------------------------------------------------
+def age_limits(kind: str, age_group: str) -> list[str]:
+    """What a person's age means for how far a reading of this kind can be trusted."""
+    if kind == "chest_xray":
+        if age_group == "child":
+            return [
+                _(
+                    "For children, this model has learnt mainly from patients aged one to five years of one hospital."
+                ),
+                _("It knows COVID-19 only from adults, so it cannot judge that for a child."),
+            ]
+        if age_group == "adult":
+            return [
+                _(
+                    "This model has learnt pneumonia mainly from children's X-rays. For adults it is less sure."
+                ),
+                _("It knows the difference between bacteria and viruses only from children."),
+            ]
+        return [
+            _(
+                "You did not say whether this is a child's or an adult's X-ray. The model is less sure without knowing."
+            ),
+        ]
+    if kind == "knee_xray":
+        if age_group == "child":
+            return [
+                _("This model has learnt from adults aged 45 to 79 only. It can be wrong for a child's knee.")
+            ]
+        return [_("This model has learnt from people aged 45 to 79. For younger knees it is less sure.")]
+    if kind == "brain_mri" and age_group == "child":
+        return [_("This model has learnt almost only from adults. It can be wrong for a child's brain.")]
+    return []
+
+
+def kind_limits(kind: str) -> list[str]:
+    """What no reading of this kind can tell, whoever it is about."""
+    general = [
+        _(
+            "It looks for a few conditions only. Everything else stays unseen, however clear it is on the scan."
+        ),
+        _(
+            "It knows nothing about how you feel, your history, or earlier scans. A doctor puts these together."
+        ),
+        _("It can be wrong in both directions: miss what is there, and see what is not."),
+    ]
+    special = {
+        "brain_mri": _(
+            "It knows three kinds of brain tumour. It cannot see a stroke, bleeding, infection or MS."
+        ),
+        "chest_xray": _(
+            "It looks for pneumonia. It cannot see a small tumour, a broken rib or heart disease."
+        ),
+        "knee_xray": _(
+            "It grades wear of the joint. It cannot see torn ligaments, most fractures, or infection."
+        ),
+    }
+    return [special[kind], *general] if kind in special else general
