@@ -1,0 +1,134 @@
+"""The knowledge base in the REST API: read-only, for everyone."""
+
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.http import Http404
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.routers import BaseRouter
+from rest_framework.viewsets import ReadOnlyModelViewSet
+
+from resources import selectors
+from resources.choices import Kind, ResourceAudience, ResourceKind, TreatmentKind
+from resources.models import Condition, Resource, Treatment
+from resources.serializers import (
+    ConditionDetailSerializer,
+    ConditionSerializer,
+    ResourceSerializer,
+    TreatmentSerializer,
+)
+
+
+def _parameter(name: str, description: str, values: list[str] | None = None) -> OpenApiParameter:
+    return OpenApiParameter(name, str, description=description, enum=values)
+
+
+def _words(request: Request) -> list[str]:
+    return request.query_params.get("search", "").replace("\x00", "").split()[:8]
+
+
+_SEARCH = _parameter("search", "Every word must occur.")
+_CONDITION = _parameter("condition", "Slug of a condition.")
+
+
+@extend_schema_view(
+    list=extend_schema(
+        summary="Published conditions",
+        parameters=[_SEARCH, _parameter("kind", "Which scan.", Kind.values), _parameter("code", "ICD-10 or ICD-11.")],
+    ),
+    retrieve=extend_schema(
+        summary="One condition with treatments, advice, resources and sources",
+        responses=ConditionDetailSerializer,
+    ),
+)
+class ConditionViewSet(ReadOnlyModelViewSet[Condition]):
+    """Conditions, published ones only."""
+
+    permission_classes = [AllowAny]
+    serializer_class = ConditionSerializer
+    lookup_field = "slug"
+    lookup_value_regex = "[-a-zA-Z0-9_]+"
+    queryset = Condition.objects.none()
+
+    def get_queryset(self) -> QuerySet[Condition]:
+        query = self.request.query_params
+        conditions = selectors.search_conditions(query.get("search", ""))
+        if kind := query.get("kind"):
+            conditions = conditions.filter(kind=kind)
+        if code := query.get("code"):
+            conditions = conditions.filter(Q(icd10__iexact=code) | Q(icd11__iexact=code))
+        return conditions
+
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        condition = selectors.published_condition(str(kwargs["slug"]))
+        if condition is None:
+            raise Http404  # drafts and unknown slugs answer alike
+        return Response(ConditionDetailSerializer(condition, context=self.get_serializer_context()).data)
+
+
+@extend_schema_view(
+    list=extend_schema(
+        summary="Published treatments",
+        parameters=[_SEARCH, _CONDITION, _parameter("kind", "Kind of treatment.", TreatmentKind.values)],
+    ),
+    retrieve=extend_schema(summary="One treatment"),
+)
+class TreatmentViewSet(ReadOnlyModelViewSet[Treatment]):
+    """Treatments of published conditions."""
+
+    permission_classes = [AllowAny]
+    serializer_class = TreatmentSerializer
+    queryset = Treatment.objects.none()
+
+    def get_queryset(self) -> QuerySet[Treatment]:
+        treatments = selectors.published_treatments()
+        if slug := self.request.query_params.get("condition"):
+            treatments = treatments.filter(condition__slug=slug)
+        if kind := self.request.query_params.get("kind"):
+            treatments = treatments.filter(kind=kind)
+        for word in _words(self.request):
+            treatments = treatments.filter(Q(name__icontains=word) | Q(what_it_involves__icontains=word))
+        return treatments
+
+
+@extend_schema_view(
+    list=extend_schema(
+        summary="Published resources",
+        parameters=[
+            _SEARCH,
+            _CONDITION,
+            _parameter("kind", "Kind of resource.", ResourceKind.values),
+            _parameter("language", "Language code, like en."),
+            _parameter("country", "Country code, like GB."),
+            _parameter("audience", "For whom.", ResourceAudience.values),
+        ],
+    ),
+    retrieve=extend_schema(summary="One resource"),
+)
+class ResourceViewSet(ReadOnlyModelViewSet[Resource]):
+    """Pages, guidelines, helplines and groups elsewhere."""
+
+    permission_classes = [AllowAny]
+    serializer_class = ResourceSerializer
+    queryset = Resource.objects.none()
+
+    def get_queryset(self) -> QuerySet[Resource]:
+        resources = selectors.published_resources()
+        if slug := self.request.query_params.get("condition"):
+            resources = resources.filter(conditions__in=selectors.published_conditions().filter(slug=slug))
+        for name in ("kind", "language", "country", "audience"):
+            if value := self.request.query_params.get(name):
+                resources = resources.filter(**{name: value})
+        for word in _words(self.request):
+            resources = resources.filter(Q(title__icontains=word) | Q(publisher__icontains=word))
+        return resources.distinct()
+
+
+def register(router: BaseRouter) -> None:
+    """Put this app's view sets under /api/v1/."""
+    router.register("conditions", ConditionViewSet, basename="condition")
+    router.register("treatments", TreatmentViewSet, basename="treatment")
+    router.register("resources", ResourceViewSet, basename="resource")

@@ -1,0 +1,202 @@
+"""Every read of the knowledge base. Only published rows leave this module."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from django.db.models import Prefetch, Q, QuerySet
+
+from resources.choices import Audience, DangerLevel, Kind, ResourceAudience, Section, Status
+from resources.models import Advice, Citation, Condition, Resource, Source, Treatment
+
+_READERS = {
+    Audience.PATIENT: [ResourceAudience.EVERYONE, ResourceAudience.PATIENT],
+    Audience.CARER: [ResourceAudience.EVERYONE, ResourceAudience.PATIENT, ResourceAudience.CARER],
+    Audience.DOCTOR: list(ResourceAudience),
+}
+
+
+@dataclass(frozen=True)
+class CitedSource:
+    """One source and the parts of the text that rest on it."""
+
+    source: Source
+    supports: list[str]
+
+
+@dataclass(frozen=True)
+class ConditionGuide:
+    """Everything to show about one condition to one kind of reader."""
+
+    condition: Condition
+    danger_level: str
+    audience: str
+    advice: Advice | None
+    treatments: list[Treatment]
+    resources: list[Resource]
+    sources: list[CitedSource] = field(default_factory=list)
+
+    @property
+    def is_for_doctor(self) -> bool:
+        return self.audience == Audience.DOCTOR
+
+    @property
+    def has_general_advice(self) -> bool:
+        """The advice is not this condition's own but stands in for it."""
+        return self.advice is not None and self.advice.condition_id is None
+
+    @property
+    def is_reviewed(self) -> bool:
+        """A clinician has read every medical text of this guide."""
+        texts = [self.condition, *self.treatments, *([self.advice] if self.advice else [])]
+        return all(text.is_reviewed for text in texts)
+
+
+def published_for(
+    condition_slugs: Sequence[str],
+    danger_level: str,
+    audience: str = Audience.PATIENT,
+    *,
+    language: str = "en",
+    country: str = "",
+) -> list[ConditionGuide]:
+    """Guides for the published conditions among `condition_slugs`, in that order.
+
+    A slug without a published condition is left out (`missing_slugs` names them). Advice is the condition's own for
+    this level and audience, else the patient's, else the general one for the level. Resources are in `language` or
+    English, those of `country` (two capital letters) first. Takes the same number of queries for any number of slugs.
+    """
+    audience = audience if audience in Audience.values else Audience.PATIENT.value
+    wanted = list(dict.fromkeys(condition_slugs))
+    if not wanted:
+        return []
+    audiences = [audience, Audience.PATIENT.value]
+    advice = Advice.objects.filter(status=Status.PUBLISHED, danger_level=danger_level, audience__in=audiences)
+    advice = advice.prefetch_related("sources")
+    conditions = published_conditions().filter(slug__in=wanted).prefetch_related(Prefetch("advice", advice))
+    found = {condition.slug: condition for condition in _with_details(conditions, audience, language)}
+    general = list(advice.filter(condition=None))
+    guides = []
+    for slug in wanted:
+        condition = found.get(slug)
+        if condition is None:
+            continue
+        own = list(condition.advice.all())
+        chosen = _pick(own, audience) or _pick(general, audience)
+        guides.append(_guide(condition, danger_level, audience, chosen, country))
+    return guides
+
+
+def guide_of(condition: Condition, *, country: str = "") -> ConditionGuide:
+    """All there is to read about `condition` (from `published_condition`), without advice for one level."""
+    return _guide(condition, "", Audience.DOCTOR.value, None, country)
+
+
+def published_conditions() -> QuerySet[Condition]:
+    """Conditions that anybody may read."""
+    return Condition.objects.filter(status=Status.PUBLISHED)
+
+
+def published_condition(slug: str) -> Condition | None:
+    """One published condition with all that its page shows, or None."""
+    advice = Advice.objects.filter(status=Status.PUBLISHED).prefetch_related("sources")
+    conditions = published_conditions().filter(slug=slug).prefetch_related(Prefetch("advice", advice))
+    return _with_details(conditions, Audience.DOCTOR.value, "").first()
+
+
+def published_treatments() -> QuerySet[Treatment]:
+    """Treatments that anybody may read: published, of a published condition."""
+    return (
+        Treatment.objects.filter(status=Status.PUBLISHED, condition__status=Status.PUBLISHED)
+        .select_related("condition")
+        .prefetch_related("sources")
+        .order_by("condition__kind", "condition__position", "position", "name")
+    )
+
+
+def published_resources() -> QuerySet[Resource]:
+    """Resources that anybody may read, with their published conditions."""
+    return Resource.objects.filter(status=Status.PUBLISHED).prefetch_related(
+        Prefetch("conditions", published_conditions())
+    )
+
+
+def search_conditions(query: str = "", kind: str = "") -> QuerySet[Condition]:
+    """Published conditions that match every word of `query` (names, other names, summary, codes)."""
+    conditions = published_conditions()
+    if kind in Kind.values:
+        conditions = conditions.filter(kind=kind)
+    for word in query.replace("\x00", "").split()[:8]:
+        conditions = conditions.filter(
+            Q(name__icontains=word)
+            | Q(clinical_name__icontains=word)
+            | Q(aliases__icontains=word)
+            | Q(summary__icontains=word)
+            | Q(slug__icontains=word)
+            | Q(icd10__istartswith=word)
+            | Q(icd11__istartswith=word)
+        )
+    return conditions
+
+
+def missing_slugs(slugs: Iterable[str]) -> list[str]:
+    """Those of `slugs` that have no published condition, in the order given, each once."""
+    wanted = list(dict.fromkeys(slugs))
+    there = set(published_conditions().filter(slug__in=wanted).values_list("slug", flat=True))
+    return [slug for slug in wanted if slug not in there]
+
+
+def advice_by_level(condition: Condition) -> list[tuple[str, list[Advice]]]:
+    """The condition's patient advice, most urgent level first, with the level's name. Needs no query."""
+    levels = []
+    for level in DangerLevel:
+        texts = [
+            a for a in condition.advice.all() if a.danger_level == level and a.audience == Audience.PATIENT
+        ]
+        if texts:
+            levels.append((level.value, texts))
+    return levels
+
+
+def _with_details(conditions: QuerySet[Condition], audience: str, language: str) -> QuerySet[Condition]:
+    treatments = Treatment.objects.filter(status=Status.PUBLISHED).prefetch_related("sources")
+    resources = Resource.objects.filter(status=Status.PUBLISHED, audience__in=_READERS[Audience(audience)])
+    if language:
+        resources = resources.filter(language__in={language, language.partition("-")[0], "en"})
+    return conditions.prefetch_related(
+        Prefetch("treatments", treatments),
+        Prefetch("resources", resources),
+        Prefetch("citations", Citation.objects.select_related("source")),
+    )
+
+
+def _pick(advice: Iterable[Advice], audience: str) -> Advice | None:
+    by_audience = {item.audience: item for item in advice}
+    return by_audience.get(audience) or by_audience.get(Audience.PATIENT.value)
+
+
+def _guide(
+    condition: Condition, danger_level: str, audience: str, advice: Advice | None, country: str
+) -> ConditionGuide:
+    treatments = list(condition.treatments.all())
+    # Stable: keeps the curators' order within each group.
+    resources = sorted(condition.resources.all(), key=lambda r: bool(country) and r.country != country)
+    return ConditionGuide(
+        condition, danger_level, audience, advice, treatments, resources, _cited(condition, treatments, advice)
+    )
+
+
+def _cited(condition: Condition, treatments: Sequence[Treatment], advice: Advice | None) -> list[CitedSource]:
+    """Every source of a guide once, with the parts it stands behind."""
+    cited: dict[Source, list[str]] = {}
+    for citation in condition.citations.all():
+        cited.setdefault(citation.source, []).append(str(Section(citation.section).label))
+    for treatment in treatments:
+        for source in treatment.sources.all():
+            cited.setdefault(source, []).append(treatment.name)
+    for item in [advice] if advice else list(condition.advice.all()):
+        for source in item.sources.all():
+            label = str(Advice._meta.verbose_name).capitalize()
+            if label not in cited.setdefault(source, []):
+                cited[source].append(label)
+    ordered = sorted(cited.items(), key=lambda pair: pair[0].citation)
+    return [CitedSource(source, supports) for source, supports in ordered]

@@ -1,0 +1,142 @@
+"""What the API says about the knowledge base. Codes stand beside the texts so that they fit a FHIR record."""
+
+from typing import Any
+
+from django.urls import reverse
+from rest_framework import serializers
+
+from resources.models import Advice, Condition, Resource, Source, Treatment
+
+
+class SourceSerializer(serializers.ModelSerializer[Source]):
+    class Meta:
+        model = Source
+        fields = ["citation", "url", "accessed_on"]
+
+
+class TreatmentSerializer(serializers.ModelSerializer[Treatment]):
+    condition = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    kind = serializers.CharField(help_text="For example medicine, surgery, exercise, monitoring, not_needed.")
+    evidence = serializers.CharField(help_text="What a cited guideline says; empty where not checked.")
+    is_reviewed = serializers.BooleanField(help_text="A clinician has read this text.", read_only=True)
+    sources = SourceSerializer(many=True, read_only=True)
+
+    class Meta:
+        model = Treatment
+        fields = [
+            "id",
+            "condition",
+            "kind",
+            "name",
+            "what_it_involves",
+            "when_used",
+            "benefits",
+            "risks",
+            "provided_by",
+            "evidence",
+            "is_reviewed",
+            "reviewed_on",
+            "review_by",
+            "sources",
+        ]
+
+
+class AdviceSerializer(serializers.ModelSerializer[Advice]):
+    danger_level = serializers.CharField(
+        help_text="emergency, urgent, soon, routine, none_found or inconclusive."
+    )
+    audience = serializers.CharField(help_text="patient, carer or doctor.")
+    is_reviewed = serializers.BooleanField(help_text="A clinician has read this text.", read_only=True)
+
+    class Meta:
+        model = Advice
+        fields = ["danger_level", "audience", "headline", "text", "is_reviewed"]
+
+
+class ResourceSerializer(serializers.ModelSerializer[Resource]):
+    conditions = serializers.SlugRelatedField(slug_field="slug", many=True, read_only=True)
+    kind = serializers.CharField(help_text="article, guideline, helpline, support_group or clinic_finder.")
+    audience = serializers.CharField(help_text="everyone, patient, carer or doctor.")
+
+    class Meta:
+        model = Resource
+        fields = [
+            "id",
+            "kind",
+            "title",
+            "publisher",
+            "description",
+            "url",
+            "language",
+            "country",
+            "audience",
+            "checked_on",
+            "conditions",
+        ]
+
+
+class ConditionSerializer(serializers.ModelSerializer[Condition]):
+    """A condition as lists show it."""
+
+    kind = serializers.CharField(help_text="brain_mri, chest_xray, knee_xray or any.")
+    aliases = serializers.ListField(child=serializers.CharField())
+    is_reviewed = serializers.BooleanField(help_text="A clinician has read this text.", read_only=True)
+    page = serializers.SerializerMethodField(help_text="Where people read about it.")
+
+    class Meta:
+        model = Condition
+        fields = [
+            "slug",
+            "name",
+            "clinical_name",
+            "aliases",
+            "kind",
+            "icd10",
+            "icd11",
+            "summary",
+            "is_reviewed",
+            "reviewed_on",
+            "review_by",
+            "updated_at",
+            "page",
+        ]
+
+    def get_page(self, condition: Condition) -> str:
+        path = reverse("resources:condition_detail", args=[condition.slug])
+        request = self.context.get("request")
+        return request.build_absolute_uri(path) if request else path
+
+
+class ConditionDetailSerializer(ConditionSerializer):
+    """A condition with everything that hangs on it."""
+
+    red_flags = serializers.ListField(child=serializers.CharField())
+    treatments = TreatmentSerializer(many=True, read_only=True)
+    advice = AdviceSerializer(many=True, read_only=True)
+    resources = serializers.SerializerMethodField()
+    sources = serializers.SerializerMethodField()
+
+    class Meta(ConditionSerializer.Meta):
+        fields = [
+            *ConditionSerializer.Meta.fields,
+            "what_it_is",
+            "how_confirmed",
+            "red_flags",
+            "outlook_treated",
+            "outlook_untreated",
+            "clinical_note",
+            "treatments",
+            "advice",
+            "resources",
+            "sources",
+        ]
+
+    def get_resources(self, condition: Condition) -> list[dict[str, Any]]:
+        names = ["kind", "title", "publisher", "url", "language", "country", "audience", "checked_on"]
+        return [{name: getattr(r, name) for name in names} for r in condition.resources.all()]
+
+    def get_sources(self, condition: Condition) -> list[dict[str, Any]]:
+        return [
+            {"section": c.section, "citation": c.source.citation, "url": c.source.url}
+            for c in condition.citations.all()
+        ]
