@@ -94,7 +94,8 @@ class CaseFactory(DjangoModelFactory):
 
 
 class ScanFactory(DjangoModelFactory):
-    """A scan with real files: a small film, or with `slices` a small volume. Give `volume` for pixels of your own."""
+    """A scan with real files: a small film, or with `slices` a small volume. Give `volume` for pixels of
+    your own."""
 
     class Meta:
         model = Scan
@@ -134,7 +135,8 @@ class ScanFactory(DjangoModelFactory):
 
 
 def small_volume(slices: int = 1) -> CanonicalVolume:
-    """A film of 24 x 20 pixels, or a volume of 24 x 20 x `slices` voxels, brighter towards the end of every axis."""
+    """A film of 24 x 20 pixels, or a volume of 24 x 20 x `slices` voxels, brighter towards the end of every
+    axis."""
     shape = (24, 20, slices)
     data = np.add.outer(np.add.outer(np.arange(24), np.arange(20)), np.arange(slices)).reshape(shape)
     return CanonicalVolume(
