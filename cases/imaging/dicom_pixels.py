@@ -1,0 +1,164 @@
+"""Decoding the pixels of a DICOM file: modality LUT, then VOI for films, colour to grey, frame by frame."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pydicom import Dataset
+from pydicom.encaps import generate_frames
+from pydicom.multival import MultiValue
+from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut
+from pydicom.pixels.utils import iter_pixels
+from pydicom.uid import UID
+
+from cases.imaging.codestream import ends_properly, stream_size
+from cases.imaging.colour import has_colour, luminance
+from cases.imaging.dicom import damaged, integer, number, positive, quiet, text, truncated
+from cases.imaging.raster import too_large
+from cases.imaging.volume import ImagingError
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Decoded frames: grey (rows, columns) float32 or integer arrays in modality units, or display units for films."""
+
+    frames: list[np.ndarray]
+    is_colour: bool
+    inverted: bool  # MONOCHROME1: the caller, who sees the whole stack, turns it round
+    window: tuple[float, float] | None
+
+
+def decode(dataset: Dataset, syntax: UID, indices: Sequence[int], max_pixels: int, *, film: bool) -> Pixels:
+    """Decode some frames. Films get their VOI LUT or window, others keep modality units. Raises ImagingError."""
+    try:
+        with quiet(), np.errstate(all="ignore"):
+            return _decode(dataset, syntax, indices, max_pixels, film=film)
+    except ImagingError:
+        raise
+    except MemoryError as error:
+        raise ImagingError(
+            "too_many_pixels", "This image is too large to open. Send a smaller copy."
+        ) from error
+    except Exception as error:  # each codec fails in its own way
+        raise ImagingError(
+            "pixels_damaged",
+            "The picture in this DICOM file is damaged or cut short. Copy it again and resend it.",
+        ) from error
+
+
+def _decode(dataset: Dataset, syntax: UID, indices: Sequence[int], max_pixels: int, *, film: bool) -> Pixels:
+    if not any(keyword in dataset for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+        raise ImagingError("no_pixels", "This DICOM file has a header but no picture in it. Export it again.")
+    if syntax.is_encapsulated and "PixelData" in dataset:
+        _check_streams(dataset, syntax, max_pixels)
+    elif "PixelData" in dataset:
+        _check_native(dataset)
+    frames: list[np.ndarray] = []
+    colour = False
+    window: tuple[float, float] | None = None
+    photometric = text(dataset, "PhotometricInterpretation").upper()
+    for index, raw in zip(indices, iter_pixels(dataset, indices=list(indices)), strict=True):
+        if photometric == "PALETTE COLOR":
+            raw = apply_color_lut(raw, dataset)
+        if raw.ndim == 3:
+            top = float(max(255, 2 ** max(8, int(raw.max()).bit_length()) - 1))
+            colour = colour or has_colour(raw[..., :3], top)
+            frames.append(luminance(raw[..., :3]))
+            window = (0.0, top)
+            continue
+        values = _modality(raw, dataset, index)
+        if film:
+            values, window = _voi(values, dataset, index)
+        frames.append(values)
+    if not film and window is None:
+        window = header_window(dataset)
+    return Pixels(frames, colour, photometric == "MONOCHROME1", window)
+
+
+def _check_native(dataset: Dataset) -> None:
+    bits = int(dataset.BitsAllocated)
+    pixels = int(dataset.Rows) * int(dataset.Columns) * max(1, integer(dataset, "NumberOfFrames", 1))
+    needed = pixels * integer(dataset, "SamplesPerPixel", 1) * bits / 8
+    if text(dataset, "PhotometricInterpretation") == "YBR_FULL_422":
+        needed = needed * 2 / 3
+    if len(dataset.PixelData) < math.floor(needed):
+        raise truncated()
+
+
+def _check_streams(dataset: Dataset, syntax: UID, max_pixels: int) -> None:
+    """Each compressed frame must be whole and of the size that the header promises: decoders allocate what it says."""
+    expected = max(1, integer(dataset, "NumberOfFrames", 1))
+    rows, columns = int(dataset.Rows), int(dataset.Columns)
+    rle = "RLE" in syntax.name
+    for stream in generate_frames(dataset.PixelData, number_of_frames=expected):
+        if rle:
+            continue
+        size = stream_size(stream)
+        if size is None:
+            continue
+        if size.rows * size.columns * max(1, size.components) > max(max_pixels, 4 * rows * columns):
+            raise too_large(size.columns, size.rows, max_pixels)
+        if size.rows > 2 * rows + 64 or size.columns > 2 * columns + 64:
+            raise damaged()
+        if stream[:2] == b"\xff\xd8" and not ends_properly(stream):
+            raise truncated()
+
+
+def _functional(dataset: Dataset, index: int, sequence: str) -> Dataset | None:
+    per_frame = dataset.get("PerFrameFunctionalGroupsSequence")
+    groups = [per_frame[index]] if per_frame and index < len(per_frame) else []
+    groups += list(dataset.get("SharedFunctionalGroupsSequence") or [])[:1]
+    for group in groups:
+        items = group.get(sequence)
+        if items:
+            return items[0]
+    return None
+
+
+def _modality(raw: np.ndarray, dataset: Dataset, index: int) -> np.ndarray:
+    item = _functional(dataset, index, "PixelValueTransformationSequence")
+    source = item if item is not None and "RescaleSlope" in item else dataset
+    slope = number(source.get("RescaleSlope"))
+    if "ModalityLUTSequence" in source and source.ModalityLUTSequence:
+        return apply_modality_lut(raw, source)
+    if slope is None or slope == 0:
+        return raw
+    intercept = number(source.get("RescaleIntercept")) or 0.0
+    if slope == 1 and intercept == int(intercept):
+        return raw.astype(np.int32) + np.int32(intercept) if intercept else raw
+    return (raw * slope + intercept).astype(np.float32)
+
+
+def _voi(values: np.ndarray, dataset: Dataset, index: int) -> tuple[np.ndarray, tuple[float, float]]:
+    """Values for display and their range. A window that leaves nothing to see is not followed."""
+    item = _functional(dataset, index, "FrameVOILUTSequence")
+    source = dataset if item is None else item
+    low, high = float(values.min()), float(values.max())
+    if source.get("VOILUTSequence") or (source.get("WindowCenter") is not None and source.get("WindowWidth")):
+        if source is not dataset:
+            merged = Dataset()
+            merged.update(dataset)
+            merged.update(source)
+            source = merged
+        try:
+            shown = np.asarray(apply_voi_lut(values, source, index=0), dtype=np.float32)
+        except Exception:
+            return values, (low, max(high, low + 1))
+        bottom, top = (float(one) for one in np.percentile(shown[::4, ::4], (2, 98)))
+        whole = float(shown.max()) - float(shown.min())
+        if whole > 0 and top - bottom > 0.05 * whole:
+            return shown, (float(shown.min()), float(shown.max()))
+    return values, (low, max(high, low + 1))
+
+
+def header_window(dataset: Dataset) -> tuple[float, float] | None:
+    """The header's first window as (low, high), or None."""
+    centre, width = dataset.get("WindowCenter"), dataset.get("WindowWidth")
+    first = [one[0] if isinstance(one, (list, MultiValue)) and one else one for one in (centre, width)]
+    middle, span = number(first[0]), positive(first[1])
+    if middle is None or span is None:
+        return None
+    return middle - span / 2, middle + span / 2

@@ -1,0 +1,310 @@
+"""From uploaded files to scans ready to store. Sniffs, bounds, decodes, de-identifies; no Django, no database."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, TypeVar
+
+from cases.imaging import archive, sniff
+from cases.imaging.deidentify import Deidentifier
+from cases.imaging.dicom import Instance, describe, quiet, read_dataset
+from cases.imaging.dicom_series import Stack, build, group
+from cases.imaging.nifti import read_nifti
+from cases.imaging.raster import read_raster
+from cases.imaging.volume import CanonicalVolume, ImagingError
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_NAME_LENGTH: Final = 160
+_UNREADABLE: Final = (
+    "This file could not be read. Copy it again from where you got it, or send it in another format."
+)
+_NOT_IMAGES: Final = {*(code for code, _ in sniff.REASONS.values()), "dicomdir"}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of one upload. `max_pixels` bounds one picture and the points of one volume."""
+
+    max_bytes: int = 512 * 1024 * 1024
+    max_pixels: int = 200_000_000
+    max_files: int = 5000
+    max_unpacked_bytes: int = 4 * 1024 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class IncomingFile:
+    """One uploaded file: the name the user gave it, used in messages only, and where its bytes are."""
+
+    name: str
+    path: Path
+
+
+@dataclass
+class PreparedScan:
+    """One scan, decoded and de-identified. Files in `originals` lie in the work folder."""
+
+    volume: CanonicalVolume
+    originals: list[tuple[str, Path]]  # (name without identifiers, file without identifiers)
+    sha256: str
+    source_names: list[str]  # for messages only, never stored
+    refusal: str = ""
+    description: str = ""
+    notes: list[str] = field(default_factory=list)  # what the user should know about this scan, plain words
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A file that was not taken: the user's name for it, a code for programs, and what is wrong and what to do."""
+
+    name: str
+    code: str
+    message: str
+
+
+@dataclass
+class _Item:
+    names: list[str]
+    path: Path
+    sha256: str
+    kind: str
+    container: str = ""  # the archive it came from
+
+
+def prepare(
+    files: Sequence[IncomingFile], workdir: Path, limits: Limits = Limits()
+) -> tuple[list[PreparedScan], list[Refused]]:
+    """Turn uploaded files into scans. Whatever cannot be used is refused by name and reason; the rest goes in.
+
+    Never raises for what a file holds. Uploaded files are left alone; everything made lies in `workdir`.
+    """
+    return _Intake(workdir, limits).run(files)
+
+
+class _Intake:
+    def __init__(self, workdir: Path, limits: Limits) -> None:
+        self.workdir, self.limits = workdir, limits
+        self.budget = archive.Budget(limits.max_files, limits.max_unpacked_bytes)
+        self.items: dict[str, _Item] = {}
+        self.scans: list[PreparedScan] = []
+        self.refused: list[Refused] = []
+        self.left_out: dict[str, list[Refused]] = {}
+        self.deidentifier = Deidentifier()
+        self.made = 0
+
+    def run(self, files: Sequence[IncomingFile]) -> tuple[list[PreparedScan], list[Refused]]:
+        """The whole way; see `prepare`."""
+        self.workdir.mkdir(parents=True, exist_ok=True)
+        left = self.limits.max_bytes
+        for number, incoming in enumerate(files, start=1):
+            name = _safe_name(incoming.name)
+            if number > self.limits.max_files:
+                self._refuse(name, archive.too_many_files(self.limits.max_files))
+                break
+            size = self._guard(name, lambda path=incoming.path: _size(path))  # type: ignore[misc]
+            if size is None:
+                continue
+            if size > left:
+                self._refuse(name, _too_big(self.limits.max_bytes))
+                continue
+            left -= size
+            self._guard(name, lambda one=incoming, shown=name: self._sort(shown, one.path))  # type: ignore[misc]
+        instances: list[tuple[Instance, _Item]] = []
+        for item in self.items.values():
+            self._guard(item.names[0], lambda one=item: self._take(one, instances), item)  # type: ignore[misc]
+        self._dicom(instances)
+        self._report_left_out()
+        return self.scans, self.refused
+
+    def _guard(self, name: str, action: Callable[[], T], item: _Item | None = None) -> T | None:
+        """Run a step for one file; anything that goes wrong refuses this file and no other."""
+        try:
+            return action()
+        except ImagingError as error:
+            self._refuse(name, error, item)
+        except Exception as error:
+            # The traceback would carry names and values of the file: the kind of error is all that may be logged.
+            logger.warning("intake could not read a file: %s", type(error).__name__)
+            self._refuse(name, ImagingError("unreadable", _UNREADABLE), item)
+        return None
+
+    def _refuse(self, name: str, error: ImagingError, item: _Item | None = None) -> None:
+        if item is not None and item.container and error.code in _NOT_IMAGES:
+            self.left_out.setdefault(item.container, []).append(Refused(name, error.code, error.message))
+            return
+        self.refused.append(Refused(name, error.code, error.message))
+
+    def _sort(self, name: str, path: Path) -> None:
+        """Sniff one uploaded file and open it when it is an archive."""
+        kind = _kind(path)
+        if kind == "zip":
+            folder = self._folder("unpacked")
+            for member in archive.unzip(path, folder, self.budget):
+                shown = _safe_name(f"{name}: {member.name}")
+                if member.path is None or member.error is not None:
+                    self._refuse(shown, member.error or ImagingError("unreadable", _UNREADABLE))
+                    continue
+                self._add(shown, member.path, member.sha256, container=name)
+            return
+        digest = _hash(path)
+        if kind == "gzip":
+            target = self._folder("unpacked") / "inner"
+            archive.gunzip(path, target, self.budget)
+            if _kind(target) in ("zip", "gzip", "archive"):
+                raise ImagingError(
+                    "nested_archive", "There is an archive inside this archive. Unpack it and send its files."
+                )
+            path = target
+        self._add(name, path, digest)
+
+    def _add(self, name: str, path: Path, digest: str, container: str = "") -> None:
+        known = self.items.get(digest)
+        if known is not None:
+            known.names.append(name)
+            return
+        kind = _kind(path)
+        if kind == "gzip":  # a .nii.gz inside a zip
+            target = self._folder("unpacked") / "inner"
+            self._guard(name, lambda: archive.gunzip(path, target, self.budget))
+            if not target.exists():
+                return
+            path, kind = target, _kind(target)
+        self.items[digest] = _Item([name], path, digest, kind, container)
+
+    def _take(self, item: _Item, instances: list[tuple[Instance, _Item]]) -> None:
+        if item.kind in sniff.RASTER:
+            raster = read_raster(item.path, item.kind, self._folder("originals"), self.limits.max_pixels)
+            columns, rows, _ = raster.volume.data.shape
+            self.scans.append(
+                PreparedScan(
+                    volume=raster.volume,
+                    originals=[(f"0001.{raster.suffix}", raster.original)],
+                    sha256=item.sha256,
+                    source_names=item.names,
+                    description=f"Picture, {columns} x {rows}",
+                    notes=raster.notes,
+                )
+            )
+        elif item.kind == "nifti":
+            nifti = read_nifti(item.path, self._folder("originals"), self.limits.max_pixels)
+            self.scans.append(
+                PreparedScan(
+                    volume=nifti.volume,
+                    originals=[("0001.nii.gz", nifti.original)],
+                    sha256=item.sha256,
+                    source_names=item.names,
+                    description=_describe(nifti.volume, "NIfTI"),
+                    notes=nifti.notes,
+                )
+            )
+        elif item.kind in ("dicom", "dicom-bare"):
+            found = describe(
+                item.path, item.sha256, item.names[0], self.limits.max_bytes, self.limits.max_pixels
+            )
+            instances.append((found, item))
+        else:
+            raise ImagingError(*sniff.REASONS.get(item.kind, sniff.REASONS["unknown"]))
+
+    def _dicom(self, instances: list[tuple[Instance, _Item]]) -> None:
+        items = {instance.sha256: item for instance, item in instances}
+        stacks = self._guard("DICOM", lambda: group(instance for instance, _ in instances)) or []
+        for stack in stacks:
+            names = [name for instance in stack.instances for name in items[instance.sha256].names]
+            label = (
+                names[0] if len(stack.instances) == 1 else f"{names[0]} (and {len(stack.instances) - 1} more)"
+            )
+            self._guard(label, lambda one=stack, all_names=names: self._stack(one, all_names))  # type: ignore[misc]
+
+    def _stack(self, stack: Stack, names: list[str]) -> None:
+        volume, notes, broken = build(stack, self.limits.max_bytes, self.limits.max_pixels)
+        for instance, error in broken:
+            self._refuse(instance.name, error)
+        folder = self._folder("originals")
+        originals = []
+        for number, instance in enumerate(stack.instances, start=1):
+            target = folder / f"{number:04d}.dcm"
+            dataset, syntax = read_dataset(instance.path, self.limits.max_bytes, pixels=True)
+            with quiet():
+                target.write_bytes(self.deidentifier.to_bytes(dataset, syntax))
+            originals.append((target.name, target))
+        self.scans.append(
+            PreparedScan(
+                volume=volume,
+                originals=originals,
+                sha256=stack.sha256,
+                source_names=names,
+                description=_describe(volume, volume.modality or "DICOM", series=len(stack.instances) > 1),
+                notes=notes,
+            )
+        )
+
+    def _report_left_out(self) -> None:
+        """Files of an archive that are no pictures: one line beside the scans, or all of them when there are none."""
+        for container, refused in self.left_out.items():
+            prefix = f"{container}: "
+            if any(name.startswith(prefix) for scan in self.scans for name in scan.source_names):
+                others = [one for one in refused if one.code != "dicomdir"]
+                if others:
+                    example = others[0].name.removeprefix(prefix)
+                    message = (
+                        f"{len(others)} files in it are not scans and were left out, for example {example}."
+                    )
+                    if len(others) == 1:
+                        message = f"One file in it is not a scan and was left out: {example}."
+                    self.refused.append(Refused(container, "left_out", message))
+            else:
+                self.refused.extend(refused)
+
+    def _folder(self, kind: str) -> Path:
+        self.made += 1
+        folder = self.workdir / f"{kind}-{self.made:05d}"
+        folder.mkdir()
+        return folder
+
+
+def _too_big(limit: int) -> ImagingError:
+    return ImagingError(
+        "too_many_bytes",
+        f"This upload is larger than {limit >> 20} MB. Send one scan at a time, or a smaller copy.",
+    )
+
+
+def _size(path: Path) -> int:
+    if path.is_symlink() or not path.is_file():
+        raise ImagingError(
+            "link", "This is a link or a folder, not a file, so it was left out. Send the file itself."
+        )
+    return path.stat().st_size
+
+
+def _kind(path: Path) -> str:
+    with path.open("rb") as source:
+        return sniff.sniff(source.read(sniff.HEAD_BYTES))
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
+
+
+def _safe_name(name: str) -> str:
+    """The user's own name for a file, fit for a message: printable, and not too long."""
+    shown = (
+        "".join(character if character.isprintable() else "?" for character in name).strip() or "unnamed file"
+    )
+    return shown if len(shown) <= _NAME_LENGTH else f"{shown[: _NAME_LENGTH - 20]}…{shown[-19:]}"
+
+
+def _describe(volume: CanonicalVolume, kind: str, *, series: bool = False) -> str:
+    if not volume.is_volume:
+        columns, rows, _ = volume.data.shape
+        return f"{kind} image, {columns} x {rows}"
+    plane = volume.plane or "axial"
+    what = "series" if series else "volume"
+    return f"{kind} {what}, {volume.n_slices(plane)} slices"
