@@ -164,6 +164,7 @@ class CaseViewSet(
         return method == "post" and self.action_map.get("post") == "add_scans"
 
 
+_FILE_ACTIONS = ("volume", "preview", "slice", "original")
 _FILE = {(200, "application/octet-stream"): OpenApiTypes.BINARY}
 
 
@@ -193,6 +194,10 @@ class ScanViewSet(
         """The scan of the address, if the user may do this to it."""
         writes = self.request.method not in SAFE_METHODS
         return selectors.get_scan(self.request.user, self.kwargs["pk"], write=writes)
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[Any, str]:
+        """A file is what it is, whatever type the client says it prefers."""
+        return super().perform_content_negotiation(request, force=force or self.action in _FILE_ACTIONS)
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """One scan."""

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_safe
 from accounts.models import User
 from accounts.services import log_access
 from cases.imaging.preview import slice_png
-from cases.imaging.volume import PLANES
+from cases.imaging.volume import PLANES, ImagingError
 from cases.models import Scan
 from cases.selectors import get_scan
 from cases.services import load_volume
@@ -100,7 +100,7 @@ def slice_response(request: HttpRequest, user: object, scan: Scan) -> HttpRespon
         raise BadRequest(_("The index of a slice is a whole number.")) from error
     try:
         volume = load_volume(scan)
-    except OSError as error:
+    except (OSError, ImagingError) as error:
         raise _missing(scan) from error
     count = volume.n_slices(plane)
     if index is None:

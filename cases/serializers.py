@@ -49,6 +49,9 @@ class ScanSerializer(serializers.ModelSerializer[Scan]):
         read_only=True,
         help_text="Millimetres per axis of the canonical volume; null when the file did not say.",
     )
+    notes = serializers.ListField(
+        child=serializers.CharField(), read_only=True, help_text="What to know about this scan, in plain words."
+    )
     volume_url = serializers.SerializerMethodField(help_text="Canonical NIfTI (.nii.gz).")
     preview_url = serializers.SerializerMethodField(help_text="Small PNG.")
     original_url = serializers.SerializerMethodField(help_text="The original, de-identified.")
@@ -64,6 +67,7 @@ class ScanSerializer(serializers.ModelSerializer[Scan]):
             "body_part",
             "plane",
             "description",
+            "notes",
             "width",
             "height",
             "slices",

@@ -239,6 +239,7 @@ def _build_scan(case: Case, user: "User", prepared: PreparedScan) -> Scan:
         body_part=volume.body_part[:32],
         plane=volume.plane,
         description=prepared.description[:200],
+        notes=[note for note in (prepared.refusal, *prepared.notes) if note],
         width=columns,
         height=rows,
         slices=slices,

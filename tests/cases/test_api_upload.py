@@ -1,0 +1,99 @@
+"""Uploads over REST."""
+
+import pytest
+from rest_framework.test import APIClient
+
+from accounts.services import create_token
+from cases.models import Scan
+from cases.storage import work_root
+from tests.cases.conftest import actions, garbage, png, stored_files
+
+pytestmark = pytest.mark.django_db
+
+
+def url_of(case) -> str:
+    return f"/api/v1/cases/{case.pk}/scans/"
+
+
+def post(client, case, files, **extra):
+    return client.post(url_of(case), {"files": files}, format="multipart", **extra)
+
+
+def test_one_and_many(api_as, patient, case):
+    client = api_as(patient)
+    response = post(client, case, [png(1)])
+    assert response.status_code == 201
+    assert post(client, case, [png(2), png(3)]).status_code == 201
+    assert Scan.objects.count() == 3
+    scan = Scan.objects.get(pk=response.json()["created"][0]["id"])
+    assert actions(scan) == ["add_scan"]
+    assert response.json()["created"][0]["volume_url"].endswith(f"/api/v1/scans/{scan.pk}/volume/")
+
+
+def test_created_duplicates_and_refused_in_one_answer(api_as, patient, case):
+    client = api_as(patient)
+    known = post(client, case, [png(1)]).json()["created"][0]["id"]
+    response = post(client, case, [png(1, name="again.png"), png(2), garbage()])
+    answer = response.json()
+    assert response.status_code == 201
+    assert len(answer["created"]) == 1
+    assert answer["duplicates"] == [{"scan": known, "names": ["again.png"]}]
+    assert [item["name"] for item in answer["refused"]] == ["notes.dcm"]
+
+
+def test_only_duplicates_is_200_only_garbage_is_400(api_as, patient, case, private_root):
+    client = api_as(patient)
+    assert post(client, case, [garbage()]).status_code == 400
+    assert stored_files(private_root) == []
+    post(client, case, [png()])
+    assert post(client, case, [png()]).status_code == 200
+
+
+def test_no_file(api_as, patient, case):
+    response = api_as(patient).post(url_of(case), {}, format="multipart")
+    assert (response.status_code, response.json()["code"]) == (400, "no_file")
+
+
+def test_not_multipart(api_as, patient, case):
+    assert api_as(patient).post(url_of(case), {"files": "x"}, format="json").status_code == 415
+
+
+def test_limits(api_as, patient, case, settings, monkeypatch):
+    client = api_as(patient)
+    settings.PMI_MAX_UPLOAD_BYTES = 1000
+    response = post(client, case, [garbage(), garbage()])
+    assert (response.status_code, response.json()["code"]) == (413, "too_large")
+    monkeypatch.setattr("cases.uploads.ENVELOPE_BYTES", 0)
+    response = post(client, case, [garbage(), garbage()])
+    assert (response.status_code, response.json()["code"]) == (413, "too_large")
+    settings.PMI_MAX_UPLOAD_BYTES = 10**9
+    settings.PMI_MAX_FILES = 1
+    response = post(client, case, [garbage(), garbage()])
+    assert (response.status_code, response.json()["code"]) == (413, "too_many_files")
+    assert list(work_root().iterdir()) == []
+
+
+def test_doctor_may_not(api_as, reader, case):
+    assert post(api_as(reader), case, [png()]).status_code == 403
+    assert not Scan.objects.exists()
+
+
+def test_hidden(api_hidden_from_outsiders, case):
+    api_hidden_from_outsiders(url_of(case), "post")
+
+
+def test_with_a_token(patient, case):
+    _token, key = create_token(patient, "test")
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {key}")
+    assert post(client, case, [png()]).status_code == 201
+
+
+def test_with_a_session_the_csrf_token_is_needed_and_files_still_go_to_disk(patient, case):
+    client = APIClient(enforce_csrf_checks=True)
+    client.force_login(patient, backend="django.contrib.auth.backends.ModelBackend")
+    assert post(client, case, [png()]).status_code == 403
+    client.get(f"/cases/{case.pk}/")
+    token = client.cookies["csrftoken"].value
+    assert post(client, case, [png()], HTTP_X_CSRFTOKEN=token).status_code == 201
+    assert Scan.objects.count() == 1
