@@ -27,7 +27,7 @@ class CaseAdmin(_ReadOnlyAdmin):
     """Cases without what they are about."""
 
     fields = ["id", "kind", "created_at"]
-    list_display = fields
+    list_display = ["id", "kind", "created_at"]
     list_filter = ["kind", "created_at"]
 
 
@@ -36,5 +36,5 @@ class ScanAdmin(_ReadOnlyAdmin):
     """Scans without pixels or files."""
 
     fields = ["id", "source_format", "modality", "width", "height", "slices", "byte_size", "created_at"]
-    list_display = fields
+    list_display = ["id", "source_format", "modality", "width", "height", "slices", "byte_size", "created_at"]
     list_filter = ["source_format", "modality", "created_at"]

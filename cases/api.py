@@ -23,6 +23,7 @@ from accounts.services import log_access
 from cases import file_views, selectors, services, uploads
 from cases.imaging.volume import PLANES
 from cases.models import Case, Scan
+from cases.selectors import person
 from cases.serializers import (
     CaseSerializer,
     ErrorSerializer,
@@ -77,23 +78,25 @@ class CaseViewSet(
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """One case."""
         case = self.get_object()
-        log_access(request.user, "view_case", case)
+        log_access(person(request.user), "view_case", case)
         return Response(self.get_serializer(case).data)
 
     def perform_create(self, serializer: BaseSerializer[Case]) -> None:
         """Open the case for the asking patient."""
-        serializer.instance = services.open_case(self.request.user, **serializer.validated_data)
+        serializer.instance = services.open_case(person(self.request.user), **serializer.validated_data)
 
     def perform_update(self, serializer: BaseSerializer[Case]) -> None:
         """Change the case through the service."""
         case = serializer.instance
         if isinstance(case, Case):
-            serializer.instance = services.update_case(case, self.request.user, **serializer.validated_data)
+            serializer.instance = services.update_case(
+                case, person(self.request.user), **serializer.validated_data
+            )
 
     def perform_destroy(self, instance: Case) -> None:
         """Delete the case with everything in it."""
-        log_access(self.request.user, "delete_case", instance)
-        services.delete_case(instance, self.request.user)
+        log_access(person(self.request.user), "delete_case", instance)
+        services.delete_case(instance, person(self.request.user))
 
     @extend_schema(responses=ScanSerializer(many=True))
     @action(detail=True, methods=["get"], url_path="scans", pagination_class=None)
@@ -122,10 +125,10 @@ class CaseViewSet(
         case = self.get_object()
         with uploads.readable_body_errors():
             incoming = uploads.incoming_files(request.FILES)
-        result = services.add_scans(case, request.user, incoming)
+        result = services.add_scans(case, person(request.user), incoming)
         for scan in result.scans:
-            log_access(request.user, "add_scan", scan)
-        code = status.HTTP_201_CREATED if result.scans else status.HTTP_200_OK
+            log_access(person(request.user), "add_scan", scan)
+        code: int = status.HTTP_201_CREATED if result.scans else status.HTTP_200_OK
         if result.nothing_went_in:
             code = status.HTTP_400_BAD_REQUEST
         return Response(
@@ -202,13 +205,13 @@ class ScanViewSet(
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """One scan."""
         scan = self.get_object()
-        log_access(request.user, "view_scan", scan)
+        log_access(person(request.user), "view_scan", scan)
         return Response(self.get_serializer(scan).data)
 
     def perform_destroy(self, instance: Scan) -> None:
         """Delete the scan with its readings and files."""
-        log_access(self.request.user, "delete_scan", instance)
-        services.delete_scan(instance, self.request.user)
+        log_access(person(self.request.user), "delete_scan", instance)
+        services.delete_scan(instance, person(self.request.user))
 
     @extend_schema(responses={(200, file_views.NIFTI): OpenApiTypes.BINARY})
     @action(detail=True, methods=["get"])

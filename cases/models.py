@@ -58,7 +58,9 @@ class Scan(BaseModel):
     body_part = models.CharField(max_length=32, blank=True)
     plane = models.CharField(max_length=16, blank=True)
     description = models.CharField(max_length=200, blank=True)
-    notes = models.JSONField(default=list, blank=True, help_text=_("what the user should know about this scan"))
+    notes = models.JSONField(
+        default=list, blank=True, help_text=_("what the user should know about this scan")
+    )
     width = models.PositiveIntegerField()
     height = models.PositiveIntegerField()
     slices = models.PositiveIntegerField(default=1)

@@ -13,7 +13,7 @@ from cases.storage import remove_files
 
 def remove_scan_files(sender: type[Scan], instance: Scan, using: str, **kwargs: Any) -> None:
     """Remove the files of a deleted scan once the deletion is committed; a rollback keeps them."""
-    names = [field.name for field in (instance.original, instance.canonical, instance.preview) if field]
+    names = [file.name for file in (instance.original, instance.canonical, instance.preview) if file.name]
     transaction.on_commit(functools.partial(remove_files, names), using=using, robust=True)
 
 

@@ -50,6 +50,13 @@ def case_list(user: "User | AnonymousUser") -> QuerySet[Case]:
     )
 
 
+def person(user: "User | AnonymousUser") -> "User":
+    """Return a signed-in user as what they are; raises PermissionDenied for anonymous ones."""
+    if not user.is_authenticated:
+        raise PermissionDenied(_("Please sign in."))
+    return user
+
+
 def may_open_case(user: "User | AnonymousUser") -> bool:
     """Whether the user may open cases: patients only, for themselves."""
     return bool(user.is_authenticated and user.is_active and user.role == Role.PATIENT)

@@ -50,7 +50,9 @@ class ScanSerializer(serializers.ModelSerializer[Scan]):
         help_text="Millimetres per axis of the canonical volume; null when the file did not say.",
     )
     notes = serializers.ListField(
-        child=serializers.CharField(), read_only=True, help_text="What to know about this scan, in plain words."
+        child=serializers.CharField(),
+        read_only=True,
+        help_text="What to know about this scan, in plain words.",
     )
     volume_url = serializers.SerializerMethodField(help_text="Canonical NIfTI (.nii.gz).")
     preview_url = serializers.SerializerMethodField(help_text="Small PNG.")
@@ -100,21 +102,21 @@ class ScanSerializer(serializers.ModelSerializer[Scan]):
         return reverse(name, args=[scan.pk], request=self.context["request"])
 
 
-class UploadSerializer(serializers.Serializer[None]):
+class UploadSerializer(serializers.Serializer):
     """One or many files, each in a part named ``files``. The files of one DICOM series belong in one
     request."""
 
     files = serializers.ListField(child=serializers.FileField(allow_empty_file=True), allow_empty=False)
 
 
-class DuplicateSerializer(serializers.Serializer[None]):
+class DuplicateSerializer(serializers.Serializer):
     """A picture that the case already held."""
 
     scan = serializers.UUIDField(source="scan.pk", help_text="The scan that is already there.")
     names = serializers.ListField(child=serializers.CharField(), help_text="The files as you named them.")
 
 
-class RefusedSerializer(serializers.Serializer[None]):
+class RefusedSerializer(serializers.Serializer):
     """A file that could not be taken."""
 
     name = serializers.CharField(help_text="The file as you named it.")
@@ -122,7 +124,7 @@ class RefusedSerializer(serializers.Serializer[None]):
     message = serializers.CharField(help_text="The reason and what to do, for people.")
 
 
-class UploadResultSerializer(serializers.Serializer[None]):
+class UploadResultSerializer(serializers.Serializer):
     """What became of each file of an upload."""
 
     created = ScanSerializer(many=True, source="scans")
@@ -130,7 +132,7 @@ class UploadResultSerializer(serializers.Serializer[None]):
     refused = RefusedSerializer(many=True)
 
 
-class ErrorSerializer(serializers.Serializer[None]):
+class ErrorSerializer(serializers.Serializer):
     """Why a request was refused."""
 
     detail = serializers.CharField()

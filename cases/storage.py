@@ -20,17 +20,18 @@ class PrivateStorage(FileSystemStorage):
     """Files under ``settings.PMI_PRIVATE_ROOT`` (files 0600, directories 0700) that never get a URL."""
 
     def __init__(self, location: str | os.PathLike[str] | None = None) -> None:
+        self._given_location = location
         super().__init__(location=location, file_permissions_mode=0o600, directory_permissions_mode=0o700)
 
     # Plain properties, where Django caches: a changed setting (each test has its own root) takes effect at
     # once.
     @property
-    def base_location(self) -> str:  # type: ignore[override]
+    def base_location(self) -> str:
         """The root directory as configured."""
-        return str(self._location or settings.PMI_PRIVATE_ROOT)
+        return str(self._given_location or settings.PMI_PRIVATE_ROOT)
 
     @property
-    def location(self) -> str:  # type: ignore[override]
+    def location(self) -> str:
         """The root directory, absolute."""
         return str(Path(self.base_location).absolute())
 

@@ -21,6 +21,7 @@ from accounts.services import log_access
 from cases import selectors, services, uploads
 from cases.forms import CaseForm
 from cases.models import Case
+from cases.selectors import person
 from cases.uploads import UploadTooLarge
 from pmi_site.errors import UserError
 
@@ -48,7 +49,7 @@ def case_new(request: HttpRequest) -> HttpResponse:
         )
     form = CaseForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        case = services.open_case(request.user, **form.cleaned_data)
+        case = services.open_case(person(request.user), **form.cleaned_data)
         return redirect("cases:detail", case.pk)
     return render(request, "cases/case_form.html", {"form": form}, status=400 if form.errors else 200)
 
@@ -59,7 +60,7 @@ def case_new(request: HttpRequest) -> HttpResponse:
 def case_detail(request: HttpRequest, case_id: uuid.UUID) -> HttpResponse:
     """One case: its question, the place to drop files, its scans."""
     case = selectors.get_case(request.user, case_id)
-    log_access(request.user, "view_case", case)
+    log_access(person(request.user), "view_case", case)
     return _case_page(request, case)
 
 
@@ -71,7 +72,7 @@ def case_edit(request: HttpRequest, case_id: uuid.UUID) -> HttpResponse:
     case = selectors.get_case(request.user, case_id, write=True)
     form = CaseForm(request.POST or None, instance=case)
     if request.method == "POST" and form.is_valid():
-        services.update_case(case, request.user, **form.cleaned_data)
+        services.update_case(case, person(request.user), **form.cleaned_data)
         messages.success(request, _("Your changes are saved."))
         return redirect("cases:detail", case.pk)
     context = {"form": form, "case": case}
@@ -85,8 +86,8 @@ def case_delete(request: HttpRequest, case_id: uuid.UUID) -> HttpResponse:
     """Ask, then delete the case with everything in it."""
     case = selectors.get_case(request.user, case_id, write=True)
     if request.method == "POST":
-        log_access(request.user, "delete_case", case)
-        services.delete_case(case, request.user)
+        log_access(person(request.user), "delete_case", case)
+        services.delete_case(case, person(request.user))
         messages.success(request, _("The case and everything in it are deleted."))
         return redirect("cases:list")
     return render(request, "cases/case_confirm_delete.html", {"case": case, "scan_count": case.scans.count()})
@@ -99,8 +100,8 @@ def scan_delete(request: HttpRequest, case_id: uuid.UUID, scan_id: uuid.UUID) ->
     """Ask, then delete one scan with its readings."""
     scan = selectors.get_scan(request.user, scan_id, case_id=case_id, write=True)
     if request.method == "POST":
-        log_access(request.user, "delete_scan", scan)
-        services.delete_scan(scan, request.user)
+        log_access(person(request.user), "delete_scan", scan)
+        services.delete_scan(scan, person(request.user))
         messages.success(request, _("The scan and its reading are deleted."))
         return redirect("cases:detail", case_id)
     return render(request, "cases/scan_confirm_delete.html", {"case": scan.case, "scan": scan})
@@ -141,9 +142,9 @@ def upload_scans(request: HttpRequest, case_id: uuid.UUID) -> HttpResponse:
 
 @csrf_protect
 def _take_upload(request: HttpRequest, case: Case) -> HttpResponse:
-    result = services.add_scans(case, request.user, uploads.incoming_files(request.FILES))
+    result = services.add_scans(case, person(request.user), uploads.incoming_files(request.FILES))
     for scan in result.scans:
-        log_access(request.user, "add_scan", scan)
+        log_access(person(request.user), "add_scan", scan)
     status = 400 if result.nothing_went_in else 200
     if _wants_json(request):
         return JsonResponse(_as_json(result), status=status)

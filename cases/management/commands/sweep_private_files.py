@@ -30,7 +30,7 @@ class Command(BaseCommand):
             raise CommandError("This command knows private files on a local disk only.")
         root = Path(storage.location)
         oldest = time.time() - options["min_age_hours"] * 3600
-        orphans = []
+        orphans: list[str] = []
         for directory in sorted((root / "scans").glob("*/*")):
             prefix = directory.relative_to(root).as_posix()
             if (
