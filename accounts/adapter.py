@@ -4,15 +4,27 @@ from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from django.http import HttpRequest
+from django.urls import reverse
 
-from accounts.models import User
+from accounts import selectors
+from accounts.models import Role, User
 
 
 class AccountAdapter(DefaultAccountAdapter):
-    """Writes the name at sign-up."""
+    """Writes the name at sign-up and sends each role to its first page."""
 
     def save_user(self, request: HttpRequest, user: User, form: Any, commit: bool = True) -> User:
         """Put the form's values on the user; allauth saves the address and password."""
         user.full_name = form.cleaned_data.get("full_name", "").strip()
         saved: User = super().save_user(request, user, form, commit)
         return saved
+
+    def get_login_redirect_url(self, request: HttpRequest) -> str:
+        """The admin for administrators, the waiting page for doctors nobody has verified, else the cases."""
+        user = request.user
+        if isinstance(user, User):
+            if user.role == Role.ADMIN and user.is_staff:
+                return reverse("admin:index")
+            if user.role == Role.DOCTOR and not selectors.is_verified_doctor(user):
+                return reverse("accounts:waiting")
+        return reverse("cases:list")

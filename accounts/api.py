@@ -49,7 +49,9 @@ class TokenView(APIView):
         form = TokenRequestSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         user = authenticate(
-            request._request, email=form.validated_data["email"].lower(), password=form.validated_data["password"]
+            request._request,
+            email=form.validated_data["email"].lower(),
+            password=form.validated_data["password"],
         )
         if (
             not isinstance(user, User)

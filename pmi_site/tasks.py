@@ -25,7 +25,9 @@ def pmi_task(*, queue: Queue = "default", time_limit: int = 300) -> Callable[[Ca
         def checked(*args: str | int, **kwargs: str | int) -> Any:
             for value in (*args, *kwargs.values()):
                 if not isinstance(value, str | int):
-                    raise TypeError(f"{function.__name__} takes ids (str or int) only, not {type(value).__name__}.")
+                    raise TypeError(
+                        f"{function.__name__} takes ids (str or int) only, not {type(value).__name__}."
+                    )
             return function(*args, **kwargs)
 
         task = shared_task(

@@ -49,7 +49,12 @@ class VendorFinder(BaseFinder):
     def find(self, path: str, find_all: bool = False, **kwargs: Any) -> Any:
         """The file's absolute path, or an empty list."""
         parts = path.split("/", 2)
-        if len(parts) == 3 and parts[0] == "vendor" and parts[1] in PACKAGES and parts[2] in PACKAGES[parts[1]][1]:
+        if (
+            len(parts) == 3
+            and parts[0] == "vendor"
+            and parts[1] in PACKAGES
+            and parts[2] in PACKAGES[parts[1]][1]
+        ):
             storage = self.storages[parts[1]]
             if storage.exists(parts[2]):
                 return [storage.path(parts[2])] if find_all else storage.path(parts[2])

@@ -24,7 +24,9 @@ def _drop_leftover_databases() -> None:
 
     embedded.hold("postgres")
     place = settings.DATABASES["default"]
-    connection = psycopg2.connect(host=place["HOST"], port=place["PORT"], user=place["USER"], dbname="postgres")
+    connection = psycopg2.connect(
+        host=place["HOST"], port=place["PORT"], user=place["USER"], dbname="postgres"
+    )
     connection.autocommit = True
     with connection.cursor() as cursor:
         cursor.execute("SELECT datname FROM pg_database WHERE datname ~ '^test_pmi_[0-9]+(_|$)'")

@@ -31,6 +31,11 @@ EMAIL_USE_TLS = env.flag("SMTP_TLS", True)
 
 # Counters of failed logins and API calls must be shared by all web processes.
 if env.text("CACHE_URL"):
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": env.text("CACHE_URL")}}
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": env.text("CACHE_URL"),
+        }
+    }
 else:
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "pmi_cache"}}

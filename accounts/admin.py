@@ -1,0 +1,151 @@
+"""The administrator's desk for people: users, licences, grants and the access log."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
+from django.contrib.auth.forms import AdminPasswordChangeForm, AdminUserCreationForm, UserChangeForm
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from accounts import services
+from accounts.models import AccessLog, CareRelationship, DoctorProfile, Role, User
+from pmi_site.errors import UserError
+
+
+class ReadOnlyAdmin(admin.ModelAdmin[Any]):
+    """Look, don't touch."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class LicenceFilter(admin.SimpleListFilter):
+    """Doctors by the state of their licence."""
+
+    title = _("licence")
+    parameter_name = "licence"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("waiting", _("waiting for verification")), ("verified", _("verified"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:
+        if self.value() in {"waiting", "verified"}:
+            return queryset.filter(
+                role=Role.DOCTOR, doctor_profile__verified_at__isnull=self.value() == "waiting"
+            )
+        return queryset
+
+
+class DoctorProfileInline(admin.StackedInline[DoctorProfile, User]):
+    """The licence on the user's page. Verification is an action, not a field: it records who did it."""
+
+    model = DoctorProfile
+    fk_name = "user"
+    extra = 0
+    can_delete = False
+    readonly_fields = ("verified_at", "verified_by")
+
+
+class UserCreationForm(AdminUserCreationForm[User]):
+    """A new user by address."""
+
+    class Meta:
+        model = User
+        fields = ("email", "full_name", "role")
+        field_classes: dict[str, type[forms.Field]] = {}
+
+
+class UserEditForm(UserChangeForm[User]):
+    """A user as stored."""
+
+    class Meta:
+        model = User
+        fields = "__all__"
+        field_classes: dict[str, type[forms.Field]] = {}
+
+
+@admin.register(User)
+class UserAdmin(BaseUserAdmin[User]):
+    """Users."""
+
+    form = UserEditForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    inlines = [DoctorProfileInline]
+    ordering = ["email"]
+    list_display = ["email", "full_name", "role", "licence", "is_active", "created_at"]
+    list_filter = ["role", LicenceFilter, "is_active"]
+    search_fields = ["email", "full_name", "doctor_profile__licence_number"]
+    readonly_fields = ["last_login", "created_at"]
+    fieldsets = [
+        (None, {"fields": ["email", "password"]}),
+        (_("Person"), {"fields": ["full_name", "role"]}),
+        (_("Rights"), {"fields": ["is_active", "is_staff", "is_superuser", "groups", "user_permissions"]}),
+        (_("Dates"), {"fields": ["last_login", "created_at"]}),
+    ]
+    add_fieldsets = [
+        (None, {"fields": ["email", "full_name", "role", "usable_password", "password1", "password2"]}),
+    ]
+    actions = ["verify_licences", "withdraw_licences"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        return super().get_queryset(request).select_related("doctor_profile")
+
+    @admin.display(description=_("licence"))
+    def licence(self, user: User) -> str:
+        """The licence and whether it was checked."""
+        profile = getattr(user, "doctor_profile", None)
+        if profile is None:
+            return "-"
+        return f"{profile}: {_('verified') if profile.is_verified else _('waiting')}"
+
+    @admin.action(description=_("Verify the licence of the selected doctors"), permissions=["change"])
+    def verify_licences(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """Record that the administrator checked each licence."""
+        self._for_each(request, queryset, services.verify_doctor)
+
+    @admin.action(description=_("Withdraw the verification of the selected doctors"), permissions=["change"])
+    def withdraw_licences(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """Make the doctors inert again."""
+        self._for_each(request, queryset, services.withdraw_verification)
+
+    def _for_each(self, request: HttpRequest, queryset: QuerySet[User], service: Any) -> None:
+        done = 0
+        for user in queryset:
+            try:
+                service(user, request.user)
+            except UserError as error:
+                self.message_user(request, f"{user.email}: {error.message}", messages.ERROR)
+            else:
+                done += 1
+        if done:
+            text = ngettext("%(count)d licence was changed.", "%(count)d licences were changed.", done)
+            self.message_user(request, text % {"count": done}, messages.SUCCESS)
+
+
+@admin.register(CareRelationship)
+class CareRelationshipAdmin(ReadOnlyAdmin):
+    """Grants; only patients give and end them."""
+
+    list_display = ["patient", "doctor", "granted_at", "expires_at", "revoked_at"]
+    list_select_related = ["patient", "doctor"]
+
+
+@admin.register(AccessLog)
+class AccessLogAdmin(ReadOnlyAdmin):
+    """Who looked at what."""
+
+    list_display = ["at", "actor", "action", "object_type", "object_id"]
+    list_filter = ["action", "object_type"]
+    list_select_related = ["actor"]
+    date_hierarchy = "at"

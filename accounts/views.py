@@ -1,0 +1,121 @@
+"""Account pages: who I am, who may see my cases, which programs act for me."""
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_variables
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts import selectors, services
+from accounts.forms import AccountForm, ShareForm, TokenForm
+from accounts.models import Role, User
+from pmi_site.errors import UserError
+
+
+def _me(request: HttpRequest) -> User:
+    """The user behind `login_required`, with their real type."""
+    if not isinstance(request.user, User):
+        raise PermissionDenied
+    return request.user
+
+
+def _patient(request: HttpRequest) -> User:
+    """The user, who must be a patient: only patients have something to share."""
+    user = _me(request)
+    if user.role != Role.PATIENT:
+        raise PermissionDenied
+    return user
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def account(request: HttpRequest) -> HttpResponse:
+    """The user's own data; POST changes the name."""
+    user = _me(request)
+    form = AccountForm(request.POST or None, instance=user)
+    if request.method == "POST" and form.is_valid():
+        form.save()
+        messages.success(request, _("Your name is saved."))
+        return redirect("accounts:account")
+    # A rejected form has already written its values on the instance; the page must show what is stored.
+    user.refresh_from_db()
+    profile = getattr(user, "doctor_profile", None) if user.role == Role.DOCTOR else None
+    return render(request, "accounts/account.html", {"form": form, "profile": profile})
+
+
+@login_required
+@require_safe
+def waiting(request: HttpRequest) -> HttpResponse:
+    """Where a doctor lands whose licence nobody has checked yet."""
+    user = _me(request)
+    if user.role != Role.DOCTOR or selectors.is_verified_doctor(user):
+        return redirect("cases:list")
+    return render(request, "accounts/waiting.html")
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def sharing(request: HttpRequest) -> HttpResponse:
+    """The doctors who may read the patient's cases; POST adds one."""
+    patient = _patient(request)
+    form = ShareForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            grant = services.grant_access(patient, form.cleaned_data["doctor_email"])
+        except UserError as error:
+            form.add_error("doctor_email", error.message)
+        else:
+            messages.success(
+                request, _("%(name)s can now read your cases.") % {"name": grant.doctor.get_full_name()}
+            )
+            return redirect("accounts:sharing")
+    context = {"form": form, "grants": selectors.grants_of(patient)}
+    return render(request, "accounts/sharing.html", context, status=400 if form.errors else 200)
+
+
+@login_required
+@require_POST
+def revoke(request: HttpRequest, grant_id: UUID) -> HttpResponse:
+    """End a grant at once; 404 for a grant that is not the patient's."""
+    if not services.revoke_access(_patient(request), grant_id):
+        raise Http404
+    messages.success(request, _("This doctor can no longer read your cases."))
+    return redirect("accounts:sharing")
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@sensitive_variables("key")
+def tokens(request: HttpRequest) -> HttpResponse:
+    """The user's API tokens; POST makes one and shows its key this one time."""
+    user = _me(request)
+    form, key = TokenForm(request.POST or None), ""
+    if request.method == "POST" and form.is_valid():
+        try:
+            _token, key = services.create_token(user, form.cleaned_data["name"])
+        except UserError as error:
+            form.add_error(None, error.message)
+        else:
+            # No redirect: the key must not travel through a session or a cookie.
+            form = TokenForm()
+    context = {"form": form, "key": key, "tokens": selectors.tokens_of(user)}
+    return render(request, "accounts/tokens.html", context, status=400 if form.errors else 200)
+
+
+@login_required
+@require_POST
+def delete_token(request: HttpRequest, token_id: UUID) -> HttpResponse:
+    """Delete a token; 404 for one that is not the user's."""
+    if not services.delete_token(_me(request), token_id):
+        raise Http404
+    messages.success(request, _("The token is deleted. Programs that use it are locked out."))
+    return redirect("accounts:tokens")
