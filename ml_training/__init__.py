@@ -1,0 +1,1 @@
+"""Training, evaluation and packaging of PMI's models. Imports no Django; serving uses only `bundle`, `runtime` and `transforms`."""

@@ -1,0 +1,80 @@
+"""`python -m ml_training <verb>`: train, publish, evaluate."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from pathlib import Path
+
+from ml_training.errors import BundleError, TrainingError
+from ml_training.specs import load_config
+
+ROOT = Path(__file__).resolve().parent
+DEFAULT_DATA = ROOT.parent.parent / "shared" / "data"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one verb; returns the exit code. Known problems end in one line on stderr, not in a traceback."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    try:
+        return int(options.run(options) or 0)
+    except (TrainingError, BundleError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m ml_training", description=__doc__)
+    verbs = parser.add_subparsers(required=True, metavar="verb")
+    training = verbs.add_parser("train", help="train a model; run again to continue an interrupted run")
+    publish = verbs.add_parser(
+        "publish", help="calibrate a trained run, evaluate it once on its test items, write a bundle"
+    )
+    evaluate = verbs.add_parser("evaluate", help="figures of a bundle on a manifest")
+    for verb in (training, publish):
+        verb.add_argument("config", type=Path, help="YAML config, e.g. ml_training/configs/knee_xray.yaml")
+        verb.add_argument("overrides", nargs="*", help="dotted.key=value")
+        verb.add_argument("--run-dir", type=Path, required=True)
+        verb.add_argument("--data-dir", type=Path, default=DEFAULT_DATA)
+    training.add_argument("--quiet", action="store_true", help="no progress bar")
+    training.set_defaults(run=_train)
+    publish.add_argument("--bundle-dir", type=Path, required=True, help="where the bundle folder is written")
+    publish.set_defaults(run=_publish)
+    evaluate.add_argument("bundle", type=Path)
+    evaluate.add_argument("manifest", type=Path)
+    evaluate.add_argument(
+        "--where", action="append", default=[], metavar="COLUMN=VALUE", help="only these rows"
+    )
+    evaluate.add_argument("--group-column", default="group")
+    evaluate.set_defaults(run=_evaluate)
+    return parser
+
+
+def _train(options: argparse.Namespace) -> None:
+    from ml_training.train import train
+
+    config = load_config(options.config, options.overrides)
+    best = train(config, options.data_dir, options.run_dir, progress=not options.quiet)
+    sys.stdout.write(f"{best}\n")
+
+
+def _publish(options: argparse.Namespace) -> None:
+    from ml_training.publish import publish
+
+    config = load_config(options.config, options.overrides)
+    path = publish(config, options.data_dir, options.run_dir, options.bundle_dir)
+    sys.stdout.write(f"{path}\n")
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from ml_training.publish import evaluate_bundle
+
+    figures = evaluate_bundle(options.bundle, options.manifest, options.where, options.group_column)
+    sys.stdout.write(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""From logits to probabilities that mean something, and the operating points that turn them into calls.
+
+All of it is fitted on validation items only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import expit, log_softmax, softmax
+
+from ml_training.labels import Task
+
+# Bounds that keep a small validation set from producing certainty.
+_TEMPERATURE = (0.25, 10.0)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """`softmax(logits / temperature)` or, per label, `sigmoid(slope * logit + intercept)`."""
+
+    activation: str
+    temperature: float = 1.0
+    slope: tuple[float, ...] = ()
+    intercept: tuple[float, ...] = ()
+
+    def __call__(self, logits: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities (N, K) of logits (N, K)."""
+        if self.activation == "softmax":
+            return np.asarray(softmax(logits / self.temperature, axis=1))
+        return np.asarray(expit(logits * np.asarray(self.slope) + np.asarray(self.intercept)))
+
+    def to_plain(self) -> dict[str, Any]:
+        if self.activation == "softmax":
+            return {"method": "temperature", "temperature": self.temperature}
+        return {"method": "platt", "slope": list(self.slope), "intercept": list(self.intercept)}
+
+    @classmethod
+    def from_plain(cls, raw: dict[str, Any], activation: str) -> Calibration:
+        if activation == "softmax":
+            return cls(activation, temperature=float(raw["temperature"]))
+        return cls(activation, slope=tuple(raw["slope"]), intercept=tuple(raw["intercept"]))
+
+
+def fit(task: Task, logits: np.ndarray, targets: np.ndarray) -> Calibration:
+    """Temperature (Guo et al. 2017) for exclusive labels, Platt's sigmoid (Platt 1999) per separate label."""
+    if task.activation == "softmax":
+
+        def loss(log_temperature: float) -> float:
+            return float(-(targets * log_softmax(logits / np.exp(log_temperature), axis=1)).sum(1).mean())
+
+        best = minimize_scalar(loss, bounds=tuple(np.log(_TEMPERATURE)), method="bounded")
+        return Calibration("softmax", temperature=round(float(np.exp(best.x)), 5))
+    slopes, intercepts = [], []
+    for k in range(len(task.labels)):
+        slope, intercept = _platt(logits[:, k], targets[:, k])
+        slopes.append(slope)
+        intercepts.append(intercept)
+    return Calibration("sigmoid", slope=tuple(slopes), intercept=tuple(intercepts))
+
+
+def _platt(logit: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    known = ~np.isnan(truth)
+    x, t = logit[known], truth[known]
+    positives, negatives = t.sum(), (1 - t).sum()
+    if not positives or not negatives:
+        return 1.0, 0.0
+    # Platt's smoothed targets keep a separable set from driving the slope to infinity.
+    soft = np.where(t > 0.5, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+
+    def loss(p: np.ndarray) -> float:
+        z = p[0] * x + p[1]
+        return float((np.logaddexp(0, z) - soft * z).mean())
+
+    best = minimize(loss, np.array([1.0, 0.0]), method="L-BFGS-B", bounds=[(0.05, 5.0), (-10.0, 10.0)])
+    return round(float(best.x[0]), 5), round(float(best.x[1]), 5)
+
+
+def operating_points(
+    task: Task, probs: np.ndarray, targets: np.ndarray, sensitivity: float = 0.95, specificity: float = 0.95
+) -> dict[str, dict[str, float]]:
+    """Per label the probability from which a finding is `possible` (high sensitivity) and `likely` (high specificity).
+
+    `high_sensitivity` finds at least `sensitivity` of the positives; `high_specificity` lets at most
+    `1 - specificity` of the negatives pass. Both come from validation items. `likely` never starts below 0.5, nor
+    below `possible`.
+    """
+    points = {}
+    for k, name in enumerate(task.names):
+        known = ~np.isnan(targets[:, k])
+        positive = probs[known, k][targets[known, k] > 0.5]
+        negative = probs[known, k][targets[known, k] < 0.5]
+        sensitive = float(np.quantile(positive, 1 - sensitivity)) if len(positive) else 0.5
+        specific = float(np.quantile(negative, specificity)) if len(negative) else 0.5
+        possible = min(sensitive, 0.5)
+        points[name] = {
+            "high_sensitivity": round(max(possible, 0.02), 4),
+            "high_specificity": round(min(max(specific, possible, 0.5), 0.98), 4),
+        }
+    return points

@@ -1,0 +1,85 @@
+"""Data sets: the deterministic preprocessing is done once and cached, augmentation happens on the fly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import CacheDataset
+from monai.transforms import Compose, Transform
+from PIL import Image, UnidentifiedImageError
+
+from ml_training.data.manifest import Item
+from ml_training.errors import TrainingError
+from ml_training.specs import PreprocessingSpec
+from ml_training.transforms import serving_transform
+
+
+def load_grey(path: Any) -> np.ndarray:
+    """Grey image (H, W) float32 of a raster file; 16-bit files keep their range.
+
+    Raises:
+        TrainingError: the file is not an image or is cut off.
+    """
+    try:
+        with Image.open(path) as image:
+            grey = (
+                image
+                if image.mode in {"L", "I", "F"} or image.mode.startswith("I;16")
+                else image.convert("L")
+            )
+            return np.asarray(grey, dtype=np.float32)
+    except (UnidentifiedImageError, OSError, ValueError) as error:
+        raise TrainingError(f"{path}: not a readable image ({error})") from error
+
+
+class LoadItem(Transform):
+    """Item -> (preprocessed tensor (1, S, S), target (K,))."""
+
+    def __init__(self, spec: PreprocessingSpec, negative: Callable[[int], np.ndarray] | None = None) -> None:
+        self._prepare = serving_transform(spec)
+        self._negative = negative
+
+    def __call__(self, item: Item) -> tuple[torch.Tensor, torch.Tensor]:
+        drawn = item.row.get("synthetic", "")
+        image = (
+            self._negative(int(drawn)).astype(np.float32)
+            if drawn and self._negative
+            else load_grey(item.path)
+        )
+        return torch.from_numpy(self._prepare(image)), torch.tensor(item.target)
+
+
+class Augment:
+    """Applies an augmentation to the image of a pair.
+
+    Deliberately not a MONAI `Transform`: `CacheDataset` caches up to the first step that is random or no Transform.
+    """
+
+    def __init__(self, augment: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        self.augment = augment
+
+    def __call__(self, pair: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.as_tensor(self.augment(pair[0])), pair[1]
+
+
+def cached_dataset(
+    items: Sequence[Item],
+    spec: PreprocessingSpec,
+    augment: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    negative: Callable[[int], np.ndarray] | None = None,
+) -> CacheDataset:
+    """A data set of (image (1, S, S), target (K,)) pairs, preprocessed once in memory."""
+    steps: list[Any] = [LoadItem(spec, negative)]
+    if augment is not None:
+        steps.append(Augment(augment))
+    return CacheDataset(
+        list(items),
+        Compose(steps, map_items=False),
+        cache_rate=1.0,
+        num_workers=2,
+        progress=False,
+        copy_cache=False,
+    )

@@ -1,0 +1,112 @@
+"""Reading a manifest and splitting it so that no group stands on both sides."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
+
+from ml_training.errors import TrainingError
+from ml_training.labels import Task
+from ml_training.specs import SourceSpec
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image of a manifest: where it is, what it shows (see `Task.target`), and the group it must stay with."""
+
+    path: Path
+    target: tuple[float, ...]
+    group: str
+    row: dict[str, str]
+
+
+def read_manifest(path: Path) -> list[dict[str, str]]:
+    """The manifest's rows.
+
+    Raises:
+        TrainingError: the file cannot be read, or has no `file` column.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as handle:
+            reader = csv.DictReader(handle)
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrainingError(f"{path}: {error}") from error
+    if not rows or "file" not in rows[0]:
+        raise TrainingError(f"{path}: a manifest needs a header with the column 'file' and at least one row")
+    return rows
+
+
+def read_source(source: SourceSpec, data_dir: Path, task: Task) -> tuple[list[Item], list[Item]]:
+    """Development and test items of one source.
+
+    Raises:
+        TrainingError: a missing image or column, a label outside the set, or a group in both parts; names the row.
+    """
+    manifest = data_dir / source.manifest
+    development: list[Item] = []
+    test: list[Item] = []
+    for number, row in enumerate(read_manifest(manifest), start=2):
+        for column in (source.group_column, source.test_column):
+            if column and column not in row:
+                raise TrainingError(f"{manifest}: no column {column!r}")
+        path = manifest.parent / row["file"]
+        if not path.is_file():
+            raise TrainingError(f"{manifest} line {number}: image {row['file']} is missing")
+        labelled = {**row, "label": source.label} if source.label else row
+        group = f"{source.manifest}:{row[source.group_column] if source.group_column else row['file']}"
+        item = Item(path, tuple(task.target(labelled)), group, labelled)
+        held = bool(source.test_column) and row[source.test_column] in source.test_values
+        (test if held else development).append(item)
+    refuse_straddling(development, test, str(manifest))
+    if source.limit and len(development) > source.limit:
+        chosen = np.random.default_rng(0).permutation(len(development))[: source.limit]
+        development = [development[i] for i in sorted(chosen)]
+    return development, test
+
+
+def refuse_straddling(left: list[Item], right: list[Item], where: str) -> None:
+    """Raise TrainingError if a group stands in both lists."""
+    both = {item.group for item in left} & {item.group for item in right}
+    if both:
+        raise TrainingError(
+            f"{where}: group {sorted(both)[0].split(':', 1)[1]!r} stands on both sides of a split"
+        )
+
+
+def stratum(item: Item) -> str:
+    """What a split keeps in proportion: the labels and, where known, the source."""
+    return "".join("?" if t != t else str(int(t)) for t in item.target) + item.row.get("source", "")
+
+
+def group_split(items: list[Item], fraction: float, seed: int) -> tuple[list[Item], list[Item]]:
+    """Split off about `fraction` of the items, whole groups only, strata kept in proportion.
+
+    Raises:
+        TrainingError: fewer groups than parts.
+    """
+    parts = max(2, round(1 / fraction))
+    groups = [item.group for item in items]
+    if len(set(groups)) < parts:
+        raise TrainingError(f"{len(set(groups))} groups cannot be split into {parts} parts")
+    names = sorted({stratum(item) for item in items})
+    strata = [names.index(stratum(item)) for item in items]
+    folds = StratifiedGroupKFold(n_splits=parts, shuffle=True, random_state=seed)
+    kept, held = next(folds.split(np.zeros(len(items)), strata, groups))
+    left, right = [items[i] for i in kept], [items[i] for i in held]
+    refuse_straddling(left, right, "split")
+    return left, right
+
+
+def sampling_weights(items: list[Item], columns: tuple[str, ...], power: float) -> list[float]:
+    """Weight of each item: inverse frequency of its cell (targets and `columns`) to `power`; 0 keeps nature's mix."""
+    cells = [("".join(map(str, i.target)), *(i.row.get(c, "") for c in columns)) for i in items]
+    counts: dict[tuple[str, ...], int] = defaultdict(int)
+    for cell in cells:
+        counts[cell] += 1
+    return [counts[cell] ** -power for cell in cells]

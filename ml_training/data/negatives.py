@@ -1,0 +1,73 @@
+"""Drawn images that no model may answer for: noise, blanks, gradients, pages of text, drawings and mosaics."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+SIDE = 224
+
+
+def synthetic_negative(seed: int) -> np.ndarray:
+    """One image (224, 224) uint8; the seed decides which kind."""
+    rng = np.random.default_rng(seed)
+    makers = (_noise, _blank, _gradient, _page, _drawing, _mosaic)
+    return makers[seed % len(makers)](rng)
+
+
+def _noise(rng: np.random.Generator) -> np.ndarray:
+    grain = int(rng.integers(1, 32))
+    small = rng.integers(0, 256, (SIDE // grain + 1, SIDE // grain + 1), dtype=np.uint8)
+    order = Image.Resampling.BICUBIC if rng.random() < 0.5 else Image.Resampling.NEAREST
+    return np.asarray(Image.fromarray(small).resize((SIDE, SIDE), order))
+
+
+def _blank(rng: np.random.Generator) -> np.ndarray:
+    return np.clip(rng.normal(rng.integers(0, 256), rng.random() * 6, (SIDE, SIDE)), 0, 255).astype(np.uint8)
+
+
+def _gradient(rng: np.random.Generator) -> np.ndarray:
+    y, x = np.mgrid[0:SIDE, 0:SIDE] / SIDE
+    wave = np.sin(2 * np.pi * (x * rng.normal(0, 2) + y * rng.normal(0, 2)) + rng.random() * 6)
+    bowl = (x - rng.random()) ** 2 + (y - rng.random()) ** 2
+    mix = rng.random()
+    image = mix * wave + (1 - mix) * bowl * 3
+    return np.asarray(255 * (image - image.min()) / (np.ptp(image) + 1e-6)).astype(np.uint8)
+
+
+def _page(rng: np.random.Generator) -> np.ndarray:
+    dark = rng.random() < 0.3
+    page = Image.new("L", (SIDE, SIDE), 20 if dark else 240)
+    pen = ImageDraw.Draw(page)
+    letters = list("abcdefghijklmnopqrstuvwxyz    0123456789")
+    step = int(rng.integers(9, 22))
+    for y in range(int(rng.integers(4, 20)), SIDE, step):
+        text = "".join(rng.choice(letters, int(rng.integers(5, 45))))
+        pen.text((int(rng.integers(2, 24)), y), text, fill=230 if dark else 10, font_size=max(8, step - 4))
+    return np.asarray(page.rotate(float(rng.normal(0, 4)), fillcolor=20 if dark else 240))
+
+
+def _drawing(rng: np.random.Generator) -> np.ndarray:
+    image = Image.new("L", (SIDE, SIDE), int(rng.integers(0, 256)))
+    pen = ImageDraw.Draw(image)
+    for _ in range(int(rng.integers(2, 30))):
+        box = sorted(rng.integers(0, SIDE, 2).tolist()) + sorted(rng.integers(0, SIDE, 2).tolist())
+        corners = [box[0], box[2], box[1] + 1, box[3] + 1]
+        fill = int(rng.integers(0, 256))
+        shape = rng.integers(0, 3)
+        if shape == 0:
+            pen.ellipse(corners, fill=fill)
+        elif shape == 1:
+            pen.rectangle(corners, fill=fill)
+        else:
+            pen.line(corners, fill=fill, width=int(rng.integers(1, 12)))
+    if rng.random() < 0.5:
+        image = image.filter(ImageFilter.GaussianBlur(float(rng.random() * 5)))
+    return np.asarray(image)
+
+
+def _mosaic(rng: np.random.Generator) -> np.ndarray:
+    tiles = int(rng.integers(3, 9))
+    flat = rng.integers(0, 256, (tiles, tiles), dtype=np.uint8)
+    base = np.asarray(Image.fromarray(flat).resize((SIDE, SIDE), Image.Resampling.NEAREST)).astype(float)
+    return np.clip(base + rng.normal(0, 12, base.shape), 0, 255).astype(np.uint8)

@@ -1,0 +1,9 @@
+"""Errors that a person running the pipeline can act on."""
+
+
+class TrainingError(Exception):
+    """A one-line, actionable problem with a manifest, a config, a checkpoint or a run."""
+
+
+class BundleError(Exception):
+    """A model bundle is missing, incomplete, tampered with or of an unknown format."""

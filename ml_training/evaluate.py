@@ -1,0 +1,165 @@
+"""Figures of a reading against the truth, each with a bootstrap interval over groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from scipy.special import expit, softmax
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    cohen_kappa_score,
+    confusion_matrix,
+    f1_score,
+    precision_recall_fscore_support,
+    roc_auc_score,
+)
+
+from ml_training.labels import Task
+
+
+def probabilities(task: Task, logits: np.ndarray) -> np.ndarray:
+    """Uncalibrated probabilities (N, K) of logits (N, K)."""
+    return np.asarray(softmax(logits, axis=1) if task.activation == "softmax" else expit(logits))
+
+
+def headline(task: Task, logits: np.ndarray, targets: np.ndarray) -> float:
+    """One number per epoch to look at: accuracy, or the mean AUC of the labels that both classes are known for."""
+    if task.activation == "softmax":
+        return float((logits.argmax(1) == targets.argmax(1)).mean())
+    areas = [area for k in range(targets.shape[1]) if (area := auc(logits[:, k], targets[:, k])) is not None]
+    return float(np.mean(areas)) if areas else 0.0
+
+
+def auc(score: np.ndarray, truth: np.ndarray) -> float | None:
+    """Area under the ROC curve over the known rows; None if only one class is there."""
+    known = ~np.isnan(truth)
+    if len(set(truth[known].tolist())) < 2:
+        return None
+    return float(roc_auc_score(truth[known], score[known]))
+
+
+def interval(
+    figure: Callable[[np.ndarray], float | None], groups: Sequence[str], rounds: int = 400
+) -> list[float]:
+    """95 % percentile bootstrap of `figure(row indices)`, drawing whole groups (patients), not images."""
+    names, member = np.unique(np.asarray(groups), return_inverse=True)
+    rows = [np.flatnonzero(member == g) for g in range(len(names))]
+    rng = np.random.default_rng(0)
+    values = []
+    for _ in range(rounds):
+        drawn = np.concatenate([rows[g] for g in rng.integers(0, len(rows), len(rows))])
+        value = figure(drawn)
+        if value is not None:
+            values.append(value)
+    return [round(float(v), 4) for v in np.percentile(values, [2.5, 97.5])] if values else []
+
+
+def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> float:
+    """Mean gap between confidence and accuracy over equally filled bins (Guo et al. 2017, arXiv:1706.04599)."""
+    order = np.argsort(confidence)
+    gaps = [
+        abs(confidence[part].mean() - correct[part].mean()) * len(part)
+        for part in np.array_split(order, bins)
+        if len(part)
+    ]
+    return float(sum(gaps) / max(1, len(confidence)))
+
+
+def report(task: Task, probs: np.ndarray, targets: np.ndarray, groups: Sequence[str]) -> dict[str, Any]:
+    """All figures for calibrated probabilities (N, K) against targets (N, K; nan unknown)."""
+    return (
+        _exclusive(task, probs, targets, groups)
+        if task.activation == "softmax"
+        else _separate(task, probs, targets, groups)
+    )
+
+
+def _with_interval(figure: Callable[[np.ndarray], float | None], groups: Sequence[str]) -> dict[str, Any]:
+    value = figure(np.arange(len(groups)))
+    return {"value": None if value is None else round(value, 4), "ci95": interval(figure, groups)}
+
+
+def _exclusive(task: Task, probs: np.ndarray, targets: np.ndarray, groups: Sequence[str]) -> dict[str, Any]:
+    truth, guess = targets.argmax(1), probs.argmax(1)
+    labels = list(range(len(task.labels)))
+    precision, recall, f1, support = precision_recall_fscore_support(
+        truth, guess, labels=labels, zero_division=0
+    )
+    figures: dict[str, Any] = {
+        "images": len(truth),
+        "groups": len(set(groups)),
+        "accuracy": _with_interval(lambda i: float(accuracy_score(truth[i], guess[i])), groups),
+        "macro_f1": _with_interval(
+            lambda i: float(f1_score(truth[i], guess[i], average="macro", zero_division=0)), groups
+        ),
+        "ece": round(expected_calibration_error(probs.max(1), (truth == guess).astype(float)), 4),
+        "confusion": confusion_matrix(truth, guess, labels=labels).tolist(),
+        "per_label": {
+            name: {
+                "precision": round(float(precision[k]), 4),
+                "recall": round(float(recall[k]), 4),
+                "f1": round(float(f1[k]), 4),
+                "auc": None if (a := auc(probs[:, k], (truth == k).astype(float))) is None else round(a, 4),
+                "images": int(support[k]),
+            }
+            for k, name in enumerate(task.names)
+        },
+    }
+    if task.ordinal:
+        figures["quadratic_weighted_kappa"] = _with_interval(
+            lambda i: float(cohen_kappa_score(truth[i], guess[i], weights="quadratic")), groups
+        )
+        figures["auc_grade_2_or_more"] = _with_interval(
+            lambda i: auc(probs[i, 2:].sum(1), (truth[i] >= 2).astype(float)), groups
+        )
+    if task.kind == "brain_mri":
+        tumour = truth < 3
+        figures["tumour_type_accuracy"] = _with_interval(
+            lambda i: (
+                float((probs[i][tumour[i], :3].argmax(1) == truth[i][tumour[i]]).mean())
+                if tumour[i].any()
+                else None
+            ),
+            groups,
+        )
+    return figures
+
+
+def _separate(task: Task, probs: np.ndarray, targets: np.ndarray, groups: Sequence[str]) -> dict[str, Any]:
+    figures: dict[str, Any] = {"images": len(targets), "groups": len(set(groups)), "per_label": {}}
+    for k, name in enumerate(task.names):
+        known = np.flatnonzero(~np.isnan(targets[:, k]))
+        truth, score = targets[known, k], probs[known, k]
+        if len(set(truth.tolist())) < 2:
+            continue
+        own = [groups[i] for i in known]
+        precision, recall, f1, _ = precision_recall_fscore_support(
+            truth, score >= 0.5, average="binary", zero_division=0
+        )
+        figures["per_label"][name] = {
+            "images": len(known),
+            "positives": int(truth.sum()),
+            "auc": _with_interval(lambda i, s=score, t=truth: auc(s[i], t[i]), own),  # type: ignore[misc]
+            "accuracy": _with_interval(
+                lambda i, s=score, t=truth: float(((s[i] >= 0.5) == t[i]).mean()), own
+            ),  # type: ignore[misc]
+            "average_precision": round(float(average_precision_score(truth, score)), 4),
+            "precision": round(float(precision), 4),
+            "recall": round(float(recall), 4),
+            "f1": round(float(f1), 4),
+            "ece": round(expected_calibration_error(score, truth), 4),
+            "confusion": confusion_matrix(truth, score >= 0.5, labels=[0, 1]).tolist(),
+        }
+    names = task.names
+    if "bacterial" in names:
+        b, v = names.index("bacterial"), names.index("viral")
+        typed = np.flatnonzero(np.nan_to_num(targets[:, b]) + np.nan_to_num(targets[:, v]) == 1)
+        if len(typed):
+            margin = probs[typed, b] - probs[typed, v]
+            figures["bacterial_against_viral_auc"] = _with_interval(
+                lambda i: auc(margin[i], targets[typed, b][i]), [groups[i] for i in typed]
+            )
+    return figures

@@ -1,0 +1,153 @@
+"""Label sets of PMI's models, the conditions they stand for, and how a manifest row becomes a training target.
+
+A target vector has one value per label in [0, 1]; `nan` marks a label that is unknown for that row and must not
+count as a negative.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ml_training.errors import TrainingError
+
+UNKNOWN = math.nan
+
+
+@dataclass(frozen=True)
+class Label:
+    """One output of a model.
+
+    `claimed` is False where the label is reported among the probabilities but must not become a finding, because
+    it has not been shown to survive a new hospital or a new scanner.
+    """
+
+    name: str
+    condition: str
+    claimed: bool = True
+    limits: str = ""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A kind of reading: its labels, and whether they exclude each other (`softmax`) or not (`sigmoid`)."""
+
+    kind: str
+    activation: str
+    labels: tuple[Label, ...]
+    ordinal: bool = False
+    planes: tuple[str, ...] = field(default=())
+
+    @property
+    def names(self) -> list[str]:
+        return [label.name for label in self.labels]
+
+    def target(self, row: Mapping[str, str]) -> list[float]:
+        """Target vector of a manifest row.
+
+        Raises:
+            TrainingError: the row carries a label outside the set.
+        """
+        if self.activation == "softmax":
+            name = row.get("label", "")
+            if name not in self.names:
+                raise TrainingError(
+                    f"{row.get('file', '?')}: label {name!r} is not one of {', '.join(self.names)}"
+                )
+            return [1.0 if name == own else 0.0 for own in self.names]
+        return _chest_target(row)
+
+
+_CHEST_KNOWN = {
+    "no_finding", "pneumonia", "bacterial", "viral", "covid19",
+    "infiltration", "edema", "atelectasis", "effusion", "consolidation",
+}  # fmt: skip
+
+
+def _chest_target(row: Mapping[str, str]) -> list[float]:
+    """no_finding, pneumonia, bacterial, viral, covid19 with what each source can know.
+
+    Bacterial and viral were told apart in Kermany's children only, so a pneumonia of any other source leaves both
+    unknown. Films older than 2019 cannot show COVID-19, so there it is a true negative.
+    """
+    names = {name for name in row.get("labels", "").split("|") if name}
+    strange = names - _CHEST_KNOWN
+    if strange or not names:
+        raise TrainingError(
+            f"{row.get('file', '?')}: labels {sorted(strange) or 'empty'} are not known for chest films"
+        )
+    if "no_finding" in names:
+        if len(names) > 1:
+            raise TrainingError(f"{row.get('file', '?')}: no_finding cannot stand beside another label")
+        return [1.0, 0.0, 0.0, 0.0, 0.0]
+    pneumonia = 1.0 if "pneumonia" in names else UNKNOWN
+    bacterial = viral = UNKNOWN
+    if names & {"bacterial", "viral"}:
+        bacterial, viral = float("bacterial" in names), float("viral" in names)
+    return [0.0, pneumonia, bacterial, viral, float("covid19" in names)]
+
+
+_SUBTYPE = "Told apart from children's films of one hospital only; not shown to hold for adults."
+
+TASKS: dict[str, Task] = {
+    "brain_mri": Task(
+        "brain_mri",
+        "softmax",
+        (
+            Label("glioma", "glioma"),
+            Label("meningioma", "meningioma"),
+            Label("pituitary", "pituitary-tumour"),
+            Label(
+                "none",
+                "no-brain-tumour",
+                limits="Healthy images came from other scanners than the tumours, so part of this may be scanner recognition.",
+            ),
+        ),
+        planes=("axial", "coronal", "sagittal"),
+    ),
+    "chest_xray": Task(
+        "chest_xray",
+        "sigmoid",
+        (
+            Label("no_finding", "no-chest-finding"),
+            Label("pneumonia", "pneumonia"),
+            Label("bacterial", "bacterial-pneumonia", limits=_SUBTYPE),
+            Label("viral", "viral-pneumonia", limits=_SUBTYPE),
+            Label(
+                "covid19",
+                "covid-19-pneumonia",
+                claimed=False,
+                limits="Learnt from one collection; it has not been shown to hold at a new hospital, so it is never a finding.",
+            ),
+        ),
+    ),
+    "knee_xray": Task(
+        "knee_xray",
+        "softmax",
+        tuple(Label(str(grade), f"knee-oa-{grade}") for grade in range(5)),
+        ordinal=True,
+    ),
+    "gate": Task(
+        "gate",
+        "softmax",
+        (
+            Label("brain_mri", ""),
+            Label("chest_xray", ""),
+            Label("knee_xray", ""),
+            Label("other", "unreadable-scan"),
+        ),
+    ),
+}
+
+
+def task_of(kind: str) -> Task:
+    """The task of that name.
+
+    Raises:
+        TrainingError: there is none.
+    """
+    try:
+        return TASKS[kind]
+    except KeyError:
+        raise TrainingError(f"kind {kind!r} is unknown; known: {', '.join(TASKS)}") from None

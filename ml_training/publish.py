@@ -1,0 +1,202 @@
+"""From a trained run to a bundle: calibrate on validation items, look at the test items once, write it all down."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import monai
+import numpy as np
+import torch
+
+from ml_training import calibrate, ood
+from ml_training.bundle import Bundle, write_bundle
+from ml_training.card import model_card
+from ml_training.data.manifest import Item, read_manifest
+from ml_training.errors import TrainingError
+from ml_training.evaluate import report
+from ml_training.labels import Task, task_of
+from ml_training.specs import TrainConfig, to_plain
+from ml_training.train import load_network, make_splits, predict
+
+# Share of validation images that a bundle's distance bound lets through.
+_KEPT = {"gate": 0.99}
+_KEPT_READING = 0.995
+_GATE_MIN_PROBABILITY = 0.6
+
+
+def publish(config: TrainConfig, data_dir: Path, run_dir: Path, bundle_dir: Path) -> Path:
+    """Write the bundle of a finished run to `bundle_dir/<kind>` and return its path.
+
+    Raises:
+        TrainingError: no whole checkpoint, or data that no longer match.
+    """
+    task = task_of(config.kind)
+    splits = make_splits(config, data_dir)
+    # Figures are those of the half-precision weights that are shipped, not of the ones that were trained.
+    network = load_network(config, run_dir / "best.ckpt").half().float()
+    _, train_embedding, train_target = predict(network, config, splits.train)
+    val_logits, val_embedding, val_target = predict(network, config, splits.val)
+    calibration = calibrate.fit(task, val_logits, val_target)
+    points = calibrate.operating_points(task, calibration(val_logits), val_target)
+    statistics = _ood(task, train_embedding, train_target, val_embedding, val_target)
+
+    test_logits, test_embedding, test_target = predict(network, config, splits.test)
+    test_probs = calibration(test_logits)
+    figures = _figures(task, test_probs, test_target, splits.test)
+    if task.kind == "gate":
+        figures |= _gate_figures(
+            task, test_probs, statistics.distances(test_embedding).min(1), test_target, statistics
+        )
+    metadata = _metadata(config, task, calibration, points, statistics, figures, splits)
+    bundle = write_bundle(
+        bundle_dir / config.kind, metadata, network, model_card(metadata), _inference_config(config, task)
+    )
+    return bundle.path
+
+
+def evaluate_bundle(path: Path, manifest: Path, where: list[str], group_column: str) -> dict[str, Any]:
+    """Figures of any bundle on any manifest of its kind; `where` keeps rows with COLUMN=VALUE.
+
+    Raises:
+        TrainingError, BundleError: a bad manifest or bundle.
+    """
+    bundle = Bundle.load(path)
+    task = task_of(bundle.kind)
+    conditions = [condition.partition("=")[::2] for condition in where]
+    items = []
+    for row in read_manifest(manifest):
+        if all(row.get(column, "") == value for column, value in conditions):
+            group = row.get(group_column) or row["file"]
+            items.append(Item(manifest.parent / row["file"], tuple(task.target(row)), group, row))
+    if not items:
+        raise TrainingError(f"{manifest}: no row is left")
+    config = TrainConfig(
+        bundle.kind, bundle.version, (), preprocessing=bundle.preprocessing, network=bundle.network
+    )
+    logits, _, targets = predict(bundle.torch_network(), config, items)
+    return _figures(task, bundle.predict_probabilities(logits), targets, items)
+
+
+def _figures(task: Task, probs: np.ndarray, targets: np.ndarray, items: list[Item]) -> dict[str, Any]:
+    """All figures, and the same per source and age group where a manifest names several."""
+    figures = {"all": report(task, probs, targets, [item.group for item in items])}
+    for column in ("source", "age_group", "plane"):
+        values = sorted({item.row.get(column, "") for item in items} - {""})
+        if len(values) < 2:
+            continue
+        for value in values:
+            rows = [i for i, item in enumerate(items) if item.row.get(column) == value]
+            groups = [items[i].group for i in rows]
+            figures[f"{column}: {value}"] = report(task, probs[rows], targets[rows], groups)
+    return figures
+
+
+def _ood(
+    task: Task, train: np.ndarray, train_target: np.ndarray, val: np.ndarray, val_target: np.ndarray
+) -> ood.OutOfDistribution:
+    """Statistics over the classes a reading may come from; the gate's `other` is no such class."""
+    names = task.names
+    train_class, val_class = np.nan_to_num(train_target).argmax(1), np.nan_to_num(val_target).argmax(1)
+    if task.kind == "gate":
+        names = [name for name in names if name != "other"]
+        inside, val_inside = train_class < len(names), val_class < len(names)
+        train, train_class, val = train[inside], train_class[inside], val[val_inside]
+    present = sorted(set(train_class.tolist()))
+    index = np.searchsorted(present, train_class)
+    kept = _KEPT.get(task.kind, _KEPT_READING)
+    return ood.fit(train, index, val, tuple(names[k] for k in present), kept)
+
+
+def _gate_figures(
+    task: Task,
+    probs: np.ndarray,
+    distance: np.ndarray,
+    targets: np.ndarray,
+    statistics: ood.OutOfDistribution,
+) -> dict[str, Any]:
+    other = task.names.index("other")
+    truth, guess = targets.argmax(1), probs.argmax(1)
+    accepted = (guess != other) & (probs.max(1) >= _GATE_MIN_PROBABILITY) & (distance <= statistics.threshold)
+    right, wrong = truth != other, truth == other
+    return {
+        "gate": {
+            "right_inputs": int(right.sum()),
+            "right_inputs_refused": round(float((~accepted[right]).mean()), 4),
+            "right_inputs_taken_for_another_kind": round(
+                float((accepted & (guess != truth))[right].mean()), 4
+            ),
+            "wrong_inputs": int(wrong.sum()),
+            "wrong_inputs_refused": round(float((~accepted[wrong]).mean()), 4),
+        }
+    }
+
+
+def _metadata(
+    config: TrainConfig,
+    task: Task,
+    calibration: calibrate.Calibration,
+    points: dict[str, dict[str, float]],
+    statistics: ood.OutOfDistribution,
+    figures: dict[str, Any],
+    splits: Any,
+) -> dict[str, Any]:
+    size = config.preprocessing.size
+    return {
+        "name": f"PMI {config.kind}",
+        "kind": config.kind,
+        "version": config.version,
+        "changelog": {config.version: "first published version"},
+        "monai_version": monai.__version__,
+        "pytorch_version": torch.__version__.partition("+")[0],
+        "numpy_version": np.__version__,
+        "task": "2D image classification",
+        "created": datetime.now(UTC).date().isoformat(),
+        "intended_use": config.intended_use,
+        "limits": list(config.limits),
+        "training_data": [dict(entry) for entry in config.training_data],
+        "images": {name: len(getattr(splits, name)) for name in ("train", "val", "test")},
+        "labels": [
+            {"name": label.name, "condition": label.condition, **points[label.name],
+             "claimed": label.claimed, "limits": label.limits}
+            for label in task.labels
+        ],
+        "planes": list(task.planes),
+        "activation": task.activation,
+        "preprocessing": to_plain(config.preprocessing),
+        "network": to_plain(config.network),
+        "calibration": calibration.to_plain(),
+        "pooling": dict(config.pooling),
+        "gate": {"min_probability": _GATE_MIN_PROBABILITY} if config.kind == "gate" else None,
+        "ood": statistics.to_plain(),
+        "eval_metrics": figures,
+        "network_data_format": {
+            "inputs": {"image": {"type": "image", "format": "magnitude", "num_channels": 1, "spatial_shape": [size, size],
+                                 "dtype": "float32", "value_range": [0, 1], "is_patch_data": False,
+                                 "channel_def": {"0": "grey"}}},
+            "outputs": {"pred": {"type": "probabilities", "format": "classes", "num_channels": len(task.labels),
+                                 "dtype": "float32", "value_range": [0, 1], "is_patch_data": False,
+                                 "channel_def": {str(k): name for k, name in enumerate(task.names)}}},
+        },
+    }  # fmt: skip
+
+
+def _inference_config(config: TrainConfig, task: Task) -> dict[str, Any]:
+    """What `python -m monai.bundle run --config_file configs/inference.json --bundle_root . --image FILE` executes."""
+    network = {"_target_": "DenseNet", "spatial_dims": 2, "in_channels": 1, "out_channels": len(task.labels)}
+    return {
+        "imports": ["$import torch", "$import safetensors.torch", "$import ml_training.transforms",
+                    "$import ml_training.specs", "$import ml_training.data.dataset", "$import ml_training.bundle",
+                    "$import pathlib"],
+        "bundle_root": ".",
+        "image": "",
+        "network_def": {**network, **to_plain(config.network)},
+        "state": "$safetensors.torch.load_file(@bundle_root + '/models/model.safetensors')",
+        "transform": "$ml_training.transforms.serving_transform(ml_training.specs.PreprocessingSpec("
+                     f"**{to_plain(config.preprocessing)!r}))",
+        "bundle": "$ml_training.bundle.Bundle.load(pathlib.Path(@bundle_root))",
+        "run": ["$@network_def.load_state_dict(@state)", "$@network_def.eval()",
+                "$print(dict(zip(@bundle.label_names, @bundle.predict_probabilities(@network_def(torch.from_numpy("
+                "@transform(ml_training.data.dataset.load_grey(@image)))[None]).detach().numpy())[0].round(4).tolist())))"],
+    }  # fmt: skip

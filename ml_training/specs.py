@@ -1,0 +1,167 @@
+"""Typed configuration: what is read, how it is prepared, which network learns it, and how long.
+
+Every class rejects unknown keys, so that a typo in a config stops a run in its first second.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ml_training.errors import TrainingError
+
+
+@dataclass(frozen=True)
+class PreprocessingSpec:
+    """How any 2D image becomes the network's input; shared by training and serving.
+
+    The image is padded with its darkest value to a square, resized (area averaging when shrinking) to
+    `size` x `size` pixels, and its intensities between the two percentiles are mapped to 0..1, clipped.
+    """
+
+    size: int = 128
+    lower_percentile: float = 0.5
+    upper_percentile: float = 99.5
+
+    def __post_init__(self) -> None:
+        if self.size < 32 or self.size % 32:
+            raise TrainingError(f"preprocessing.size must be a multiple of 32, not {self.size}")
+        if not 0 <= self.lower_percentile < self.upper_percentile <= 100:
+            raise TrainingError("preprocessing percentiles must satisfy 0 <= lower < upper <= 100")
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """Arguments of `monai.networks.nets.DenseNet`. (64, 32, (6, 12, 24, 16)) is DenseNet121."""
+
+    init_features: int = 32
+    growth_rate: int = 16
+    block_config: tuple[int, ...] = (6, 12, 24, 16)
+    dropout_prob: float = 0.0
+
+
+@dataclass(frozen=True)
+class AugmentationSpec:
+    """Strengths of the training-time augmentation; 0 switches a part off."""
+
+    flip: bool = False
+    rotate_degrees: float = 10.0
+    shear: float = 0.05
+    scale: float = 0.12
+    stretch: float = 0.08
+    translate: float = 0.06
+    gamma: float = 0.4
+    bias_field: float = 0.0
+    noise: float = 0.03
+    blur: float = 0.8
+    border_mask: float = 0.0
+    dropout_holes: int = 2
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """One manifest. `label` overrides the row's own label (the gate learns whole data sets as one class)."""
+
+    manifest: str
+    label: str = ""
+    group_column: str = "group"
+    test_column: str = ""
+    test_values: tuple[str, ...] = ()
+    limit: int = 0
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One run, from manifest to checkpoint."""
+
+    kind: str
+    version: str
+    sources: tuple[SourceSpec, ...]
+    preprocessing: PreprocessingSpec = field(default_factory=PreprocessingSpec)
+    network: NetworkSpec = field(default_factory=NetworkSpec)
+    augmentation: AugmentationSpec = field(default_factory=AugmentationSpec)
+    epochs: int = 20
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.02
+    label_smoothing: float = 0.05
+    ordinal_smoothing: float = 0.0
+    balance_columns: tuple[str, ...] = ()
+    balance_power: float = 0.5
+    size_schedule: tuple[tuple[float, int], ...] = ()
+    val_fraction: float = 0.12
+    ema_decay: float = 0.0
+    synthetic_negatives: int = 0
+    seed: int = 20261123
+    workers: int = 1
+    pooling: dict[str, Any] = field(default_factory=dict)
+    intended_use: str = ""
+    limits: tuple[str, ...] = ()
+    training_data: tuple[dict[str, str], ...] = ()
+
+
+def _build(cls: type, raw: Any, where: str) -> Any:
+    if not isinstance(raw, dict):
+        raise TrainingError(f"{where}: expected keys and values")
+    hints = typing.get_type_hints(cls)
+    known = {f.name for f in dataclasses.fields(cls)}
+    for key in raw:
+        if key not in known:
+            raise TrainingError(f"{where}.{key}: unknown key; known: {', '.join(sorted(known))}")
+    values = {key: _convert(hints[key], value, f"{where}.{key}") for key, value in raw.items()}
+    try:
+        return cls(**values)
+    except TypeError as error:
+        raise TrainingError(f"{where}: {error}") from error
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return _build(typing.cast(type, hint), value, where)
+    origin = typing.get_origin(hint)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise TrainingError(f"{where}: expected a list")
+        inner = typing.get_args(hint)
+        if len(inner) == 2 and inner[1] is Ellipsis:
+            return tuple(_convert(inner[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+        return tuple(_convert(t, item, where) for t, item in zip(inner, value, strict=True))
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if origin is dict or hint is Any:
+        return value
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise TrainingError(f"{where}: expected {hint.__name__}, got {value!r}")
+    return value
+
+
+def load_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:
+    """Read a YAML config; `overrides` are `dotted.key=value` with YAML values.
+
+    Raises:
+        TrainingError: unreadable file, unknown key or wrong type, naming the key.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise TrainingError(f"{path}: {error}") from error
+    for override in overrides or []:
+        key, equals, text = override.partition("=")
+        if not equals:
+            raise TrainingError(f"override {override!r} must look like key=value")
+        node = raw
+        *parents, last = key.split(".")
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = yaml.safe_load(text)
+    return typing.cast(TrainConfig, _build(TrainConfig, raw, "config"))
+
+
+def to_plain(spec: Any) -> dict[str, Any]:
+    """A JSON-ready dictionary of a spec."""
+    return dataclasses.asdict(spec)

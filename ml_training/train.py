@@ -1,0 +1,269 @@
+"""Training: manifests in, a checkpoint that reproduces the run out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import CSVLogger
+from monai.data import DataLoader
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import WeightedRandomSampler
+
+from ml_training.data.dataset import cached_dataset
+from ml_training.data.manifest import Item, group_split, read_source, refuse_straddling, sampling_weights
+from ml_training.data.negatives import synthetic_negative
+from ml_training.errors import TrainingError
+from ml_training.labels import Task, task_of
+from ml_training.networks import ReadingNetwork, build_densenet
+from ml_training.specs import TrainConfig, to_plain
+from ml_training.transforms import augmentation
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Items for learning, for choosing (checkpoint, calibration, thresholds), and for the one final look."""
+
+    train: list[Item]
+    val: list[Item]
+    test: list[Item]
+
+
+def make_splits(config: TrainConfig, data_dir: Path) -> Splits:
+    """Read all sources of a config and split them by group; the same config gives the same split.
+
+    Raises:
+        TrainingError: see `read_source`.
+    """
+    task = task_of(config.kind)
+    train: list[Item] = []
+    val: list[Item] = []
+    test: list[Item] = []
+    for source in config.sources:
+        development, held = read_source(source, data_dir, task)
+        kept, chosen = group_split(development, config.val_fraction, config.seed)
+        train, val, test = train + kept, val + chosen, test + held
+    for start, part, share in ((0, train, 1.0), (10**6, val, config.val_fraction), (2 * 10**6, test, 0.2)):
+        part.extend(_drawn(task, start + n) for n in range(int(config.synthetic_negatives * share)))
+    for left, right in ((train, val), (train, test), (val, test)):
+        refuse_straddling(left, right, config.kind)
+    return Splits(train, val, test)
+
+
+def _drawn(task: Task, seed: int) -> Item:
+    row = {"label": "other", "file": f"synthetic-{seed}", "source": "synthetic", "synthetic": str(seed)}
+    return Item(Path(row["file"]), tuple(task.target(row)), row["file"], row)
+
+
+class ReadingModule(lightning.LightningModule):
+    """Optimises a `ReadingNetwork` on masked targets."""
+
+    def __init__(self, config: TrainConfig, steps: int) -> None:
+        super().__init__()
+        self.config = config
+        self.task = task_of(config.kind)
+        self.network = ReadingNetwork(build_densenet(config.network, len(self.task.labels)))
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.steps = steps
+        self._logits: list[Tensor] = []
+        self._targets: list[Tensor] = []
+
+    def loss(self, logits: Tensor, target: Tensor, smooth: bool) -> Tensor:
+        """Cross-entropy (softmax tasks) or binary cross-entropy over the known labels (sigmoid tasks)."""
+        if self.task.activation == "softmax":
+            soft = self._soften(target) if smooth else target
+            return -(soft * functional.log_softmax(logits, dim=1)).sum(dim=1).mean()
+        known = ~torch.isnan(target)
+        clean = torch.where(known, target, torch.zeros_like(target))
+        if smooth:
+            clean = clean * (1 - self.config.label_smoothing) + self.config.label_smoothing / 2
+        each = functional.binary_cross_entropy_with_logits(logits, clean, reduction="none")
+        return (each * known).sum() / known.sum().clamp(min=1)
+
+    def _soften(self, target: Tensor) -> Tensor:
+        count = target.shape[1]
+        soft = target * (1 - self.config.label_smoothing) + self.config.label_smoothing / count
+        if self.config.ordinal_smoothing:
+            # Neighbouring grades share probability mass: readers disagree by one grade, hardly ever by two.
+            share = self.config.ordinal_smoothing
+            left = functional.pad(soft[:, 1:], (0, 1))
+            right = functional.pad(soft[:, :-1], (1, 0))
+            soft = (1 - share) * soft + share / 2 * (left + right)
+            soft = soft / soft.sum(dim=1, keepdim=True)
+        return soft
+
+    def _image_size(self) -> int:
+        progress = self.current_epoch / max(1, self.config.epochs)
+        size = self.config.preprocessing.size
+        for until, smaller in reversed(self.config.size_schedule):
+            if progress < until:
+                size = smaller
+        return size
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        image, target = batch
+        size = self._image_size()
+        if size != image.shape[-1]:
+            image = functional.interpolate(image, (size, size), mode="area")
+        image = image.contiguous(memory_format=torch.channels_last)
+        loss = self.loss(self.network(image)[0], target, smooth=True)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(image))
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        image, target = batch
+        self._logits.append(
+            self.network(image.contiguous(memory_format=torch.channels_last))[0].float().cpu()
+        )
+        self._targets.append(target.cpu())
+
+    def on_validation_epoch_end(self) -> None:
+        from ml_training.evaluate import headline
+
+        logits, targets = torch.cat(self._logits), torch.cat(self._targets)
+        self._logits.clear()
+        self._targets.clear()
+        self.log("val_loss", self.loss(logits, targets, smooth=False), prog_bar=True)
+        self.log("val_score", headline(self.task, logits.numpy(), targets.numpy()), prog_bar=True)
+
+    def configure_optimizers(self) -> Any:
+        decay, plain = [], []
+        for parameter in self.network.parameters():
+            (decay if parameter.ndim > 1 else plain).append(parameter)
+        groups = [
+            {"params": decay, "weight_decay": self.config.weight_decay},
+            {"params": plain, "weight_decay": 0.0},
+        ]
+        optimiser = torch.optim.AdamW(groups, lr=self.config.learning_rate)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, self.config.learning_rate, total_steps=self.steps, pct_start=0.15
+        )
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def loader(config: TrainConfig, items: list[Item], training: bool) -> DataLoader:
+    """Batches of (image (N, 1, S, S), target (N, K))."""
+    size = config.preprocessing.size
+    augment = augmentation(config.augmentation, size) if training else None
+    data = cached_dataset(items, config.preprocessing, augment, synthetic_negative)
+    sampler = None
+    if training and config.balance_columns:
+        weights = sampling_weights(items, config.balance_columns, config.balance_power)
+        sampler = WeightedRandomSampler(weights, len(items))
+    return DataLoader(
+        data,
+        batch_size=config.batch_size if training else 64,
+        shuffle=training and sampler is None,
+        sampler=sampler,
+        drop_last=training and len(items) > config.batch_size,
+        num_workers=config.workers if training else 0,
+        persistent_workers=training and config.workers > 0,
+    )
+
+
+def train(config: TrainConfig, data_dir: Path, run_dir: Path, progress: bool = True) -> Path:
+    """Train until `config.epochs`, continuing from `run_dir/last.ckpt` if there is one; returns the best checkpoint.
+
+    Raises:
+        TrainingError: bad data, or the run folder belongs to another config.
+    """
+    lightning.seed_everything(config.seed, workers=True, verbose=False)
+    splits = make_splits(config, data_dir)
+    _claim_run(config, splits, run_dir)
+    training, validation = loader(config, splits.train, True), loader(config, splits.val, False)
+    module = ReadingModule(config, steps=len(training) * config.epochs)
+    checkpoint = ModelCheckpoint(
+        run_dir, filename="best", monitor="val_loss", mode="min", save_last=True, enable_version_counter=False
+    )
+    callbacks: list[Callback] = [checkpoint]
+    if config.ema_decay:
+        callbacks.append(EMAWeightAveraging(decay=config.ema_decay, update_starting_at_step=len(training)))
+    if progress:
+        callbacks.append(TQDMProgressBar(refresh_rate=20))
+    trainer = lightning.Trainer(
+        max_epochs=config.epochs,
+        accelerator="auto",
+        devices="auto",
+        precision="bf16-mixed" if torch.cuda.is_available() else "32-true",
+        callbacks=callbacks,
+        logger=CSVLogger(run_dir, name="", version="log"),
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+        gradient_clip_val=1.0,
+        num_sanity_val_steps=0,
+        log_every_n_steps=20,
+    )
+    last = run_dir / "last.ckpt"
+    trainer.fit(
+        module, training, validation, ckpt_path=str(last) if last.is_file() else None, weights_only=False
+    )
+    best = run_dir / "best.ckpt"
+    if not best.is_file():
+        raise TrainingError(f"{run_dir}: training ended without a checkpoint")
+    return best
+
+
+def _claim_run(config: TrainConfig, splits: Splits, run_dir: Path) -> None:
+    run_dir.mkdir(parents=True, exist_ok=True)
+    described = json.loads(json.dumps(to_plain(config)))
+    path = run_dir / "config.json"
+    if path.is_file() and json.loads(path.read_text()) != described:
+        raise TrainingError(f"{run_dir} holds a run of another config; choose another --run-dir")
+    path.write_text(json.dumps(described, indent=1))
+    sizes = {name: len(getattr(splits, name)) for name in ("train", "val", "test")}
+    (run_dir / "run.json").write_text(
+        json.dumps({"images": sizes, "git": _git_revision(), "torch": torch.__version__})
+    )
+
+
+def _git_revision() -> str:
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def load_network(config: TrainConfig, checkpoint: Path) -> ReadingNetwork:
+    """The network of a checkpoint, in evaluation mode.
+
+    Raises:
+        TrainingError: the file is missing, truncated or of another network.
+    """
+    network = ReadingNetwork(build_densenet(config.network, len(task_of(config.kind).labels)))
+    try:
+        # Lightning's checkpoints hold optimiser state as well; only tensors and plain types are let in.
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+        network.load_state_dict(
+            {key.removeprefix("network."): value for key, value in state.items()}, strict=True
+        )
+    except Exception as error:
+        raise TrainingError(f"{checkpoint}: not a whole checkpoint of this network ({error})") from error
+    return network.eval()
+
+
+@torch.inference_mode()
+def predict(
+    network: nn.Module, config: TrainConfig, items: list[Item]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Logits (N, K), embeddings (N, C) and targets (N, K) for items, in their order."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = network.to(device).eval()
+    logits, embeddings, targets = [], [], []
+    for image, target in loader(config, items, training=False):
+        out, _, embedding = network(torch.as_tensor(image).to(device, memory_format=torch.channels_last))
+        logits.append(out.cpu().numpy())
+        embeddings.append(embedding.cpu().numpy())
+        targets.append(torch.as_tensor(target).numpy())
+    return np.concatenate(logits), np.concatenate(embeddings), np.concatenate(targets)

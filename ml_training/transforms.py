@@ -1,0 +1,133 @@
+"""One preprocessing for training, validation and serving, and the augmentation that only training adds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from monai.transforms import (
+    Compose,
+    RandAdjustContrast,
+    RandAffine,
+    RandBiasField,
+    RandCoarseDropout,
+    RandFlip,
+    RandGaussianNoise,
+    RandGaussianSmooth,
+    Resize,
+    ScaleIntensityRangePercentiles,
+)
+
+from ml_training.specs import AugmentationSpec, PreprocessingSpec
+
+
+def pad_square(image: np.ndarray) -> np.ndarray:
+    """Centre `image` (H, W) on a square of its larger side, filled with its smallest value."""
+    height, width = image.shape
+    side = max(height, width)
+    if height == width:
+        return image
+    canvas = np.full((side, side), image.min(), dtype=image.dtype)
+    top, left = (side - height) // 2, (side - width) // 2
+    canvas[top : top + height, left : left + width] = image
+    return canvas
+
+
+def unpad_square(square: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Inverse of `pad_square` on a map of the same square size as the padded image."""
+    side = square.shape[0]
+    top, left = (side - height) // 2, (side - width) // 2
+    return square[top : top + height, left : left + width]
+
+
+class ServingTransform:
+    """Maps a 2D image (H, W) in any units to a float32 array (1, size, size) in 0..1; see `PreprocessingSpec`."""
+
+    def __init__(self, spec: PreprocessingSpec) -> None:
+        self.spec = spec
+        self._resize = Resize((spec.size, spec.size), mode="area")
+        self._enlarge = Resize((spec.size, spec.size), mode="bilinear", align_corners=False)
+        self._scale = ScaleIntensityRangePercentiles(
+            spec.lower_percentile, spec.upper_percentile, b_min=0.0, b_max=1.0, clip=True
+        )
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        if image.ndim != 2:
+            raise ValueError(f"expected an image of shape (H, W), got {image.shape}")
+        square = np.nan_to_num(pad_square(np.asarray(image, dtype=np.float32)))[None]
+        resize = self._resize if square.shape[-1] >= self.spec.size else self._enlarge
+        small = torch.as_tensor(np.asarray(resize(square)))
+        if float(small.max() - small.min()) < 1e-6:
+            return np.zeros((1, self.spec.size, self.spec.size), dtype=np.float32)
+        return np.ascontiguousarray(self._scale(small), dtype=np.float32)
+
+
+def serving_transform(spec: PreprocessingSpec) -> Callable[[np.ndarray], np.ndarray]:
+    """The deterministic preprocessing of a bundle."""
+    return ServingTransform(spec)
+
+
+class BorderMask:
+    """Blacks out a random frame: films carry letters, collimator edges and wires there, which must not be learnt."""
+
+    def __init__(self, largest: float) -> None:
+        self.largest = largest
+        self.random = np.random.RandomState()
+
+    def set_random_state(self, seed: int | None = None) -> BorderMask:
+        self.random.seed(seed)
+        return self
+
+    def __call__(self, image: torch.Tensor) -> torch.Tensor:
+        if self.random.rand() < 0.5:
+            return image
+        side = image.shape[-1]
+        top, bottom, left, right = (int(self.random.rand() * self.largest * side) for _ in range(4))
+        masked = torch.zeros_like(image)
+        masked[:, top : side - bottom, left : side - right] = image[
+            :, top : side - bottom, left : side - right
+        ]
+        return masked
+
+
+def augmentation(spec: AugmentationSpec, size: int) -> Compose:
+    """Random transforms for a preprocessed tensor (1, size, size) in 0..1; the result stays in 0..1."""
+    steps: list[Callable] = []
+    if spec.flip:
+        steps.append(RandFlip(prob=0.5, spatial_axis=1))
+    low, high = -spec.scale, spec.scale
+    steps.append(
+        RandAffine(
+            prob=0.9,
+            rotate_range=float(np.deg2rad(spec.rotate_degrees)),
+            shear_range=(spec.shear, spec.shear),
+            scale_range=((low - spec.stretch, high + spec.stretch), (low, high)),
+            translate_range=(spec.translate * size, spec.translate * size),
+            padding_mode="zeros",
+            cache_grid=True,
+            spatial_size=(size, size),
+        )
+    )
+    if spec.bias_field:
+        steps.append(RandBiasField(degree=2, coeff_range=(0.0, spec.bias_field), prob=0.25))
+    if spec.gamma:
+        steps.append(RandAdjustContrast(prob=0.7, gamma=(1 / (1 + spec.gamma), 1 + spec.gamma)))
+    if spec.blur:
+        steps.append(RandGaussianSmooth(sigma_x=(0.2, spec.blur), sigma_y=(0.2, spec.blur), prob=0.2))
+    if spec.noise:
+        steps.append(RandGaussianNoise(prob=0.3, std=spec.noise))
+    if spec.dropout_holes:
+        hole = max(2, size // 10)
+        steps.append(
+            RandCoarseDropout(
+                holes=1, max_holes=spec.dropout_holes, spatial_size=hole, fill_value=0.0, prob=0.25
+            )
+        )
+    if spec.border_mask:
+        steps.append(BorderMask(spec.border_mask))
+    return Compose([*steps, _unit_range])
+
+
+def _unit_range(image: torch.Tensor) -> torch.Tensor:
+    return torch.as_tensor(np.asarray(image)).clamp_(0.0, 1.0)
