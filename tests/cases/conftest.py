@@ -94,7 +94,7 @@ def png(
 
 def garbage(name: str = "notes.dcm") -> SimpleUploadedFile:
     """Text that calls itself DICOM."""
-    return SimpleUploadedFile(name, b"this is not a picture at all\n" * 20, "application/dicom")
+    return SimpleUploadedFile(name, f"{name} is not a picture at all\n".encode() * 30, "application/dicom")
 
 
 def actions(obj: Case | Scan) -> list[str]:

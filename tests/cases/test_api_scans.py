@@ -72,7 +72,9 @@ def test_bad_id_and_wrong_method(file, api_as, patient, scan):
 
 @pytest.mark.parametrize("file", FILES)
 def test_a_file_with_any_accept_header(file, api_as, patient, scan):
-    assert api_as(patient).get(url_of(scan, file), HTTP_ACCEPT="image/png").status_code == 200
+    response = api_as(patient).get(url_of(scan, file), HTTP_ACCEPT="image/png")
+    assert response.status_code == 200
+    response.close()
 
 
 def test_bad_slice(api_as, patient, scan):

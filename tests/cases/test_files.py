@@ -72,6 +72,7 @@ def test_volume_is_the_canonical_nifti(as_user, patient, case, tmp_path):
 
 def test_original_is_a_download_with_a_neutral_name(as_user, patient, scan):
     response = as_user(patient).get(url_of("scan_original", scan))
+    response.close()
     assert response["Content-Disposition"] == f'attachment; filename="scan-{str(scan.pk)[:8]}.png"'
 
 
