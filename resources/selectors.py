@@ -145,15 +145,14 @@ def missing_slugs(slugs: Iterable[str]) -> list[str]:
     return [slug for slug in wanted if slug not in there]
 
 
-def advice_by_level(condition: Condition) -> list[tuple[str, list[Advice]]]:
-    """The condition's patient advice, most urgent level first, with the level's name. Needs no query."""
+def advice_by_level(condition: Condition) -> list[tuple[DangerLevel, list[Advice]]]:
+    """The advice for patients and carers, most urgent level first. `condition` is from `published_condition`."""
     levels = []
     for level in DangerLevel:
-        texts = [
-            a for a in condition.advice.all() if a.danger_level == level and a.audience == Audience.PATIENT
-        ]
+        texts = [a for a in condition.advice.all() if a.danger_level == level and a.audience != Audience.DOCTOR]
         if texts:
-            levels.append((level.value, texts))
+            # Patients first, then carers.
+            levels.append((level, sorted(texts, key=lambda a: Audience.values.index(a.audience))))
     return levels
 
 

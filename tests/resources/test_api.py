@@ -1,0 +1,94 @@
+"""/api/v1/conditions|treatments|resources/"""
+
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from resources.models import Resource
+from tests.resources.conftest import SLUGS, make_condition, make_treatment
+
+pytestmark = pytest.mark.django_db
+API = "/api/v1"
+
+
+@pytest.fixture
+def api() -> APIClient:
+    return APIClient()
+
+
+@pytest.mark.usefixtures("knowledge_base")
+class TestRead:
+    def test_conditions(self, api: APIClient, django_assert_max_num_queries: Any) -> None:
+        with django_assert_max_num_queries(3):
+            body = api.get(f"{API}/conditions/").json()
+        assert {entry["slug"] for entry in body["results"]} == set(SLUGS)
+        assert body["results"][0]["page"].startswith("http://testserver/conditions/")
+
+    @pytest.mark.parametrize("slug", SLUGS)
+    def test_condition(self, api: APIClient, slug: str, django_assert_max_num_queries: Any) -> None:
+        with django_assert_max_num_queries(12):
+            body = api.get(f"{API}/conditions/{slug}/").json()
+        assert body["is_reviewed"] is False
+        for part in ("treatments", "advice", "resources", "sources", "red_flags"):
+            assert body[part], part
+
+    @pytest.mark.parametrize(
+        ("query", "expected"),
+        [
+            ({"search": "glioblastoma"}, {"glioma"}),
+            ({"code": "ca40.0"}, {"bacterial-pneumonia"}),
+            ({"kind": "any"}, {"unreadable-scan"}),
+            ({"kind": "nonsense"}, set()),
+        ],
+    )
+    def test_condition_filters(self, api: APIClient, query: dict[str, str], expected: set[str]) -> None:
+        body = api.get(f"{API}/conditions/", query).json()
+        assert {entry["slug"] for entry in body["results"]} == expected
+
+    def test_treatments(self, api: APIClient, django_assert_max_num_queries: Any) -> None:
+        with django_assert_max_num_queries(4):
+            body = api.get(f"{API}/treatments/", {"condition": "glioma", "kind": "surgery"}).json()
+        (treatment,) = body["results"]
+        assert treatment["name"] == "Operation"
+        assert treatment["sources"]
+        assert api.get(f"{API}/treatments/{treatment['id']}/").status_code == 200
+        assert api.get(f"{API}/treatments/", {"search": "temozolomide"}).json()["count"] == 1
+
+    def test_resources(self, api: APIClient, django_assert_max_num_queries: Any) -> None:
+        with django_assert_max_num_queries(4):
+            body = api.get(f"{API}/resources/", {"condition": "pneumonia", "language": "es"}).json()
+        (resource,) = body["results"]
+        assert resource["checked_on"] is None
+        assert "pneumonia" in resource["conditions"]
+        assert api.get(f"{API}/resources/{resource['id']}/").status_code == 200
+
+
+@pytest.mark.parametrize("status", ["draft", "in_review", "retired"])
+def test_drafts_are_hidden(api: APIClient, status: str) -> None:
+    hidden, shown = make_condition("hidden", status=status), make_condition("shown")
+    of_hidden, draft = make_treatment(hidden), make_treatment(shown, status=status)
+    gone = Resource.objects.create(kind="article", title="T", publisher="P", url="https://a.org/", status=status)
+    kept = Resource.objects.create(
+        kind="article", title="T", publisher="P", url="https://b.org/", status="published"
+    )
+    kept.conditions.add(hidden, shown)
+    assert [c["slug"] for c in api.get(f"{API}/conditions/").json()["results"]] == ["shown"]
+    assert api.get(f"{API}/conditions/hidden/").status_code == 404
+    assert api.get(f"{API}/treatments/").json()["results"] == []
+    for treatment in (of_hidden, draft):
+        assert api.get(f"{API}/treatments/{treatment.pk}/").status_code == 404
+    (resource,) = api.get(f"{API}/resources/").json()["results"]
+    assert resource["conditions"] == ["shown"]
+    assert api.get(f"{API}/resources/{gone.pk}/").status_code == 404
+    assert api.get(f"{API}/resources/", {"condition": "hidden"}).json()["results"] == []
+    assert api.get(f"{API}/conditions/shown/").json()["treatments"] == []
+
+
+@pytest.mark.parametrize("name", ["conditions", "treatments", "resources"])
+def test_bad_id_and_wrong_method(api: APIClient, name: str) -> None:
+    assert api.get(f"{API}/{name}/not-there/").status_code == 404
+    assert api.get(f"{API}/{name}/", {"search": "\x00"}).status_code == 200
+    for method in (api.post, api.put, api.patch, api.delete):
+        assert method(f"{API}/{name}/", {}).status_code in (401, 403, 405)
+        assert method(f"{API}/{name}/not-there/", {}).status_code in (401, 403, 405)

@@ -1,0 +1,144 @@
+"""What the seed promises to readers: complete, sourced, plain, and honest."""
+
+import re
+
+import pytest
+import textstat
+
+from resources.choices import Audience
+from resources.models import Advice, Condition, Resource, Source, Treatment
+from resources.seed_reader import SeedRow
+from tests.resources.conftest import SLUGS
+
+LEVELS = {
+    "glioma": ["emergency", "urgent", "soon"],
+    "meningioma": ["emergency", "urgent", "soon"],
+    "pituitary-tumour": ["emergency", "urgent", "soon"],
+    "no-brain-tumour": ["none_found", "inconclusive"],
+    "pneumonia": ["emergency", "urgent", "soon"],
+    "bacterial-pneumonia": ["emergency", "urgent", "soon"],
+    "viral-pneumonia": ["emergency", "urgent", "soon"],
+    "covid-19-pneumonia": ["emergency", "urgent", "soon"],
+    "no-chest-finding": ["none_found", "inconclusive"],
+    "knee-oa-0": ["none_found", "routine"],
+    "knee-oa-1": ["none_found", "routine", "soon"],
+    "knee-oa-2": ["routine", "soon", "urgent"],
+    "knee-oa-3": ["routine", "soon", "urgent"],
+    "knee-oa-4": ["routine", "soon", "urgent"],
+    "unreadable-scan": ["inconclusive"],
+}
+# Names that a text about an illness cannot do without; each counts as one short word.
+MEDICAL_NAMES = re.compile(
+    r"\b(gliomas?|glioblastomas?|meningiomas?|pituitary|pneumonia|covid-19|coronavirus|osteoarthritis|prolactinomas?|"
+    r"multiple sclerosis|tuberculosis|pneumococcus|radiotherapy|radiosurgery|chemotherapy|physiotherap\w+|antibiotics?|"
+    r"biopsy|apoplexy|meniscus|dexamethasone|temozolomide|cabergoline|oseltamivir|nirmatrelvir|ritonavir|diclofenac|"
+    r"ibuprofen|naproxen|paracetamol|anti-inflammatory|hormones?|seizures?|tumours?|palliative|surgeon)\b",
+    re.IGNORECASE,
+)
+MAX_GRADE = 8.0
+
+
+def of(rows: list[SeedRow], model: type, **values: object) -> list[SeedRow]:
+    return [r for r in rows if r.model is model and all(r.values.get(k) == v for k, v in values.items())]
+
+
+def patient_texts(rows: list[SeedRow]) -> dict[str, str]:
+    """Each text a patient reads as one piece, by where it comes from."""
+    texts: dict[str, str] = {}
+    for row in of(rows, Condition):
+        for name in ("summary", "what_it_is", "how_confirmed"):
+            texts[f"{row.key} {name}"] = row.values[name]
+        texts[f"{row.key} outlook"] = f"{row.values['outlook_treated']} {row.values['outlook_untreated']}"
+        texts[f"{row.key} red_flags"] = " ".join(row.values["red_flags"])
+    for row in of(rows, Treatment):
+        parts = ("what_it_involves", "when_used", "benefits", "risks")
+        texts[f"treatment {row.key}"] = " ".join(row.values[name] for name in parts)
+    for row in of(rows, Advice):
+        if row.values["audience"] != Audience.DOCTOR:
+            texts[f"advice {row.key}"] = f"{row.values['headline']} {row.values['text']}"
+    return texts
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_each_condition_is_complete(seed_rows: list[SeedRow], slug: str) -> None:
+    (condition,) = [row for row in of(seed_rows, Condition) if row.key == slug]
+    assert condition.links
+    assert condition.values["status"] == "published"
+    assert [row for row in of(seed_rows, Treatment) if row.condition == slug]
+    assert len([row for row in of(seed_rows, Resource) if slug in row.links]) >= 2
+    for level in LEVELS[slug]:
+        there = {row.values["audience"] for row in of(seed_rows, Advice, danger_level=level) if row.condition == slug}
+        assert there == set(Audience.values), level
+
+
+def test_no_condition_beyond_the_known_ones(seed_rows: list[SeedRow]) -> None:
+    assert sorted(row.key for row in of(seed_rows, Condition)) == sorted(SLUGS)
+
+
+def test_general_advice_covers_every_level_and_reader(seed_rows: list[SeedRow]) -> None:
+    general = {
+        (row.values["danger_level"], row.values["audience"]) for row in of(seed_rows, Advice) if row.condition is None
+    }
+    assert len(general) == 6 * 3
+
+
+def test_every_medical_text_has_a_source_that_can_be_found(seed_rows: list[SeedRow]) -> None:
+    used: set[str] = set()
+    for row in seed_rows:
+        if row.model in (Condition, Treatment, Advice):
+            assert row.links, row.key
+            used |= {link.rpartition(":")[2] for link in row.links}
+    sources = {row.key: row for row in of(seed_rows, Source)}
+    assert all(row.values["url"].startswith("https://") for row in sources.values())
+    assert used <= set(sources)
+    assert set(sources) <= used, "sources that nothing rests on"
+
+
+def test_the_seed_never_claims_a_review_or_a_check_that_did_not_happen(seed_rows: list[SeedRow]) -> None:
+    for row in seed_rows:
+        assert not row.values.get("reviewed_by"), row.key
+        assert not row.values.get("reviewed_on"), row.key
+        assert row.values.get("checked_on") is None, row.key
+        assert row.values.get("accessed_on") is None, row.key
+
+
+@pytest.mark.parametrize("slug", ["no-brain-tumour", "no-chest-finding", "knee-oa-0"])
+def test_nothing_found_never_reassures_too_much(seed_rows: list[SeedRow], slug: str) -> None:
+    (condition,) = [row for row in of(seed_rows, Condition) if row.key == slug]
+    assert "does not rule out disease" in condition.values["what_it_is"]
+    assert "does not rule out disease" in condition.values["summary"]
+    for audience in ("patient", "carer"):
+        (advice,) = [
+            row
+            for row in of(seed_rows, Advice, danger_level="none_found", audience=audience)
+            if row.condition == slug
+        ]
+        assert "does not rule out disease" in f"{advice.values['headline']} {advice.values['text']}"
+
+
+def test_emergency_advice_names_no_country_s_number(seed_rows: list[SeedRow]) -> None:
+    for where, text in patient_texts(seed_rows).items():
+        assert not re.search(r"\b(999|911|112|111)\b", text), where
+    for row in of(seed_rows, Advice, danger_level="emergency"):
+        if row.values["audience"] != "doctor":
+            assert "local emergency number" in row.values["headline"], row.key
+
+
+def test_patient_texts_are_plain_words(seed_rows: list[SeedRow]) -> None:
+    hard = {}
+    for where, text in patient_texts(seed_rows).items():
+        grade = textstat.flesch_kincaid_grade(MEDICAL_NAMES.sub("name", text))
+        if grade > MAX_GRADE:
+            hard[where] = round(grade, 1)
+    assert not hard
+
+
+def test_the_reading_check_itself_notices_hard_text() -> None:
+    hard = "Radiographic consolidation necessitates multidisciplinary microbiological characterisation."
+    assert textstat.flesch_kincaid_grade(MEDICAL_NAMES.sub("name", hard)) > MAX_GRADE
+
+
+def test_codes_stay_empty_where_there_is_no_disease(seed_rows: list[SeedRow]) -> None:
+    for slug in ("no-brain-tumour", "no-chest-finding", "knee-oa-0", "knee-oa-1", "unreadable-scan"):
+        (condition,) = [row for row in of(seed_rows, Condition) if row.key == slug]
+        assert condition.values["icd10"] == condition.values["icd11"] == ""
