@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -65,11 +65,35 @@ def bar_value(probability: float) -> int:
     return max(1, min(99, _half_up(probability * 100)))
 
 
+# In the middle of a sentence: "... about 8 in 10 show <these words>".
+_SHOWN: dict[str, Text] = {
+    "glioma": gettext_lazy("a glioma"),
+    "meningioma": gettext_lazy("a meningioma"),
+    "pituitary-tumour": gettext_lazy("a tumour of the pituitary gland"),
+    "no-brain-tumour": gettext_lazy("none of the tumours it knows"),
+    "pneumonia": gettext_lazy("pneumonia"),
+    "bacterial-pneumonia": gettext_lazy("pneumonia caused by bacteria"),
+    "viral-pneumonia": gettext_lazy("pneumonia caused by a virus"),
+    "covid-19-pneumonia": gettext_lazy("COVID-19 in the lung"),
+    "no-chest-finding": gettext_lazy("none of the findings it knows"),
+    "knee-oa-0": gettext_lazy("no wear of the joint"),
+    "knee-oa-1": gettext_lazy("doubtful wear of the joint"),
+    "knee-oa-2": gettext_lazy("mild wear of the joint"),
+    "knee-oa-3": gettext_lazy("moderate wear of the joint"),
+    "knee-oa-4": gettext_lazy("severe wear of the joint"),
+}
+
+
+def shown_words(condition: str) -> str:
+    """A condition slug as the object of "a scan shows ..."; an unknown slug becomes its own words."""
+    return str(_SHOWN.get(condition, condition.replace("-", " ")))
+
+
 def finding_sentence(probability: float, condition: str) -> str:
     """What a calibrated probability says, and of what: scans with such a score, not this person's fate."""
     return _("Of scans that look like this one to the model, %(chance)s show %(condition)s.") % {
         "chance": chance_words(probability),
-        "condition": condition,
+        "condition": shown_words(condition),
     }
 
 
@@ -112,9 +136,22 @@ _CALLS: dict[str, CallWords] = {
 }
 
 
-def call_words(call: str) -> CallWords:
-    """The words for likely, possible or unlikely. Raises KeyError for anything else."""
-    return _CALLS[call]
+_NORMAL_MEANINGS: dict[str, Text] = {
+    "likely": gettext_lazy(
+        "This is the good answer, and the model is fairly sure of it. It can still have missed something."
+    ),
+    "possible": gettext_lazy("The model leans towards this, but it is not sure."),
+    "unlikely": gettext_lazy("The model does not think that all is clear; see what else it found."),
+}
+
+
+def call_words(call: str, *, normal: bool = False) -> CallWords:
+    """The words for likely, possible or unlikely; `normal` for a finding that says that nothing was found.
+
+    Raises KeyError for any other call.
+    """
+    words = _CALLS[call]
+    return replace(words, meaning=_NORMAL_MEANINGS[call]) if normal else words
 
 
 # --- danger levels ---------------------------------------------------------------------------------------------------
@@ -419,7 +456,7 @@ def age_limits(kind: str, age_group: str) -> list[str]:
             ]
         return [_("This model has learnt from people aged 45 to 79. For younger knees it is less sure.")]
     if kind == "brain_mri" and age_group == "child":
-        return [_("This model has learnt almost only from adults. It can be wrong for a child's brain.")]
+        return [_("This model has not been tested on children apart from adults. It can be wrong for a child.")]
     return []
 
 

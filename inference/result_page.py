@@ -1,0 +1,313 @@
+"""Gathers what the result page and the reading card show. No writes; access was decided before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils import timezone
+from django.utils.functional import cached_property
+
+from cases.models import Scan
+from inference import presenters
+from inference.calls import NORMAL_CONDITIONS
+from inference.models import Analysis, Finding
+from resources.choices import Audience
+from resources.selectors import ConditionGuide, published_for
+
+_MOST_GUIDES = 3  # more would bury what matters; every finding still links to its condition
+UNREADABLE = "unreadable-scan"
+
+
+@dataclass(frozen=True)
+class FindingView:
+    """One finding with its words."""
+
+    finding: Finding
+    name: str
+    limits: str
+
+    @property
+    def is_normal(self) -> bool:
+        """It says that nothing was found."""
+        return self.finding.condition in NORMAL_CONDITIONS
+
+    @property
+    def is_raised(self) -> bool:
+        """Likely or possible: it is shown in full."""
+        return self.finding.call != Finding.Call.UNLIKELY
+
+    @property
+    def call(self) -> presenters.CallWords:
+        """The call in words."""
+        return presenters.call_words(self.finding.call, normal=self.is_normal)
+
+    @property
+    def chance(self) -> str:
+        """The probability as counted scans."""
+        return presenters.chance_words(self.finding.probability)
+
+    @property
+    def sentence(self) -> str:
+        """What the probability says."""
+        return presenters.finding_sentence(self.finding.probability, self.finding.condition)
+
+    @property
+    def bar(self) -> int:
+        """Length of the bar in per cent."""
+        return presenters.bar_value(self.finding.probability)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One row of the figures for doctors: a label of the model, claimed as a finding or not."""
+
+    label: str
+    probability: float
+    call: str
+    sensitive: float | None
+    specific: float | None
+
+
+class Progress:
+    """An unfinished analysis, as somebody who waits for it sees it."""
+
+    def __init__(self, analysis: Analysis) -> None:
+        self.analysis = analysis
+        self.elapsed = timezone.now() - analysis.queued_at
+        self.waiting = presenters.waiting(self.elapsed, queued=analysis.status == Analysis.Status.QUEUED)
+
+    @property
+    def token(self) -> str:
+        """Changes whenever there is something new to show; the page sends it back with each poll."""
+        age = presenters.duration_words(self.elapsed).replace(" ", "_") if self.waiting.is_long else ""
+        return f"{self.analysis.status}.{self.analysis.stage}.{self.waiting.poll_seconds}.{age}"
+
+    @property
+    def value(self) -> int:
+        """Per cent done."""
+        return presenters.progress_value(self.analysis.stage)
+
+    @property
+    def stage(self) -> str:
+        """Where the work is, in words."""
+        return str(Analysis.Stage(self.analysis.stage).label)
+
+    @property
+    def elapsed_words(self) -> str:
+        """How long it has been, in words."""
+        return presenters.duration_words(self.elapsed)
+
+
+class Result:
+    """Everything to show about the readings of one scan.
+
+    `analyses` are the scan's, newest first. The newest answer (succeeded or rejected) is shown; while a newer one is
+    under way or has failed, the page says so and keeps the answer.
+    """
+
+    def __init__(self, scan: Scan, analyses: Sequence[Analysis], *, for_doctor: bool = False) -> None:
+        self.scan = scan
+        self.for_doctor = for_doctor
+        newest = analyses[0] if analyses else None
+        answers = (a for a in analyses if a.status in (Analysis.Status.SUCCEEDED, Analysis.Status.REJECTED))
+        self.answer = next(answers, None)
+        self.pending = newest if newest and not newest.is_finished else None
+        self.failed = newest if newest and newest.status == Analysis.Status.FAILED else None
+        self.progress = Progress(self.pending) if self.pending else None
+
+    @property
+    def analysis(self) -> Analysis | None:
+        """The analysis that decides what the page is about."""
+        return self.answer or self.pending or self.failed
+
+    @property
+    def is_read(self) -> bool:
+        """There is a reading to show."""
+        return self.answer is not None and self.answer.status == Analysis.Status.SUCCEEDED
+
+    @property
+    def is_rejected(self) -> bool:
+        """The newest answer is that the scan cannot be read."""
+        return self.answer is not None and self.answer.status == Analysis.Status.REJECTED
+
+    @property
+    def outdated(self) -> bool:
+        """A newer model reads this kind of scan now."""
+        version = self.answer.model_version if self.answer else None
+        return self.is_read and version is not None and not version.is_active
+
+    @property
+    def may_read_again(self) -> bool:
+        """Reading again could give another answer: there is none yet, it failed, was refused, or the model is newer."""
+        return self.pending is None and (not self.is_read or self.failed is not None or self.outdated)
+
+    @property
+    def kind(self) -> str:
+        """What the scan was read as, or is about to be."""
+        return (self.analysis.kind if self.analysis else "") or self.scan.case.kind
+
+    @property
+    def kind_words(self) -> str:
+        """The kind in the middle of a sentence."""
+        return presenters.kind_words(self.kind)
+
+    # --- danger ---
+    @property
+    def danger(self) -> presenters.DangerWords:
+        """The danger level in words."""
+        return presenters.danger_words(self.answer.danger if self.answer else "")
+
+    @property
+    def next_step(self) -> tuple[str, str]:
+        """The one thing to do, and what else to know about it."""
+        text = self.answer.next_step if self.answer else ""
+        return presenters.split_lead(text or str(self.danger.next_step))
+
+    # --- findings ---
+    @cached_property
+    def findings(self) -> list[FindingView]:
+        """All findings, the most telling first."""
+        if self.answer is None or not self.is_read:
+            return []
+        limits = {
+            str(label.get("name")): str(label.get("limits") or "")
+            for label in self._metadata.get("labels", [])
+            if isinstance(label, dict)
+        }
+        names = {guide.condition.slug: guide.condition.name for guide in self.guides}
+        return [
+            FindingView(
+                finding,
+                names.get(finding.condition) or _capital(presenters.shown_words(finding.condition)),
+                limits.get(finding.label, ""),
+            )
+            for finding in self.answer.findings.all()
+        ]
+
+    @property
+    def raised(self) -> list[FindingView]:
+        """Findings that are likely or possible."""
+        return [view for view in self.findings if view.is_raised]
+
+    @property
+    def unlikely(self) -> list[FindingView]:
+        """Findings that the model thinks are not there; "nothing found" is no news among them."""
+        return [view for view in self.findings if not view.is_raised and not view.is_normal]
+
+    @property
+    def mapped(self) -> list[FindingView]:
+        """Findings with a heatmap."""
+        return [view for view in self.findings if view.finding.heatmap]
+
+    @cached_property
+    def guides(self) -> list[ConditionGuide]:
+        """What the knowledge base says about the raised findings, or about a scan that cannot be read."""
+        if self.answer is None:
+            return []
+        slugs = [UNREADABLE]
+        if self.is_read:
+            raised = [f for f in self.answer.findings.all() if f.call != Finding.Call.UNLIKELY]
+            slugs = [f.condition for f in raised][:_MOST_GUIDES]
+        audience = Audience.DOCTOR if self.for_doctor else Audience.PATIENT
+        return published_for(slugs, self.answer.danger, audience)
+
+    # --- the scan ---
+    @property
+    def key_plane(self) -> str:
+        """Plane of the most telling slice."""
+        return (self.answer.key_plane if self.answer else "") or self.scan.plane or "axial"
+
+    @property
+    def key_slice(self) -> int | None:
+        """Index of the most telling slice of a volume, from 0."""
+        return self.answer.key_slice if self.answer and self.scan.is_volume else None
+
+    @property
+    def key_slice_number(self) -> int | None:
+        """The same for people, from 1."""
+        return None if self.key_slice is None else self.key_slice + 1
+
+    @property
+    def plane_words(self) -> str:
+        """The plane for people who do not know the word."""
+        return presenters.plane_words(self.key_plane) if self.scan.is_volume else ""
+
+    @cached_property
+    def volume_bytes(self) -> int:
+        """Size of what the viewer has to fetch; 0 when the file is missing."""
+        try:
+            return int(self.scan.canonical.size)
+        except OSError:
+            return 0
+
+    # --- the model ---
+    @property
+    def _metadata(self) -> dict[str, Any]:
+        version = self.answer.model_version if self.answer else None
+        return version.metadata if version and isinstance(version.metadata, dict) else {}
+
+    @property
+    def model_name(self) -> str:
+        """Name and version of the model that read the scan."""
+        version = self.answer.model_version if self.answer else None
+        return f"{self._metadata.get('name') or version.kind} {version.version}" if version else ""
+
+    @property
+    def intended_use(self) -> str:
+        """What the model is for, in its makers' words."""
+        return str(self._metadata.get("intended_use") or "")
+
+    @property
+    def measured(self) -> list[presenters.Measured]:
+        """How well the model did, on which scans."""
+        return presenters.measured(self._metadata.get("eval_metrics"))
+
+    @property
+    def data_sets(self) -> list[str]:
+        """What the model learnt from."""
+        return presenters.data_sets(self._metadata.get("training_data"))
+
+    @property
+    def model_limits(self) -> list[str]:
+        """Limits that the model brings along."""
+        limits = self._metadata.get("limits")
+        return [str(limit) for limit in limits] if isinstance(limits, list) else []
+
+    @property
+    def general_limits(self) -> list[str]:
+        """What no reading of this kind can tell."""
+        return presenters.kind_limits(self.kind)
+
+    @property
+    def age_limits(self) -> list[str]:
+        """What the person's age means for this reading."""
+        return presenters.age_limits(self.kind, self.scan.case.age_group)
+
+    @property
+    def figures(self) -> list[Figure]:
+        """Every probability with its label's operating points, the highest first."""
+        if self.answer is None:
+            return []
+        points = {str(x.get("name")): x for x in self._metadata.get("labels", []) if isinstance(x, dict)}
+        calls = {f.label: str(f.get_call_display()) for f in self.answer.findings.all()}
+        rows = [
+            Figure(
+                label,
+                float(value),
+                calls.get(label, ""),
+                _number(points.get(label, {}).get("high_sensitivity")),
+                _number(points.get(label, {}).get("high_specificity")),
+            )
+            for label, value in self.answer.probabilities.items()
+        ]
+        return sorted(rows, key=lambda row: -row.probability)
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

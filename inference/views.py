@@ -1,0 +1,131 @@
+"""The result page, its progress fragment, asking for another reading, and the heatmap files."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.db.models.fields.files import FieldFile
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts.models import Role, User
+from accounts.selectors import is_verified_doctor
+from accounts.services import log_access
+from cases.file_views import NIFTI, PNG, private_headers
+from cases.models import Scan
+from cases.selectors import get_scan, may_write
+from inference import services
+from inference.models import Analysis, Finding
+from inference.result_page import Progress, Result
+from inference.selectors import get_analysis, get_finding, visible_analyses
+
+logger = logging.getLogger(__name__)
+
+
+@require_safe
+@never_cache
+@login_required
+def scan_result(request: HttpRequest, case_id: uuid.UUID, scan_id: uuid.UUID) -> HttpResponse:
+    """What the reading of one scan says and what to do, or how far the reading is."""
+    scan = get_scan(request.user, scan_id, case_id=case_id)
+    result = _result(request, scan)
+    log_access(_actor(request), "view_reading", result.analysis or scan)
+    context = {"result": result, "scan": scan, "case": scan.case, "may_write": may_write(request.user, scan.case)}
+    return private_headers(render(request, "inference/scan_result.html", context))
+
+
+@require_safe
+@never_cache
+def analysis_fragment(request: HttpRequest, analysis_id: uuid.UUID) -> HttpResponse:
+    """How far an unfinished reading is, for polling; `as=card` gives the small card of the case page.
+
+    204 while nothing has changed since the state named by `seen`. Once the reading is finished, the whole result page
+    is loaded anew (the card just changes).
+    """
+    if not request.user.is_authenticated:
+        # The session ended while the page was open: load it anew, which leads to the login page and back.
+        return _refresh() if request.headers.get("HX-Request") else redirect("account_login")
+    analysis = get_analysis(request.user, analysis_id)
+    as_card = request.GET.get("as") == "card"
+    if not analysis.is_finished:
+        progress = Progress(analysis)
+        if request.GET.get("seen") == progress.token:
+            return private_headers(HttpResponse(status=204))
+        template = "inference/_card_waiting.html" if as_card else "inference/_progress.html"
+        return private_headers(render(request, template, {"progress": progress, "analysis": analysis}))
+    if as_card:
+        context = {"result": _result(request, analysis.scan), "scan": analysis.scan}
+        return private_headers(render(request, "inference/_card.html", context))
+    if request.headers.get("HX-Request"):
+        return _refresh()
+    return redirect("inference:scan_result", analysis.scan.case_id, analysis.scan_id)
+
+
+@require_POST
+@login_required
+def read_again(request: HttpRequest, case_id: uuid.UUID, scan_id: uuid.UUID) -> HttpResponse:
+    """Ask for a reading where there is none, or where another one could answer differently."""
+    scan = get_scan(request.user, scan_id, case_id=case_id, write=True)
+    result = _result(request, scan)
+    if result.may_read_again:
+        services.request_analysis(scan.pk, reread=True)
+    elif result.pending is None:
+        messages.info(
+            request, _("This scan has been read by the newest model. Reading it again would give the same answer.")
+        )
+    return redirect("inference:scan_result", scan.case_id, scan.pk)
+
+
+@require_safe
+@login_required
+def heatmap_volume(request: HttpRequest, analysis_id: uuid.UUID, finding_id: uuid.UUID) -> HttpResponseBase:
+    """Where the model looked, as NIfTI in the scan's own grid, for the viewer."""
+    finding = get_finding(request.user, analysis_id, finding_id)
+    return _stream(request, finding, finding.heatmap, "view_heatmap", NIFTI)
+
+
+@require_safe
+@login_required
+def heatmap_picture(request: HttpRequest, analysis_id: uuid.UUID, finding_id: uuid.UUID) -> HttpResponseBase:
+    """The most telling slice with the heatmap laid over it, for browsers that cannot draw it themselves."""
+    finding = get_finding(request.user, analysis_id, finding_id)
+    return _stream(request, finding, finding.heatmap_png, "view_heatmap_picture", PNG)
+
+
+def _result(request: HttpRequest, scan: Scan) -> Result:
+    analyses: list[Analysis] = list(visible_analyses(request.user).filter(scan=scan))
+    return Result(scan, analyses, for_doctor=_is_doctor(request))
+
+
+def _is_doctor(request: HttpRequest) -> bool:
+    return request.user.is_authenticated and request.user.role == Role.DOCTOR and is_verified_doctor(request.user)
+
+
+def _actor(request: HttpRequest) -> User | None:
+    return request.user if isinstance(request.user, User) else None
+
+
+def _refresh() -> HttpResponse:
+    return private_headers(HttpResponse(headers={"HX-Refresh": "true"}))
+
+
+def _stream(
+    request: HttpRequest, finding: Finding, field: FieldFile, action: str, content_type: str
+) -> HttpResponseBase:
+    if not field:
+        raise Http404("This finding has no heatmap.")
+    try:
+        handle = field.storage.open(field.name or "", "rb")
+    except OSError as error:
+        logger.error("A heatmap of finding %s is missing", finding.pk)
+        raise Http404("The file is missing.") from error
+    log_access(_actor(request), action, finding)
+    response = FileResponse(handle, content_type=content_type)
+    response["Content-Type"] = content_type  # FileResponse guesses from the name when it can; what we know counts
+    return private_headers(response)
