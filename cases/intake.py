@@ -1,11 +1,15 @@
-"""From uploaded files to scans ready to store. Sniffs, bounds, decodes, de-identifies; no Django, no database."""
+"""From uploaded files to scans ready to store. Sniffs, bounds, decodes, de-identifies; no Django, no
+database.
+"""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -61,7 +65,9 @@ class PreparedScan:
 
 @dataclass(frozen=True)
 class Refused:
-    """A file that was not taken: the user's name for it, a code for programs, and what is wrong and what to do."""
+    """A file that was not taken: the user's name for it, a code for programs, and what is wrong and what
+    to do.
+    """
 
     name: str
     code: str
@@ -80,7 +86,8 @@ class _Item:
 def prepare(
     files: Sequence[IncomingFile], workdir: Path, limits: Limits = Limits()
 ) -> tuple[list[PreparedScan], list[Refused]]:
-    """Turn uploaded files into scans. Whatever cannot be used is refused by name and reason; the rest goes in.
+    """Turn uploaded files into scans. Whatever cannot be used is refused by name and reason; the rest goes
+    in.
 
     Never raises for what a file holds. Uploaded files are left alone; everything made lies in `workdir`.
     """
@@ -107,17 +114,17 @@ class _Intake:
             if number > self.limits.max_files:
                 self._refuse(name, archive.too_many_files(self.limits.max_files))
                 break
-            size = self._guard(name, lambda path=incoming.path: _size(path))  # type: ignore[misc]
+            size = self._guard(name, partial(_size, incoming.path))
             if size is None:
                 continue
             if size > left:
                 self._refuse(name, _too_big(self.limits.max_bytes))
                 continue
             left -= size
-            self._guard(name, lambda one=incoming, shown=name: self._sort(shown, one.path))  # type: ignore[misc]
+            self._guard(name, partial(self._sort, name, incoming.path))
         instances: list[tuple[Instance, _Item]] = []
         for item in self.items.values():
-            self._guard(item.names[0], lambda one=item: self._take(one, instances), item)  # type: ignore[misc]
+            self._guard(item.names[0], partial(self._take, item, instances), item)
         self._dicom(instances)
         self._report_left_out()
         return self.scans, self.refused
@@ -129,7 +136,9 @@ class _Intake:
         except ImagingError as error:
             self._refuse(name, error, item)
         except Exception as error:
-            # The traceback would carry names and values of the file: the kind of error is all that may be logged.
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise  # our disk is full: not the file's fault
+            # The traceback would carry names and values of the file: only the kind of error may be logged.
             logger.warning("intake could not read a file: %s", type(error).__name__)
             self._refuse(name, ImagingError("unreadable", _UNREADABLE), item)
         return None
@@ -157,9 +166,7 @@ class _Intake:
             target = self._folder("unpacked") / "inner"
             archive.gunzip(path, target, self.budget)
             if _kind(target) in ("zip", "gzip", "archive"):
-                raise ImagingError(
-                    "nested_archive", "There is an archive inside this archive. Unpack it and send its files."
-                )
+                raise _nested()
             path = target
         self._add(name, path, digest)
 
@@ -171,10 +178,13 @@ class _Intake:
         kind = _kind(path)
         if kind == "gzip":  # a .nii.gz inside a zip
             target = self._folder("unpacked") / "inner"
-            self._guard(name, lambda: archive.gunzip(path, target, self.budget))
+            self._guard(name, partial(archive.gunzip, path, target, self.budget))
             if not target.exists():
                 return
             path, kind = target, _kind(target)
+            if kind in ("zip", "gzip", "archive"):
+                self._refuse(name, _nested())
+                return
         self.items[digest] = _Item([name], path, digest, kind, container)
 
     def _take(self, item: _Item, instances: list[tuple[Instance, _Item]]) -> None:
@@ -213,13 +223,13 @@ class _Intake:
 
     def _dicom(self, instances: list[tuple[Instance, _Item]]) -> None:
         items = {instance.sha256: item for instance, item in instances}
-        stacks = self._guard("DICOM", lambda: group(instance for instance, _ in instances)) or []
+        stacks = self._guard("DICOM", partial(group, [instance for instance, _ in instances])) or []
         for stack in stacks:
             names = [name for instance in stack.instances for name in items[instance.sha256].names]
             label = (
                 names[0] if len(stack.instances) == 1 else f"{names[0]} (and {len(stack.instances) - 1} more)"
             )
-            self._guard(label, lambda one=stack, all_names=names: self._stack(one, all_names))  # type: ignore[misc]
+            self._guard(label, partial(self._stack, stack, names))
 
     def _stack(self, stack: Stack, names: list[str]) -> None:
         volume, notes, broken = build(stack, self.limits.max_bytes, self.limits.max_pixels)
@@ -245,7 +255,9 @@ class _Intake:
         )
 
     def _report_left_out(self) -> None:
-        """Files of an archive that are no pictures: one line beside the scans, or all of them when there are none."""
+        """Files of an archive that are no pictures: one line beside the scans, or all of them when there
+        are none.
+        """
         for container, refused in self.left_out.items():
             prefix = f"{container}: "
             if any(name.startswith(prefix) for scan in self.scans for name in scan.source_names):
@@ -266,6 +278,12 @@ class _Intake:
         folder = self.workdir / f"{kind}-{self.made:05d}"
         folder.mkdir()
         return folder
+
+
+def _nested() -> ImagingError:
+    return ImagingError(
+        "nested_archive", "There is an archive inside this archive. Unpack it and send its files."
+    )
 
 
 def _too_big(limit: int) -> ImagingError:

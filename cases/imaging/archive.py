@@ -1,4 +1,6 @@
-"""Opening zip and gzip files that strangers send: nothing is trusted, everything is counted while it streams."""
+"""Opening zip and gzip files that strangers send: nothing is trusted, everything is counted while it
+streams.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +12,14 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Final
+from typing import IO, Final, cast
 
 from cases.imaging.sniff import HEAD_BYTES, sniff
 from cases.imaging.volume import ImagingError
 
 _CHUNK: Final = 1 << 20
-# Deflate cannot pass about 1,032 to 1. Real scans stay far below 200 over a whole archive; small files may exceed it.
+# Deflate cannot pass about 1,032 to 1. Real scans stay far below 200 over a whole archive; small files may
+# exceed it.
 _MAX_RATIO: Final = 200
 _RATIO_FROM: Final = 64 << 20
 _JUNK_NAMES: Final = {".ds_store", "thumbs.db", "desktop.ini"}
@@ -62,8 +65,8 @@ def _damaged() -> ImagingError:
 def unzip(path: Path, workdir: Path, budget: Budget) -> Iterator[Member]:
     """Stream the files of a zip into `workdir` under names of our own, one `Member` each.
 
-    Raises ImagingError when the archive as a whole is refused. Members that are links, encrypted, nested archives or
-    have unsafe names come back with their error; the others still come.
+    Raises ImagingError when the archive as a whole is refused. Members that are links, encrypted, nested
+    archives or have unsafe names come back with their error; the others still come.
     """
     try:
         archive = zipfile.ZipFile(path)
@@ -101,7 +104,8 @@ def unzip(path: Path, workdir: Path, budget: Budget) -> Iterator[Member]:
                     if sniff(head) in ("zip", "archive"):
                         raise ImagingError(
                             "nested_archive",
-                            "There is an archive inside this archive. Unpack the inner one and send its files.",
+                            "There is an archive inside this archive. Unpack the inner one and send "
+                            "its files.",
                         )
                     size, digest = _copy(head, source, target, budget, entry.file_size)
             except ImagingError as error:
@@ -146,7 +150,7 @@ def gunzip(path: Path, target: Path, budget: Budget) -> None:
         limit = min(limit, _RATIO_FROM)
     try:
         with gzip.open(path, "rb") as source:
-            _copy(b"", source, target, budget, limit)
+            _copy(b"", cast(IO[bytes], source), target, budget, limit)
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise ImagingError(
             "truncated", "This compressed file is damaged or incomplete. Copy it again and send it once more."

@@ -1,11 +1,14 @@
-"""Reading the headers of JPEG, JPEG-LS and JPEG 2000 streams, and taking comments out of them without decoding."""
+"""Reading the headers of JPEG, JPEG-LS and JPEG 2000 streams, and taking comments out of them without
+decoding.
+"""
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
 _SOF: Final = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC} | {0xF7}
-# APP0 (JFIF), APP8 (HP colour transform of JPEG-LS) and APP14 (Adobe colour transform) change how pixels are decoded.
+# APP0 (JFIF), APP8 (HP colour transform of JPEG-LS) and APP14 (Adobe colour transform) change how pixels
+# are decoded.
 _KEPT_APPS: Final = {0xE0, 0xE8, 0xEE}
 _APPS: Final = set(range(0xE0, 0xF0))
 _COMMENT: Final = 0xFE
@@ -63,7 +66,8 @@ def _jpeg_size(stream: bytes) -> StreamSize | None:
 
 
 def strip_jpeg(stream: bytes, *, keep_icc: bool = False) -> bytes | None:
-    """The same JPEG without comments, EXIF, XMP, thumbnails and whatever follows the picture; None if it is broken.
+    """The same JPEG without comments, EXIF, XMP, thumbnails and whatever follows the picture; None if it
+    is broken.
 
     Pixels are untouched: only marker segments go.
     """
@@ -110,7 +114,9 @@ def _clean_app0(segment: bytes) -> bytes:
 
 
 def _scan_end(stream: bytes, position: int) -> int:
-    """Where the entropy-coded data of a scan stops: at the next marker that is not a restart or a stuffed byte."""
+    """Where the entropy-coded data of a scan stops: at the next marker that is not a restart or a stuffed
+    byte.
+    """
     while True:
         position = stream.find(b"\xff", position)
         if position < 0 or position + 1 >= len(stream):
@@ -123,7 +129,9 @@ def _scan_end(stream: bytes, position: int) -> int:
 
 
 def strip_jpeg2000(stream: bytes) -> bytes | None:
-    """The same JPEG 2000 codestream without comment segments in its main header, and without file boxes around it."""
+    """The same JPEG 2000 codestream without comment segments in its main header, and without file boxes
+    around it.
+    """
     start = 0 if stream.startswith(_J2K_MAGIC) else stream.find(_J2K_MAGIC, 0, 65536)
     if start < 0:
         return None

@@ -1,7 +1,8 @@
 """Taking the person out of a DICOM file: PS3.15 Basic Application Level Confidentiality Profile.
 
-The table comes from the `dicom-anonymizer` package; applying it is done here, because every level of nesting, every
-date and every leftover must be covered, and replaced UIDs must agree within one upload and with nothing else.
+The table comes from the `dicom-anonymizer` package; applying it is done here, because every level of
+nesting, every date and every leftover must be covered, and replaced UIDs must agree within one upload and
+with nothing else.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ METHOD: Final = "PMI: PS3.15 Basic Profile, private out"
 METHOD_CODES: Final = (("113100", "Basic Application Confidentiality Profile"),)
 _STANDARD_ROOT: Final = "1.2.840.10008."
 _PIXEL_TAGS: Final = {Tag(0x7FE0, element) for element in (0x0001, 0x0002, 0x0008, 0x0009, 0x0010)}
-# Groups dropped whole: directory records, curves and overlays (their labels are free text), digital signatures,
-# trailing padding.
+# Groups dropped whole: directory records, curves and overlays (their labels are free text), digital
+# signatures, trailing padding.
 _DROPPED_GROUPS: Final = {0x0000, 0x0004, 0x4FFE, 0xFFFA, 0xFFFC}
 # Text and moments that the table does not name: newer or private-minded attributes, so better gone.
 _DROPPED_VRS: Final = {"PN", "LT", "ST", "UT", "UC", "UR", "DA", "DT", "TM", "AE", "AS", "UN"}
@@ -101,7 +102,9 @@ _EXACT, _MASKED = _rules()
 
 
 def rule_for(tag: BaseTag | int) -> str:
-    """The table's action for a tag: D, Z, X, U, U* (sequence of references), or "" when the table has none."""
+    """The table's action for a tag: D, Z, X, U, U* (sequence of references), or "" when the table has
+    none.
+    """
     number = int(tag)
     found = _EXACT.get(number)
     if found:
@@ -113,21 +116,25 @@ def rule_for(tag: BaseTag | int) -> str:
 
 
 class Deidentifier:
-    """De-identifies the files of one upload. UIDs are replaced the same way in all of them, never the same elsewhere."""
+    """De-identifies the files of one upload. UIDs are replaced the same way in all of them, never the same
+    elsewhere.
+    """
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
 
     def uid(self, old: str) -> str:
         """The new UID for an old one; standard UIDs (SOP classes, transfer syntaxes) stay."""
-        old = str(old).strip("\0 ")
-        if not old or old.startswith(_STANDARD_ROOT):
-            return old
-        digest = hmac.new(self._key, old.encode("utf-8", "replace"), hashlib.sha256).digest()[:16]
+        plain = str(old).strip("\0 ")
+        if not plain or plain.startswith(_STANDARD_ROOT):
+            return plain
+        digest = hmac.new(self._key, plain.encode("utf-8", "replace"), hashlib.sha256).digest()[:16]
         return f"2.25.{uuid.UUID(bytes=digest, version=4).int}"
 
     def to_bytes(self, dataset: Dataset, syntax: UID) -> bytes:
-        """A whole de-identified DICOM file. `dataset` is changed. Attributes that cannot be written are left out."""
+        """A whole de-identified DICOM file. `dataset` is changed. Attributes that cannot be written are
+        left out.
+        """
         identifiers = set(_identifiers(dataset))
         self._clean(dataset, identifiers)
         _clean_pixels(dataset, syntax)
@@ -199,7 +206,9 @@ class Deidentifier:
 
 
 def _identifiers(dataset: Dataset) -> Iterator[str]:
-    """Strings of four characters and more that name the patient, the place or the staff, for a last search."""
+    """Strings of four characters and more that name the patient, the place or the staff, for a last
+    search.
+    """
     for keyword in _IDENTIFYING:
         try:
             value = dataset.get(keyword)

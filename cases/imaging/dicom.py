@@ -234,7 +234,8 @@ def _refuse_without_picture(dataset: Dataset, path: Path, modality: str) -> None
     if sop_class == "1.2.840.10008.1.3.10" or "DirectoryRecordSequence" in dataset:
         raise ImagingError(
             "dicomdir",
-            "This is only the index of a CD. Send the whole folder as a zip, or the image files listed in it.",
+            "This is only the index of a CD. Send the whole folder as a zip, or the image files "
+            "listed in it.",
         )
     if "Rows" in dataset and "Columns" in dataset:
         return
@@ -305,7 +306,9 @@ def _orthogonal(cosines: Sequence[float]) -> bool:
 
 
 def film_spacing(dataset: Dataset) -> tuple[tuple[float, float] | None, str]:
-    """(row, column) spacing in mm of a film and a note. Size at the detector is used when no other is known."""
+    """(row, column) spacing in mm of a film and a note. Size at the detector is used when no other is
+    known.
+    """
     for keyword, note in (
         ("PixelSpacing", ""),
         ("ImagerPixelSpacing", "Sizes are those at the detector; in the body they are somewhat smaller."),

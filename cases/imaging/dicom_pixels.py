@@ -20,10 +20,14 @@ from cases.imaging.dicom import damaged, integer, number, positive, quiet, text,
 from cases.imaging.raster import too_large
 from cases.imaging.volume import ImagingError
 
+_COLOUR_FRAMES = 8  # of a film loop, enough to tell
+
 
 @dataclass(frozen=True)
 class Pixels:
-    """Decoded frames: grey (rows, columns) float32 or integer arrays in modality units, or display units for films."""
+    """Decoded frames: grey (rows, columns) float32 or integer arrays in modality units, or display units
+    for films.
+    """
 
     frames: list[np.ndarray]
     is_colour: bool
@@ -32,7 +36,9 @@ class Pixels:
 
 
 def decode(dataset: Dataset, syntax: UID, indices: Sequence[int], max_pixels: int, *, film: bool) -> Pixels:
-    """Decode some frames. Films get their VOI LUT or window, others keep modality units. Raises ImagingError."""
+    """Decode some frames. Films get their VOI LUT or window, others keep modality units. Raises
+    ImagingError.
+    """
     try:
         with quiet(), np.errstate(all="ignore"):
             return _decode(dataset, syntax, indices, max_pixels, film=film)
@@ -51,6 +57,8 @@ def decode(dataset: Dataset, syntax: UID, indices: Sequence[int], max_pixels: in
 
 def _decode(dataset: Dataset, syntax: UID, indices: Sequence[int], max_pixels: int, *, film: bool) -> Pixels:
     if not any(keyword in dataset for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+        if "Rows" not in dataset:  # the reader gave up before the end
+            raise truncated()
         raise ImagingError("no_pixels", "This DICOM file has a header but no picture in it. Export it again.")
     if syntax.is_encapsulated and "PixelData" in dataset:
         _check_streams(dataset, syntax, max_pixels)
@@ -65,7 +73,8 @@ def _decode(dataset: Dataset, syntax: UID, indices: Sequence[int], max_pixels: i
             raw = apply_color_lut(raw, dataset)
         if raw.ndim == 3:
             top = float(max(255, 2 ** max(8, int(raw.max()).bit_length()) - 1))
-            colour = colour or has_colour(raw[..., :3], top)
+            if not colour and len(frames) < _COLOUR_FRAMES:
+                colour = has_colour(raw[..., :3], top)
             frames.append(luminance(raw[..., :3]))
             window = (0.0, top)
             continue
@@ -89,7 +98,9 @@ def _check_native(dataset: Dataset) -> None:
 
 
 def _check_streams(dataset: Dataset, syntax: UID, max_pixels: int) -> None:
-    """Each compressed frame must be whole and of the size that the header promises: decoders allocate what it says."""
+    """Each compressed frame must be whole and of the size that the header promises: decoders allocate what
+    it says.
+    """
     expected = max(1, integer(dataset, "NumberOfFrames", 1))
     rows, columns = int(dataset.Rows), int(dataset.Columns)
     rle = "RLE" in syntax.name

@@ -1,4 +1,6 @@
-"""From the files of an upload to stacks, and from a stack to a canonical volume. Geometry decides, never names."""
+"""From the files of an upload to stacks, and from a stack to a canonical volume. Geometry decides, never
+names.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ class Stack:
 
     @property
     def sha256(self) -> str:
-        """Hash of the file, or of the sorted hashes of the files; salted when one file holds several scans."""
+        """Hash of the file, or of the sorted hashes of the files; salted when one file holds several
+        scans.
+        """
         hashes = sorted(instance.sha256 for instance in self.instances)
         if len(hashes) == 1 and not self.part:
             return hashes[0]
@@ -61,7 +65,9 @@ class Stack:
 
 
 def group(instances: Iterable[Instance]) -> list[Stack]:
-    """Stacks of all series of an upload. Films stand alone; slices are stacked by series, orientation and place."""
+    """Stacks of all series of an upload. Films stand alone; slices are stacked by series, orientation and
+    place.
+    """
     stacks: list[Stack] = []
     series: dict[tuple[object, ...], list[Instance]] = defaultdict(list)
     for instance in instances:
@@ -70,8 +76,8 @@ def group(instances: Iterable[Instance]) -> list[Stack]:
         elif instance.modality in FILM_MODALITIES or len(instance.frames) > 1 or instance.samples > 1:
             stacks.append(Stack([Piece(instance, frame) for frame in instance.frames], geometry=False))
         else:
-            key = (instance.series, instance.modality, "flat", instance.rows, instance.columns)
-            series[key].append(instance)
+            flat = (instance.series, instance.modality, "flat", instance.rows, instance.columns)
+            series[flat].append(instance)
     for key, members in series.items():
         if key[2] == "space":
             stacks.extend(_stacks_in_space([Piece(one, frame) for one in members for frame in one.frames]))
@@ -151,7 +157,7 @@ def _split_same_place(pieces: list[Piece]) -> list[Stack]:
     for piece in sorted(pieces, key=lambda one: (one.instance.number, one.frame.index)):
         kept.setdefault(round(_depth(piece) / _SAME_PLACE / 10), piece)
     left = len(pieces) - len(kept)
-    note = f"{left} more pictures lie at the same places (repeats, time points or directions); the first were read."
+    note = f"{left} more pictures lie at the same places (repeats or time points); only the first were read."
     return [Stack(list(kept.values()), geometry=True, notes=[note])]
 
 
@@ -164,7 +170,8 @@ Broken = list[tuple[Instance, ImagingError]]
 
 
 def build(stack: Stack, max_bytes: int, max_pixels: int) -> tuple[CanonicalVolume, list[str], Broken]:
-    """Decode a stack to its canonical volume, with notes for the user and the files that could not be decoded.
+    """Decode a stack to its canonical volume, with notes for the user and the files that could not be
+    decoded.
 
     Broken files leave the stack. Raises ImagingError when nothing is left of it.
     """
@@ -172,7 +179,8 @@ def build(stack: Stack, max_bytes: int, max_pixels: int) -> tuple[CanonicalVolum
     if first.rows * first.columns * len(stack.pieces) > max_pixels:
         raise ImagingError(
             "too_many_pixels",
-            f"This series has {len(stack.pieces)} pictures of {first.columns} x {first.rows} pixels, more than PMI "
+            f"This series has {len(stack.pieces)} pictures of {first.columns} x {first.rows} "
+            f"pixels, more than PMI "
             "reads at once. Send fewer slices.",
         )
     film = not stack.geometry and (len(stack.pieces) == 1 or first.modality in FILM_MODALITIES)

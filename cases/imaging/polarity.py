@@ -1,9 +1,10 @@
 """Is a chest film bright on dark as it should be? A check on MONOCHROME1 and MONOCHROME2 tags that lie.
 
-The film, as its tag says it looks, is brought to 8 x 8 and correlated with the mean of chest films in right polarity
-(Kermany 2018 and NIH ChestX-ray14, one half of the patient groups, made left-right symmetric). Inverting a film turns
-the sign of the correlation round exactly. On 2,580 films of the other half and of a third source, right films stayed
-above -0.3 but for one; the tag is overruled only below that. A lie on an unusual film is therefore believed.
+The film, as its tag says it looks, is brought to 8 x 8 and correlated with the mean of chest films in
+right polarity (Kermany 2018 and NIH ChestX-ray14, one half of the patient groups, made left-right
+symmetric). Inverting a film turns the sign of the correlation round exactly. On 2,580 films of the other
+half and of a third source, right films stayed above -0.3 but for one; the tag is overruled only below
+that. A lie on an unusual film is therefore believed.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ _TEMPLATE: Final = np.concatenate([_LEFT, _LEFT[:, ::-1]], axis=1)
 
 
 def chest_polarity(image: np.ndarray) -> float:
-    """Correlation, -1 to 1, of a (rows, columns) image with a chest film in right polarity; 0 for a flat image."""
+    """Correlation, -1 to 1, of a (rows, columns) image with a chest film in right polarity; 0 for a flat
+    image.
+    """
     small = Image.fromarray(np.asarray(image, dtype=np.float32)).resize((8, 8), Image.Resampling.BOX)
     values = np.asarray(small, dtype=np.float64)
     if not np.isfinite(values).all() or values.std() < 1e-6:

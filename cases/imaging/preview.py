@@ -16,7 +16,9 @@ def default_plane(volume: CanonicalVolume) -> str:
 
 
 def preview_png(volume: CanonicalVolume, max_side: int = 512) -> bytes:
-    """PNG of the film, or of the middle slice in the plane of acquisition; the longer side is at most `max_side`."""
+    """PNG of the film, or of the middle slice in the plane of acquisition; the longer side is at most
+    `max_side`.
+    """
     plane = default_plane(volume)
     return slice_png(volume, volume.n_slices(plane) // 2, plane, max_side)
 

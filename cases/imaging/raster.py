@@ -24,7 +24,9 @@ _PIL_LOCK: Final = threading.Lock()
 
 
 class Raster(NamedTuple):
-    """A decoded picture. `original` is the stored form, without EXIF, GPS or text; `suffix` names its format."""
+    """A decoded picture. `original` is the stored form, without EXIF, GPS or text; `suffix` names its
+    format.
+    """
 
     volume: CanonicalVolume
     original: Path
@@ -35,7 +37,8 @@ class Raster(NamedTuple):
 def too_large(columns: int, rows: int, limit: int) -> ImagingError:
     return ImagingError(
         "too_many_pixels",
-        f"This image says it is {columns} x {rows} pixels, more than the {limit // 1_000_000} million that PMI "
+        f"This image says it is {columns} x {rows} pixels, more than the {limit // 1_000_000} "
+        f"million that PMI "
         "reads. Send a smaller copy.",
     )
 
@@ -68,7 +71,8 @@ def read_raster(path: Path, kind: str, workdir: Path, max_pixels: int) -> Raster
     except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError, struct.error and more
         raise ImagingError(
             "image_damaged",
-            "This picture is damaged or incomplete and cannot be opened. Copy it again from where you got it.",
+            "This picture is damaged or incomplete and cannot be opened. Copy it again from where "
+            "you got it.",
         ) from error
 
 
@@ -130,7 +134,9 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _grey(image: Image.Image) -> tuple[np.ndarray, float, bool]:
-    """(rows, columns) lightness, the value of full white (0.0 when it is not 255), and whether there is colour."""
+    """(rows, columns) lightness, the value of full white (0.0 when it is not 255), and whether there is
+    colour.
+    """
     mode = image.mode
     if mode in ("I;16", "I;16B", "I;16L", "I;16N", "I", "F"):
         values = np.asarray(image)
@@ -154,7 +160,9 @@ def _flatten(image: Image.Image) -> Image.Image:
 
 
 def _store(path: Path, kind: str, plain: Image.Image, turned: bool, workdir: Path) -> tuple[Path, str]:
-    """Write the picture without anything but its pixels: by cutting segments out, else as a lossless PNG or TIFF."""
+    """Write the picture without anything but its pixels: by cutting segments out, else as a lossless PNG
+    or TIFF.
+    """
     workdir.mkdir(parents=True, exist_ok=True)
     if not turned and kind in ("jpeg", "png"):
         raw = path.read_bytes()

@@ -35,7 +35,8 @@ _MAGIC: Final = (
     (b"\0\0\0\x0cjP  ", "jpeg2000"),
     (b"\xff\x4f\xff\x51", "jpeg2000"),
 )
-# The first tag of a DICOM file written without its 128-byte preamble: groups 2 and 8, low elements, both byte orders.
+# The first tag of a DICOM file written without its 128-byte preamble: groups 2 and 8, low elements, both
+# byte orders.
 _BARE_DICOM: Final = (
     b"\x02\x00\x00\x00",
     b"\x02\x00\x01\x00",
@@ -47,9 +48,11 @@ _HEIF: Final = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1", b
 
 
 def sniff(head: bytes) -> str:
-    """The kind of a file by its first HEAD_BYTES bytes; "unknown" when nothing fits, "empty" when there are none.
+    """The kind of a file by its first HEAD_BYTES bytes; "unknown" when nothing fits, "empty" when there
+    are none.
 
-    Kinds: jpeg, png, tiff, webp, dicom, dicom-bare, nifti, nifti-header, zip, gzip, and names of what PMI does not read.
+    Kinds: jpeg, png, tiff, webp, dicom, dicom-bare, nifti, nifti-header, zip, gzip, and names of what PMI
+    does not read.
     """
     if not head:
         return "empty"
@@ -101,8 +104,8 @@ REASONS: Final[dict[str, tuple[str, str]]] = {
     ),
     "pdf": (
         "pdf",
-        "This is a PDF, which is usually the written report and not the scan. Ask the clinic for the pictures "
-        "(DICOM), or send a picture of the film.",
+        "This is a PDF, which is usually the written report and not the scan. Ask the clinic for "
+        "the pictures (DICOM), or send a picture of the film.",
     ),
     "video": (
         "video",
@@ -110,8 +113,8 @@ REASONS: Final[dict[str, tuple[str, str]]] = {
     ),
     "heic": (
         "heic",
-        "This picture is in a phone format (HEIC or AVIF) that PMI does not read. Save or share it as JPEG and send it "
-        "again.",
+        "This picture is in a phone format (HEIC or AVIF) that PMI does not read. Save or share it "
+        "as JPEG and send it again.",
     ),
     "gif": (
         "gif",
@@ -131,7 +134,8 @@ REASONS: Final[dict[str, tuple[str, str]]] = {
     "text": ("text", f"This file holds text, not a picture, whatever its name says. {_WHAT_TO_DO}"),
     "nifti-header": (
         "nifti_pair",
-        "This is one half of a NIfTI pair (.hdr and .img). Convert the pair to one .nii or .nii.gz file and send that.",
+        "This is one half of a NIfTI pair (.hdr and .img). Convert the pair to one .nii or .nii.gz "
+        "file and send that.",
     ),
     "unknown": ("unknown_format", f"PMI does not know this kind of file. {_WHAT_TO_DO}"),
 }

@@ -10,7 +10,6 @@ from typing import Any, Final
 import nibabel as nib
 import numpy as np
 from nibabel.nifti1 import Nifti1Extension
-from nibabel.orientations import aff2axcodes
 
 PLANES: Final = ("axial", "coronal", "sagittal")
 _SLICE_AXIS: Final = {"sagittal": 0, "coronal": 1, "axial": 2}
@@ -31,8 +30,9 @@ class ImagingError(Exception):
 class CanonicalVolume:
     """One film or one volume, decoded.
 
-    A film (or a single slice, or one photo) is (X, Y, 1): x runs over columns left to right as displayed, y over rows
-    from bottom to top. A volume is (X, Y, Z) in RAS+ axes: x towards the patient's right, y anterior, z superior.
+    A film (or a single slice, or one photo) is (X, Y, 1): x runs over columns left to right as displayed,
+    y over rows from bottom to top. A volume is (X, Y, Z) in RAS+ axes: x towards the patient's right, y
+    anterior, z superior.
     """
 
     data: np.ndarray  # (X, Y, Z), float32 or int16
@@ -66,8 +66,9 @@ class CanonicalVolume:
     def slice_image(self, index: int, plane: str = "axial") -> np.ndarray:
         """One image in display orientation, (rows, columns) float32 in the units of `data`.
 
-        A film comes as it is seen. Axial: anterior up, patient's right on the left. Coronal: superior up, patient's
-        right on the left. Sagittal: superior up, anterior on the left. IndexError for an index out of range.
+        A film comes as it is seen. Axial: anterior up, patient's right on the left. Coronal: superior up,
+        patient's right on the left. Sagittal: superior up, anterior on the left. IndexError for an index
+        out of range.
         """
         return np.ascontiguousarray(self._view(self.data, index, plane), dtype=np.float32)
 
@@ -91,7 +92,9 @@ class CanonicalVolume:
         return z / x if axis == 1 else z / y
 
     def display_window(self) -> tuple[float, float]:
-        """The window to show: the stored one, else the 0.5 to 99.5 percentile of the data; always low < high."""
+        """The window to show: the stored one, else the 0.5 to 99.5 percentile of the data; always low <
+        high.
+        """
         if self.window is not None and self.window[1] > self.window[0]:
             return self.window
         return robust_window(self.data)
@@ -122,7 +125,9 @@ class CanonicalVolume:
 
     @classmethod
     def from_nifti(cls, path: Path | str, **meta: Any) -> CanonicalVolume:
-        """Read a file written by `to_nifti`. `meta` overrides fields. Raises ImagingError for a broken file."""
+        """Read a file written by `to_nifti`. `meta` overrides fields. Raises ImagingError for a broken
+        file.
+        """
         try:
             image = nib.load(str(path))
             if not isinstance(image, nib.Nifti1Image):
@@ -157,8 +162,8 @@ class CanonicalVolume:
             raise IndexError(f"slice {index} of {self.n_slices(plane)}")
         if not self.is_volume:
             return array[:, ::-1, 0].T
-        # Both remaining axes are reversed: rows run downwards from anterior or superior, columns from the patient's
-        # right (axial, coronal) or from anterior (sagittal).
+        # Both remaining axes are reversed: rows run downwards from anterior or superior, columns from the
+        # patient's right (axial, coronal) or from anterior (sagittal).
         return _select(array, index, axis)
 
 
@@ -239,7 +244,8 @@ def from_frames(frames: np.ndarray, **meta: Any) -> CanonicalVolume:
 
 
 def from_affine(data: np.ndarray, affine: np.ndarray, *, known: bool = True, **meta: Any) -> CanonicalVolume:
-    """Turn (I, J, K) voxels with any affine into the closest RAS+ axes. `known` False: the spacing is not to be trusted.
+    """Turn (I, J, K) voxels with any affine into the closest RAS+ axes. `known` False: the spacing is not
+    to be trusted.
 
     A stack of one slice becomes a film in the display orientation of its plane.
     """
@@ -260,8 +266,3 @@ def from_affine(data: np.ndarray, affine: np.ndarray, *, known: bool = True, **m
     return CanonicalVolume(
         data=compact(np.ascontiguousarray(turned)), affine=canonical, spacing=spacing, **meta
     )
-
-
-def axis_codes(affine: np.ndarray) -> tuple[str, str, str]:
-    """The direction of each axis, for example ("R", "A", "S")."""
-    return tuple(aff2axcodes(affine))  # type: ignore[return-value]
