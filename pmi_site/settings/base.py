@@ -30,6 +30,8 @@ PMI_ENGINES_DIR = PMI_VAR_DIR
 PMI_ENGINES_DURABLE = True
 # Where mail is written instead of sent, so that pages can say so; None when it is really sent.
 PMI_MAIL_DIR: Path | None = None
+# Whether `manage.py run` makes a patient, a doctor and an administrator to try PMI with.
+PMI_DEMO_ACCOUNTS = False
 
 # --- engines ---
 _database = env.database("DATABASE_URL")
@@ -169,6 +171,8 @@ CELERY_TASK_TIME_LIMIT = 600
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
+# How long a worker that is asked to stop lets its task finish before it gives the message back.
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 10.0
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # Longer than any task may run: a message that is only slow must not be given to a second worker.
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600}
@@ -202,7 +206,7 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "PMI",
     "DESCRIPTION": (
-        "Upload X-ray and MRI scans, watch them being read, and fetch findings with calibrated probabilities. "
+        "Upload X-ray and MRI scans, watch them being read, fetch findings with calibrated probabilities. "
         "PMI supports a clinician's judgement; it is not a diagnosis."
     ),
     "VERSION": PMI_VERSION,

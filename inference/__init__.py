@@ -1,0 +1,1 @@
+"""Reading scans: model versions, analyses, findings, and the engine that makes them."""

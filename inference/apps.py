@@ -1,0 +1,16 @@
+"""Application configuration of `inference`."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class InferenceConfig(AppConfig):
+    """Connects the receivers and the system checks; loads no model and no machine learning library."""
+
+    name = "inference"
+    verbose_name = _("Readings")
+
+    def ready(self) -> None:
+        from inference import checks, receivers  # noqa: F401  (importing registers them)

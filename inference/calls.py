@@ -1,0 +1,93 @@
+"""From calibrated probabilities to calls (likely, possible, unlikely), and from calls to findings. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from inference.reading import Call
+
+# Labels that say that nothing was found, by condition. They are findings too, but never outrank a disease.
+NORMAL_CONDITIONS = frozenset({"no-brain-tumour", "no-chest-finding", "knee-oa-0"})
+# A kind of pneumonia cannot be surer than pneumonia.
+PARENT_LABEL = {"bacterial": "pneumonia", "viral": "pneumonia", "covid19": "pneumonia"}
+_STRENGTH: dict[str, int] = {"unlikely": 0, "possible": 1, "likely": 2}
+
+
+class Label(Protocol):
+    """What a bundle says about one of its labels."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def condition(self) -> str: ...
+    @property
+    def high_sensitivity(self) -> float: ...
+    @property
+    def high_specificity(self) -> float: ...
+    @property
+    def claimed(self) -> bool: ...
+
+
+@dataclass(frozen=True)
+class CalledLabel:
+    """A claimed label with its probability and call."""
+
+    name: str
+    condition: str
+    probability: float
+    call: Call
+
+    @property
+    def is_normal(self) -> bool:
+        """Whether the label says that nothing was found."""
+        return self.condition in NORMAL_CONDITIONS
+
+
+def call_of(probability: float, high_sensitivity: float, high_specificity: float) -> Call:
+    """The call at two operating points: at or above the specific one likely, at or above the sensitive one possible."""
+    if probability >= max(high_specificity, high_sensitivity):
+        return "likely"
+    return "possible" if probability >= min(high_sensitivity, high_specificity) else "unlikely"
+
+
+def call_labels(
+    labels: Sequence[Label], probabilities: Mapping[str, float], *, exclusive: bool, ordinal: bool = False
+) -> list[CalledLabel]:
+    """Calls of all claimed labels, the most telling first.
+
+    `exclusive`: the labels compete (softmax), so only the most probable one can be likely, and it is at least possible.
+    `ordinal`: neighbouring grades are both true to a degree, so a possible next grade does not weaken a likely grade 0.
+    A label that says "nothing found" is likely only where no disease is even possible.
+    """
+    calls: dict[str, Call] = {
+        label.name: call_of(probabilities[label.name], label.high_sensitivity, label.high_specificity)
+        for label in labels
+        if label.claimed
+    }
+    if not calls:
+        return []
+    if exclusive:
+        top = max((label.name for label in labels), key=lambda name: probabilities[name])
+        for name, call in calls.items():
+            if call == "likely" and name != top:
+                calls[name] = "possible"
+        if calls.get(top) == "unlikely":
+            calls[top] = "possible"
+    for child, parent in PARENT_LABEL.items():
+        if child in calls and parent in calls and _STRENGTH[calls[child]] > _STRENGTH[calls[parent]]:
+            calls[child] = calls[parent]
+    conditions = {label.name: label.condition for label in labels}
+    suspected = any(
+        call != "unlikely" for name, call in calls.items() if conditions[name] not in NORMAL_CONDITIONS
+    )
+    if suspected and not ordinal:
+        for name, call in calls.items():
+            if conditions[name] in NORMAL_CONDITIONS and call == "likely":
+                calls[name] = "possible"
+    found = [
+        CalledLabel(name, conditions[name], float(probabilities[name]), call) for name, call in calls.items()
+    ]
+    # By call, then by probability; at equal strength a disease goes before "nothing found" only if it is more probable.
+    return sorted(found, key=lambda item: (-_STRENGTH[item.call], -item.probability, item.name))

@@ -1,0 +1,79 @@
+"""System checks of active models: is the bundle whole, and does the knowledge base explain every label?
+
+They need the database, so they run where a command asks for it (`migrate`, `check --database default`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Tags, Warning, register
+from django.db import DatabaseError, connections
+
+from inference import registry
+
+
+@register(Tags.database)
+def check_active_bundles(
+    app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Warns of an active model version whose bundle is missing or corrupt, or whose labels nothing explains."""
+    if not databases or "default" not in databases:
+        return []
+    from inference.models import ModelVersion
+
+    try:
+        if ModelVersion._meta.db_table not in connections["default"].introspection.table_names():
+            return []
+        active = list(ModelVersion.objects.filter(is_active=True))
+    except DatabaseError:
+        return []  # not migrated so far, or no database: not this check's business
+    found: list[CheckMessage] = []
+    for version in active:
+        try:
+            registry.inspect(Path(settings.PMI_BUNDLE_DIR) / version.bundle, version.sha256)
+        except registry.BundleMissing as error:
+            found.append(
+                Warning(
+                    f"The active model {version.kind} {version.version} has no whole bundle: {error}.",
+                    hint="Restore the bundle folder, or activate another version in the admin.",
+                    id="inference.W001",
+                )
+            )
+        except registry.BundleCorrupt as error:
+            found.append(
+                Warning(
+                    f"The bundle of the active model {version.kind} {version.version} is corrupt: {error}.",
+                    hint="Restore the bundle from its source; it is never used as it is.",
+                    id="inference.W002",
+                )
+            )
+    return [*found, *_unexplained_labels(active)]
+
+
+def _unexplained_labels(active: Sequence[Any]) -> list[CheckMessage]:
+    try:
+        from resources.selectors import missing_slugs
+    except ImportError:
+        return []
+    found: list[CheckMessage] = []
+    for version in active:
+        slugs = [label.get("condition") for label in version.metadata.get("labels", []) if isinstance(label, dict)]
+        wanted = [slug for slug in slugs if slug]
+        try:
+            absent = sorted(missing_slugs(wanted)) if wanted else []
+        except DatabaseError:
+            return found
+        if absent:
+            found.append(
+                Warning(
+                    f"The knowledge base does not explain {', '.join(absent)}, "
+                    f"which {version.kind} {version.version} can report.",
+                    hint="Run `python manage.py load_knowledge_base`, or add the conditions in the admin.",
+                    id="inference.W003",
+                )
+            )
+    return found

@@ -1,0 +1,330 @@
+"""The reading itself: gate, preprocessing, one forward pass, calibrated probabilities, class activation maps.
+
+No database, no web: a canonical volume goes in, a `Reading` comes out. Everything a model needs to know about itself
+(labels, thresholds, preprocessing, pooling) comes from its bundle. Importing this module loads no learning library;
+the first reading does.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from cases.imaging.volume import CanonicalVolume
+from inference import gate, gate_rules, heat, registry, slices
+from inference.calls import NORMAL_CONDITIONS, CalledLabel, call_labels
+from inference.gate_rules import Refusal
+from inference.reading import LabelFinding, Reading
+
+if TYPE_CHECKING:
+    from ml_training.bundle import Bundle
+    from ml_training.runtime import OnnxClassifier, Outputs
+
+BATCH = 16
+GATE_SLICES = 12
+_SQUARE = 0.05  # how far from square pixels may be before they are made square
+
+Progress = Callable[[str], None]
+
+
+class ModelBroken(Exception):
+    """A bundle that should be usable is not; the message is for the log."""
+
+
+@dataclass
+class _Clock:
+    """Milliseconds by stage."""
+
+    spent: dict[str, float] = field(default_factory=dict)
+    started: float = field(default_factory=time.perf_counter)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Adds the time of the block to a stage."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.spent[name] = self.spent.get(name, 0.0) + (time.perf_counter() - began) * 1000
+
+    def milliseconds(self) -> dict[str, float]:
+        """All stages and the total, rounded."""
+        total = (time.perf_counter() - self.started) * 1000
+        return {name: round(value, 1) for name, value in {**self.spent, "total": total}.items()}
+
+
+class Reader:
+    """One loaded bundle, ready to run. Safe to use from several threads."""
+
+    def __init__(self, path: Path, onnx_cache: Path, threads: int = 0, sha256: str = "") -> None:
+        """Raises `ModelBroken` when the bundle is missing, corrupt or not the one with `sha256`."""
+        from ml_training.bundle import Bundle
+        from ml_training.errors import BundleError
+        from ml_training.runtime import OnnxClassifier
+        from ml_training.transforms import serving_transform
+
+        try:
+            registry.inspect(path, sha256)
+            self.bundle: Bundle = Bundle.load(path)
+            self.classifier: OnnxClassifier = OnnxClassifier(self.bundle, onnx_cache, threads=threads)
+        except (registry.BundleMissing, registry.BundleCorrupt, BundleError) as error:
+            raise ModelBroken(str(error)) from error
+        self.metadata: dict[str, Any] = self.bundle.metadata
+        self.kind = str(self.metadata["kind"])
+        self.exclusive = self.bundle.activation == "softmax"
+        self.names = [label.name for label in self.bundle.labels]
+        self._transform = serving_transform(self.bundle.preprocessing)
+
+    @property
+    def planes(self) -> list[str]:
+        """The planes that the model learnt; empty where planes mean nothing to it."""
+        return list(self.metadata.get("planes") or [])
+
+    @property
+    def normal(self) -> int | None:
+        """The column of the label that says that nothing was found."""
+        for column, label in enumerate(self.bundle.labels):
+            if label.condition in NORMAL_CONDITIONS:
+                return column
+        return None
+
+    def prepare(self, images: list[np.ndarray]) -> np.ndarray:
+        """Slices (rows, columns) in any units to the network's input (N, 1, S, S)."""
+        return np.stack([self._transform(image) for image in images]).astype(np.float32)
+
+    def run(self, batch: np.ndarray) -> Outputs:
+        """Logits, features and embedding of a batch (N, 1, S, S)."""
+        return self.classifier.run(batch)
+
+
+class Engine:
+    """Reads scans with one bundle per kind and the gate. Bundles are loaded when they are first needed."""
+
+    def __init__(
+        self, paths: Mapping[str, Path], onnx_cache: Path, *, threads: int = 0, hashes: Mapping[str, str] | None = None
+    ) -> None:
+        """`paths`: bundle folder by kind (`gate` among them). `hashes`: the metadata hash that each must have."""
+        self._paths = dict(paths)
+        self._hashes = dict(hashes or {})
+        self._cache = onnx_cache
+        self._threads = threads
+        self._readers: dict[str, Reader] = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def from_dir(cls, bundle_dir: Path, onnx_cache: Path, *, threads: int = 0) -> Engine:
+        """An engine of the newest whole bundle of each kind under a folder. Broken bundles raise `ModelBroken`."""
+        facts = []
+        for folder in registry.bundle_folders(bundle_dir):
+            try:
+                facts.append(registry.inspect(folder))
+            except (registry.BundleMissing, registry.BundleCorrupt) as error:
+                raise ModelBroken(str(error)) from error
+        newest = registry.newest_per_kind(facts)
+        return cls(
+            {kind: fact.path for kind, fact in newest.items()},
+            onnx_cache,
+            threads=threads,
+            hashes={kind: fact.sha256 for kind, fact in newest.items()},
+        )
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds that a bundle is there for."""
+        return sorted(self._paths)
+
+    def reader(self, kind: str) -> Reader | None:
+        """The loaded bundle of a kind, or None when there is none. Raises `ModelBroken`."""
+        with self._lock:
+            if kind not in self._readers:
+                if kind not in self._paths:
+                    return None
+                self._readers[kind] = Reader(
+                    self._paths[kind], self._cache, self._threads, self._hashes.get(kind, "")
+                )
+            return self._readers[kind]
+
+    def analyze(
+        self,
+        volume: CanonicalVolume,
+        expected_kind: str | None = None,
+        age_group: str = "unknown",
+        *,
+        progress: Progress | None = None,
+        maps: bool = True,
+    ) -> Reading:
+        """Reads one scan.
+
+        `expected_kind` is what the user says it is; None or "unsure" leaves it to the gate. `progress` is called with
+        the stage that begins (gate, reading) and between batches; what it raises ends the reading. `maps` False leaves
+        out the heatmaps. Raises `ModelBroken` when a bundle that is needed cannot be used.
+        """
+        clock = _Clock()
+        tell = progress or _silent
+        expected = expected_kind if expected_kind in registry.READABLE_KINDS else None
+        tell("gate")
+        with clock.stage("gate"):
+            kind = self._gate(volume, expected)
+        if isinstance(kind, Refusal):
+            return _refused(kind, expected, clock)
+        reader = self.reader(kind)
+        if reader is None:
+            return _refused(gate_rules.no_model(kind), kind, clock)
+        if volume.is_volume and kind in gate_rules.XRAY_KINDS:
+            return _refused(gate_rules.several_frames(kind), kind, clock)
+        tell("reading")
+        return _Run(reader, volume, clock, tell, maps).reading()
+
+    def _gate(self, volume: CanonicalVolume, expected: str | None) -> str | Refusal:
+        refusal = gate_rules.header_refusal(volume, expected)
+        if refusal is not None:
+            return refusal
+        plane = slices.choose_plane(volume, ())
+        chosen = slices.choose_slices(volume, plane, limit=GATE_SLICES) if volume.is_volume else [0]
+        images = [volume.slice_image(index, plane) for index in chosen]
+        refusal = gate_rules.size_refusal(images[0].shape) or _all_refused(images)
+        if refusal is not None:
+            return refusal
+        if expected is not None and expected not in self._paths:
+            return gate_rules.no_model(expected)
+        reader = self.reader(registry.GATE_KIND)
+        if reader is None:
+            return gate_rules.no_model(expected or "")
+        aspect = volume.pixel_aspect(plane)
+        outputs = reader.run(reader.prepare([square_pixels(image, aspect) for image in images]))
+        opinion = gate.vote(
+            reader.names,
+            reader.bundle.predict_probabilities(outputs.logits),
+            np.asarray(outputs.embedding),
+            reader.metadata,
+        )
+        return gate.decide(
+            opinion,
+            expected,
+            header_supports=gate_rules.header_kind(volume),
+            is_colour=volume.is_colour,
+            floor=reader.metadata.get("min_probability"),
+        )
+
+
+class _Run:
+    """One pass of one reader over one scan."""
+
+    def __init__(self, reader: Reader, volume: CanonicalVolume, clock: _Clock, tell: Progress, maps: bool) -> None:
+        self.reader, self.volume, self.clock, self.tell, self.maps = reader, volume, clock, tell, maps
+        self.plane = slices.choose_plane(volume, reader.planes)
+        pooling = reader.metadata.get("pooling") or {}
+        self.pooling: dict[str, Any] = pooling if isinstance(pooling, dict) else {}
+        self.indices = [0]
+        if volume.is_volume:
+            limit = int(self.pooling.get("max_slices", slices.MAX_SLICES))
+            self.indices = slices.choose_slices(volume, self.plane, limit=limit)
+        self.aspect = volume.pixel_aspect(self.plane)
+        # What `square_pixels` really did, for the way back of the heatmaps.
+        self.squeeze = self.aspect if abs(self.aspect - 1) > _SQUARE else 1.0
+
+    def reading(self) -> Reading:
+        """Forward pass over all slices, pooled to one reading."""
+        logits, features, embeddings = self._forward()
+        bundle = self.reader.bundle
+        with self.clock.stage("calibrate"):
+            each = np.asarray(bundle.predict_probabilities(logits), dtype=np.float64)
+            pooled, weights = slices.pool(each, self.reader.normal, self.pooling)
+            probabilities = {name: float(value) for name, value in zip(self.reader.names, pooled, strict=True)}
+            called = call_labels(
+                bundle.labels,
+                probabilities,
+                exclusive=self.reader.exclusive,
+                ordinal=bool(self.reader.metadata.get("ordinal", self.reader.kind == "knee_xray")),
+            )
+        key = self._key_position(called, each)
+        findings = []
+        with self.clock.stage("cam"):
+            for label in called:
+                findings.append(self._finding(label, each, features))
+        return Reading(
+            status="succeeded",
+            kind=self.reader.kind,
+            model=bundle.name,
+            version=bundle.version,
+            model_sha256=bundle.sha256,
+            findings=tuple(findings),
+            probabilities={name: round(value, 6) for name, value in probabilities.items()},
+            key_slice=self.indices[key] if self.volume.is_volume else None,
+            key_plane=self.plane if self.volume.is_volume else "",
+            slices_read=len(self.indices),
+            embedding=(weights @ embeddings).astype(np.float32),
+            timings_ms=self.clock.milliseconds(),
+        )
+
+    def _forward(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        outputs = []
+        for start in range(0, len(self.indices), BATCH):
+            if start:
+                self.tell("reading")
+            with self.clock.stage("preprocess"):
+                part = self.indices[start : start + BATCH]
+                images = [square_pixels(self.volume.slice_image(index, self.plane), self.aspect) for index in part]
+                batch = self.reader.prepare(images)
+            with self.clock.stage("forward"):
+                outputs.append(self.reader.run(batch))
+        return (
+            np.concatenate([np.asarray(output.logits) for output in outputs]),
+            np.concatenate([np.asarray(output.features) for output in outputs]),
+            np.concatenate([np.asarray(output.embedding) for output in outputs]),
+        )
+
+    def _key_position(self, called: list[CalledLabel], each: np.ndarray) -> int:
+        """Position of the slice that tells most about the top finding; the middle one where nothing was found."""
+        if not called or called[0].is_normal:
+            return len(self.indices) // 2
+        return int(each[:, self.reader.names.index(called[0].name)].argmax())
+
+    def _finding(self, label: CalledLabel, each: np.ndarray, features: np.ndarray) -> LabelFinding:
+        heatmap = None
+        if self.maps and label.call != "unlikely" and not label.is_normal:
+            column = self.reader.names.index(label.name)
+            maps = heat.class_maps(
+                features, self.reader.bundle.weights_matrix, column, exclusive=self.reader.exclusive
+            )
+            # Each slice's map carries the slice's own probability, so that a doubtful slice stays faint.
+            weighted = maps * each[:, column].astype(np.float32)[:, None, None]
+            heatmap = heat.into_volume(self.volume, weighted, self.indices, self.plane, self.squeeze)
+        return LabelFinding(label.name, label.condition, round(label.probability, 6), label.call, heatmap)
+
+
+def square_pixels(image: np.ndarray, aspect: float) -> np.ndarray:
+    """An image (rows, columns) with rows stretched by `aspect` (row spacing / column spacing) where that matters."""
+    if abs(aspect - 1) <= _SQUARE:
+        return image
+    rows, columns = image.shape
+    picture = Image.fromarray(np.asarray(image, dtype=np.float32))
+    return np.asarray(picture.resize((columns, max(1, round(rows * aspect))), Image.Resampling.BILINEAR))
+
+
+def _all_refused(images: list[np.ndarray]) -> Refusal | None:
+    """A volume is refused for its content only if every slice that was looked at is."""
+    refusals = [gate_rules.content_refusal(image) for image in images]
+    return refusals[0] if all(refusals) else None
+
+
+def _refused(refusal: Refusal, kind: str | None, clock: _Clock) -> Reading:
+    return Reading(
+        status="rejected",
+        kind=refusal.looks_like or kind or "",
+        reason_code=refusal.code,
+        reason=refusal.reason,
+        timings_ms=clock.milliseconds(),
+    )
+
+
+def _silent(stage: str) -> None:
+    """Nobody wants to know."""

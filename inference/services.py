@@ -1,0 +1,348 @@
+"""Every write of analyses and model versions.
+
+Nothing here is slow except writing heatmap files, which happens before the short transaction that makes them count.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError, transaction
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from cases.imaging.volume import CanonicalVolume
+from cases.models import Scan
+from inference import danger, heatmaps, registry
+from inference.models import Analysis, Embedding, Finding, ModelVersion
+from inference.reading import Reading
+
+logger = logging.getLogger(__name__)
+
+Status = Analysis.Status
+Stage = Analysis.Stage
+
+
+class LeaseLost(Exception):
+    """Another worker owns the analysis now, or somebody finished it: whatever this one finds no longer counts."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to write the answer of one analysis, as long as its attempt is the current one."""
+
+    analysis_id: uuid.UUID
+    attempt: int
+
+
+# --- asking ----------------------------------------------------------------------------------------------------------
+
+
+def request_analysis(scan_id: uuid.UUID | str, *, reread: bool = False) -> Analysis | None:
+    """Makes sure that a scan is read by the active model, and returns the analysis that does or did it.
+
+    Idempotent: an unfinished analysis is returned as it is, and so is an answer by a model version that is still
+    active, unless `reread` asks for a new one. Returns None when the scan is gone (it may be deleted at any time).
+    The task goes out when the transaction commits.
+    """
+    scan = Scan.objects.select_related("case").filter(pk=scan_id).first()
+    if scan is None:
+        return None
+    existing = _existing(scan, reread=reread)
+    if existing is not None:
+        return existing
+    kind = "" if scan.case.kind == "unsure" else scan.case.kind
+    now = timezone.now()
+    try:
+        with transaction.atomic():
+            analysis = Analysis.objects.create(
+                scan=scan,
+                kind=kind,
+                model_version=ModelVersion.objects.filter(kind=kind, is_active=True).first() if kind else None,
+                queued_at=now,
+                dispatched_at=now,
+            )
+            _dispatch_on_commit(analysis.pk)
+    except IntegrityError:
+        # Somebody asked at the same moment and the constraint let one of us through; or the scan was just deleted.
+        return Analysis.objects.filter(scan_id=scan_id, status__in=Analysis.UNFINISHED).first()
+    return analysis
+
+
+def reread(analysis: Analysis, *, may_write: bool) -> Analysis:
+    """A new reading of the same scan; the earlier one stays. Raises PermissionDenied unless `may_write`."""
+    if not may_write:
+        raise PermissionDenied(_("You can look at this scan, but only the patient can ask for a new reading."))
+    fresh = request_analysis(analysis.scan_id, reread=True)
+    return fresh or analysis
+
+
+def _existing(scan: Scan, *, reread: bool) -> Analysis | None:
+    analyses = scan.analyses.select_related("model_version")
+    unfinished = analyses.filter(status__in=Analysis.UNFINISHED).first()
+    if unfinished is not None or reread:
+        return unfinished
+    return analyses.filter(status__in=[Status.SUCCEEDED, Status.REJECTED], model_version__is_active=True).first()
+
+
+def _dispatch_on_commit(analysis_id: uuid.UUID) -> None:
+    transaction.on_commit(lambda: _dispatch(analysis_id), robust=True)
+
+
+def _dispatch(analysis_id: uuid.UUID) -> None:
+    from inference.tasks import run_analysis
+
+    try:
+        run_analysis.delay(str(analysis_id))
+    except Exception as error:
+        # The row is the truth, the message only a nudge: `requeue_expired` sends it again when the broker is back.
+        logger.error("Analysis %s could not be sent to a worker: %s", analysis_id, type(error).__name__)
+
+
+# --- running ---------------------------------------------------------------------------------------------------------
+
+
+def claim(analysis_id: uuid.UUID | str) -> Claim | None:
+    """Takes a queued analysis for this worker: one more attempt and a lease. None when it is not to be had."""
+    now = timezone.now()
+    changed = Analysis.objects.filter(pk=analysis_id, status=Status.QUEUED).update(
+        status=Status.RUNNING,
+        stage=Stage.LOADING,
+        attempt=F("attempt") + 1,
+        started_at=now,
+        lease_expires_at=now + _lease(),
+        updated_at=now,
+    )
+    if not changed:
+        return None
+    # Between the two statements only the lease's end could change the row, and that is minutes away.
+    analysis = Analysis.objects.only("attempt").get(pk=analysis_id)
+    return Claim(analysis.pk, analysis.attempt)
+
+
+def heartbeat(held: Claim, stage: str) -> None:
+    """Shows where the work is and prolongs the lease. Raises `LeaseLost` when the claim no longer holds."""
+    now = timezone.now()
+    if not _mine(held).update(stage=stage, lease_expires_at=now + _lease(), updated_at=now):
+        raise LeaseLost
+
+
+def complete(held: Claim, reading: Reading, volume: CanonicalVolume, age_group: str) -> bool:
+    """Writes a reading: heatmap files first, then rows in one short transaction.
+
+    False when the claim was lost meanwhile: then nothing of this reading is kept.
+    """
+    version = ModelVersion.objects.filter(sha256=reading.model_sha256).first()
+    if version is None:
+        return fail(held, "model_gone", _("The model that read this scan was removed meanwhile. Please ask again."))
+    assessed = danger.assess(reading.findings, age_group)
+    try:
+        findings = _findings_with_files(held, reading, volume)
+        with transaction.atomic():
+            if not _finish(
+                held,
+                status=Status.SUCCEEDED,
+                kind=reading.kind,
+                model_version=version,
+                danger=assessed.level,
+                danger_reasons=list(assessed.reasons),
+                danger_rules=list(assessed.rule_ids),
+                rules_version=assessed.rules_version,
+                next_step=assessed.next_step,
+                probabilities=reading.probabilities,
+                timings_ms=reading.timings_ms,
+                key_slice=reading.key_slice,
+                key_plane=reading.key_plane,
+                slices_read=reading.slices_read,
+            ):
+                raise LeaseLost
+            Finding.objects.bulk_create(findings)
+            if reading.embedding is not None:
+                Embedding.objects.create(
+                    analysis_id=held.analysis_id, model_version=version, vector=reading.embedding.tolist()
+                )
+    except LeaseLost:
+        heatmaps.remove_attempt_files(held.analysis_id, held.attempt)
+        return False
+    except BaseException:
+        heatmaps.remove_attempt_files(held.analysis_id, held.attempt)
+        raise
+    heatmaps.remove_other_attempts(held.analysis_id, keep=held.attempt)
+    return True
+
+
+def reject(held: Claim, reading: Reading) -> bool:
+    """Writes a refusal, which is an answer: why the scan was not read and what to do. False when the claim was lost."""
+    version = ModelVersion.objects.filter(sha256=reading.model_sha256).first() if reading.model_sha256 else None
+    assessed = danger.assess((), status="rejected")
+    return _finish(
+        held,
+        status=Status.REJECTED,
+        kind=reading.kind,
+        model_version=version,
+        reason_code=reading.reason_code,
+        reason=reading.reason,
+        danger=assessed.level,
+        danger_reasons=list(assessed.reasons),
+        danger_rules=list(assessed.rule_ids),
+        rules_version=assessed.rules_version,
+        next_step=assessed.next_step,
+        timings_ms=reading.timings_ms,
+        slices_read=reading.slices_read,
+    )
+
+
+def fail(held: Claim, code: str, message: str) -> bool:
+    """Ends an analysis that cannot be done; `message` is for the user. False when the claim was lost."""
+    done = bool(_mine(held).update(**_failure(code, message)))
+    heatmaps.remove_attempt_files(held.analysis_id, held.attempt)
+    return done
+
+
+def give_back(held: Claim, code: str, message: str) -> bool:
+    """Lets another attempt be made after a passing fault, or fails with `message` when none is left."""
+    if held.attempt >= settings.PMI_ANALYSIS_MAX_ATTEMPTS:
+        return fail(held, code, message)
+    # Queued without a new message: `requeue_expired` sends one, which leaves the fault time to pass.
+    return bool(_mine(held).update(**_queued()))
+
+
+def requeue_expired() -> tuple[int, int]:
+    """Takes analyses from workers that went silent, and nudges for those whose message was lost.
+
+    Returns how many were sent again and how many were given up. Safe to run twice at once.
+    """
+    now = timezone.now()
+    expired = Analysis.objects.filter(status=Status.RUNNING, lease_expires_at__lt=now)
+    given_up = expired.filter(attempt__gte=settings.PMI_ANALYSIS_MAX_ATTEMPTS).update(
+        **_failure("gave_up", str(_gave_up_text()))
+    )
+    expired.filter(attempt__lt=settings.PMI_ANALYSIS_MAX_ATTEMPTS).update(**_queued())
+    sent = 0
+    stale = Analysis.objects.filter(status=Status.QUEUED, dispatched_at__lt=now - _lease())
+    for analysis_id in list(stale.values_list("pk", flat=True)[:500]):
+        # Compare-and-swap again, so that two beats do not send two messages.
+        if stale.filter(pk=analysis_id).update(dispatched_at=now):
+            _dispatch(analysis_id)
+            sent += 1
+    if sent or given_up:
+        logger.warning("Analyses sent again: %d, given up: %d", sent, given_up)
+    return sent, given_up
+
+
+def retry(analyses: Sequence[Analysis]) -> int:
+    """Asks for a new reading of each analysis's scan; the old rows stay as history. Returns how many were asked for."""
+    return sum(1 for analysis in analyses if request_analysis(analysis.scan_id, reread=True) is not None)
+
+
+def _lease() -> timedelta:
+    return timedelta(seconds=settings.PMI_ANALYSIS_LEASE_SECONDS)
+
+
+def _mine(held: Claim) -> QuerySet[Analysis]:
+    return Analysis.objects.filter(pk=held.analysis_id, status=Status.RUNNING, attempt=held.attempt)
+
+
+def _finish(held: Claim, **fields: object) -> bool:
+    now = timezone.now()
+    return bool(
+        _mine(held).update(
+            **fields, stage=Stage.DONE, lease_expires_at=None, finished_at=now, updated_at=now
+        )
+    )
+
+
+def _queued() -> dict[str, object]:
+    now = timezone.now()
+    return {
+        "status": Status.QUEUED,
+        "stage": Stage.QUEUED,
+        "lease_expires_at": None,
+        "updated_at": now,
+        # Long ago, so that the same sweep sends it.
+        "dispatched_at": now - _lease() - timedelta(seconds=1),
+    }
+
+
+def _failure(code: str, message: str) -> dict[str, object]:
+    now = timezone.now()
+    assessed = danger.assess((), status="failed")
+    return {
+        "status": Status.FAILED,
+        "stage": Stage.DONE,
+        "lease_expires_at": None,
+        "finished_at": now,
+        "updated_at": now,
+        "reason_code": code,
+        "reason": message,
+        "danger": assessed.level,
+        "danger_reasons": list(assessed.reasons),
+        "danger_rules": list(assessed.rule_ids),
+        "rules_version": assessed.rules_version,
+        "next_step": assessed.next_step,
+    }
+
+
+def _gave_up_text() -> str:
+    return _(
+        "The reading broke off several times. This is our fault, not your scan's; the scan is stored. Please ask for the "
+        "reading again later."
+    )
+
+
+def _findings_with_files(held: Claim, reading: Reading, volume: CanonicalVolume) -> list[Finding]:
+    findings = []
+    key = (reading.key_slice or 0, reading.key_plane or "axial")
+    for rank, found in enumerate(reading.findings):
+        finding = Finding(
+            analysis_id=held.analysis_id,
+            label=found.label,
+            condition=found.condition,
+            probability=found.probability,
+            call=found.call,
+            rank=rank,
+        )
+        if found.heatmap is not None:
+            names = heatmaps.write(held.analysis_id, held.attempt, finding.pk, volume, found.heatmap, key)
+            finding.heatmap.name, finding.heatmap_png.name = names
+        findings.append(finding)
+    return findings
+
+
+# --- model versions --------------------------------------------------------------------------------------------------
+
+
+def register_bundle(facts: registry.BundleFacts) -> tuple[ModelVersion, bool]:
+    """Registers a verified bundle; (version, whether it is new). The same bundle is never registered twice."""
+    version, created = ModelVersion.objects.get_or_create(
+        sha256=facts.sha256,
+        defaults={
+            "kind": facts.kind,
+            "version": facts.version,
+            "bundle": facts.name,
+            "metadata": facts.metadata,
+        },
+    )
+    if not created and version.bundle != facts.name:
+        version.bundle = facts.name  # the same bundle under another folder name
+        version.save(update_fields=["bundle", "updated_at"])
+    return version, created
+
+
+def activate(version: ModelVersion) -> None:
+    """Makes a version the one that reads its kind from now on."""
+    with transaction.atomic():
+        # One statement order for everybody: rows of the kind are locked before one is switched on.
+        list(ModelVersion.objects.select_for_update().filter(kind=version.kind).order_by("pk"))
+        ModelVersion.objects.filter(Q(kind=version.kind) & Q(is_active=True)).exclude(pk=version.pk).update(
+            is_active=False, updated_at=timezone.now()
+        )
+        ModelVersion.objects.filter(pk=version.pk).update(is_active=True, updated_at=timezone.now())
+    version.is_active = True

@@ -1,0 +1,61 @@
+"""One reading from claim to answer, outside any transaction. Imported by the task only."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from django.conf import settings
+
+from cases.models import Scan
+from cases.services import load_volume
+from inference import services
+from inference.engine import Engine
+from inference.models import Analysis
+from inference.selectors import active_versions
+
+_engine_lock = threading.Lock()
+_engine: Engine | None = None
+_engine_key: tuple[tuple[str, str], ...] = ()
+
+
+def engine_for_active_versions() -> Engine:
+    """The engine of the active model versions; made anew only when another version was activated.
+
+    Each bundle is verified against its registered hash when it is first needed.
+    """
+    global _engine, _engine_key
+    versions = active_versions()
+    key = tuple(sorted((kind, version.sha256) for kind, version in versions.items()))
+    with _engine_lock:
+        if _engine is None or key != _engine_key:
+            root = Path(settings.PMI_BUNDLE_DIR)
+            _engine = Engine(
+                {kind: root / version.bundle for kind, version in versions.items()},
+                Path(settings.PMI_ONNX_CACHE),
+                hashes={kind: version.sha256 for kind, version in versions.items()},
+            )
+            _engine_key = key
+        return _engine
+
+
+def read(held: services.Claim) -> bool:
+    """Reads the scan of a claimed analysis and writes the answer. False when the claim was lost.
+
+    Raises `services.LeaseLost`, `ModelBroken`, OSError or MemoryError (worth another attempt), or whatever broke.
+    """
+    services.heartbeat(held, Analysis.Stage.LOADING)
+    scan = Scan.objects.select_related("case").get(analyses=held.analysis_id)
+    kind = None if scan.case.kind == "unsure" else scan.case.kind
+    age_group = scan.case.age_group
+    volume = load_volume(scan)
+    engine = engine_for_active_versions()
+
+    def progress(stage: str) -> None:
+        services.heartbeat(held, stage)
+
+    reading = engine.analyze(volume, kind, age_group, progress=progress)
+    if reading.status == "rejected":
+        return services.reject(held, reading)
+    services.heartbeat(held, Analysis.Stage.SAVING)
+    return services.complete(held, reading, volume, age_group)
