@@ -36,7 +36,7 @@ class TokenSerializer(serializers.Serializer):
 
 
 class TokenView(APIView):
-    """Exchange an address and password for an API token. The key is shown once; at most ten tries a minute."""
+    """Exchange an address and password for an API token. Ten tries a minute at most."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)

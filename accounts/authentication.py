@@ -21,7 +21,7 @@ class TokenAuthentication(BaseAuthentication):
     keywords = (b"token", b"bearer")
 
     def authenticate(self, request: Request) -> tuple[User, ApiToken] | None:
-        """The user and token; None when the header is absent or not ours; raises AuthenticationFailed (401)."""
+        """The user and token; None without our header; raises AuthenticationFailed (401)."""
         parts = get_authorization_header(request).split()
         if not parts or parts[0].lower() not in self.keywords:
             return None
@@ -56,5 +56,5 @@ class TokenScheme(OpenApiAuthenticationExtension):
             "type": "apiKey",
             "in": "header",
             "name": "Authorization",
-            "description": "`Token` and a blank before the key. Get one from /api/v1/token/ or the account page.",
+            "description": "`Token` and a blank before the key. Get one from /api/v1/token/.",
         }

@@ -11,7 +11,7 @@ from accounts.models import Role, User
 
 
 class SignupForm(forms.Form):
-    """What PMI asks beside the address and password. allauth builds its own sign-up form on top of this one."""
+    """What PMI asks beside the address and password. allauth builds its sign-up form on top of this."""
 
     full_name = forms.CharField(label=_("Full name"), max_length=150)
     role = forms.ChoiceField(

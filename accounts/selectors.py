@@ -18,8 +18,8 @@ def is_verified_doctor(user: User | AnonymousUser) -> bool:
 def visible_patient_ids(user: User | AnonymousUser) -> QuerySet[User, UUID]:
     """Ids of the people whose medical data `user` may read, as a subquery-ready query set.
 
-    Oneself always; a verified doctor also the patients whose grant holds now. An administrator's account is for
-    running the site and sees nobody, not even itself.
+    Oneself always; a verified doctor also the patients whose grant holds now. An administrator's account is
+    for running the site and sees nobody, not even itself.
     """
     if not isinstance(user, User) or not user.is_active or user.role == Role.ADMIN:
         return User.objects.none().values_list("pk", flat=True)

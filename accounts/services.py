@@ -68,8 +68,8 @@ def withdraw_verification(doctor: User, by: User) -> None:
 def grant_access(patient: User, doctor_email: str) -> CareRelationship:
     """Let a verified doctor read all of the patient's cases; an existing grant is returned as it is.
 
-    Raises UserError with the same words whether the address is unknown, not a doctor's or not verified: who has an
-    account here is nobody's business.
+    Raises UserError with the same words whether the address is unknown, not a doctor's or not verified: who
+    has an account here is nobody's business.
     """
     doctor = (
         User.objects.filter(
@@ -87,7 +87,8 @@ def grant_access(patient: User, doctor_email: str) -> CareRelationship:
         raise UserError(
             "no_such_doctor",
             _(
-                "We know no verified doctor with this address. Please check it, or ask your doctor which one they use."
+                "We know no verified doctor with this address. "
+                "Please check it, or ask your doctor which one they use."
             ),
         )
     now = timezone.now()

@@ -1,12 +1,13 @@
 """A private PostgreSQL and Valkey under one folder, for machines that have neither.
 
-Nothing here runs while settings are imported: `postgres_settings` and `valkey_url` only compute where the sockets
-will be. The database backend (pmi_site.embedded_postgres) and the Celery signals call `hold` on first use.
+Nothing here runs while settings are imported: `postgres_settings` and `valkey_url` only compute where the
+sockets will be. The database backend (pmi_site.embedded_postgres) and the Celery signals call `hold` on first
+use.
 
-Who keeps an engine alive: every process that uses one holds a shared lock on its `users.lock`. The kernel drops the
-lock however the process ends, kill -9 included, so nothing has to be counted or cleaned. The process that leaves and
-finds that it can have the lock alone is the last one and stops the engine. `engine.lock` makes starting and stopping
-one at a time.
+Who keeps an engine alive: every process that uses one holds a shared lock on its `users.lock`. The kernel
+drops the lock however the process ends, kill -9 included, so nothing has to be counted or cleaned. The process
+that leaves and finds that it can have the lock alone is the last one and stops the engine. `engine.lock` makes
+starting and stopping one at a time.
 """
 
 import atexit
@@ -36,7 +37,7 @@ Name = Literal["postgres", "valkey"]
 DATABASE = "pmi"
 SUPERUSER = "postgres"
 PORT = "5432"
-# As root PostgreSQL refuses to run; it then runs as this system user, which is made when it is missing.
+# PostgreSQL refuses to run as root; it then runs as this system user, which is made when it is missing.
 SYSTEM_USER = "pgserver"
 # Linux allows 107 bytes for a socket's path, macOS 103.
 MAX_SOCKET_PATH = 100
@@ -51,7 +52,7 @@ class EngineError(RuntimeError):
 
 
 def socket_dir(engine_dir: Path) -> Path:
-    """The folder of an engine's socket: inside `engine_dir`, or a short one of its own where that path is too long."""
+    """The folder of an engine's socket: inside `engine_dir`, or a short one where that path is too long."""
     inside = engine_dir / "run"
     if len(str(inside / f".s.PGSQL.{PORT}.lock").encode()) <= MAX_SOCKET_PATH:
         return inside
@@ -175,7 +176,7 @@ def _system_user() -> str | None:
         pwd.getpwnam(SYSTEM_USER)
     except KeyError:
         useradd = shutil.which("useradd") or "/usr/sbin/useradd"
-        subprocess.run([useradd, "--system", "-s", "/bin/sh", SYSTEM_USER], check=True, capture_output=True)  # noqa: S603
+        subprocess.run([useradd, "--system", "-s", "/bin/sh", SYSTEM_USER], check=True, capture_output=True)
     return SYSTEM_USER
 
 
@@ -200,12 +201,12 @@ def _own_folder(path: Path, user: str | None) -> None:
 
 
 def _call(arguments: list[str], user: str | None, log_path: Path) -> None:
-    """Run one PostgreSQL tool with its output in the log; pipes would be kept open by the server it starts."""
+    """Run one PostgreSQL tool, its output in the log: the server it starts would keep a pipe open."""
     with log_path.open("a") as output:
         kwargs: dict[str, Any] = (
             {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if user else {}
         )
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(
             arguments,
             stdout=output,
             stderr=output,
@@ -219,7 +220,7 @@ def _call(arguments: list[str], user: str | None, log_path: Path) -> None:
 
 
 def _postmaster(data: Path) -> psutil.Process | None:
-    """The running server of this data folder; None also when the pid file is stale and its pid is someone else's."""
+    """The running server of this data folder; None also when a stale pid is someone else's."""
     try:
         pid = int((data / "postmaster.pid").read_text().split()[0])
         process = psutil.Process(pid)
@@ -251,10 +252,10 @@ def _ensure_postgres(engine_dir: Path, durable: bool) -> None:
     if _postmaster(data) is None:
         # PostgreSQL refuses to start when the pid of a stale file was given to another program meanwhile.
         (data / "postmaster.pid").unlink(missing_ok=True)
-        options = f"-c listen_addresses='' -c unix_socket_directories='{sockets}' -c port={PORT} -c max_connections=100"
+        options = f"-c listen_addresses='' -c unix_socket_directories='{sockets}' -c port={PORT}"
         if not durable:
             options += " -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
-        # A session of its own: Ctrl-C in the terminal must reach PMI first, which then stops its engines in order.
+        # pg_ctl gives the server a session of its own: Ctrl-C must reach PMI first, which stops it in order.
         _call(
             [str(binaries / "pg_ctl"), "-w", "-t", str(int(START_TIMEOUT)), "-D", str(data)]
             + ["-l", str(data / "server.log"), "-o", options, "start"],
@@ -345,7 +346,7 @@ def _ensure_valkey(engine_dir: Path) -> None:
         "yes",
     ]
     options += ["--logfile", str(engine_dir / "server.log")]
-    subprocess.run([str(get_binary_path()), *options], check=True, capture_output=True, cwd=engine_dir)  # noqa: S603
+    subprocess.run([str(get_binary_path()), *options], check=True, capture_output=True, cwd=engine_dir)
     _wait(lambda: _answers(path), f"Valkey did not answer; see {engine_dir / 'server.log'}.")
 
 

@@ -1,4 +1,4 @@
-"""Typed readers for environment variables: a bad value stops the start with a sentence, not a stack trace later."""
+"""Typed readers for environment variables: a bad value stops the start with a clear sentence."""
 
 import os
 from pathlib import Path
@@ -72,7 +72,7 @@ def path(name: str, default: Path) -> Path:
 
 
 def database(name: str) -> dict[str, Any] | None:
-    """Django's DATABASES entry from a `postgresql://user:password@host:port/name?option=value` URL, None when unset."""
+    """Django's DATABASES entry from `postgresql://user:password@host:port/name?option=value`, or None."""
     value = _raw(name)
     if value is None:
         return None

@@ -23,9 +23,7 @@ class FolderEmailBackend(BaseEmailBackend):
         folder.chmod(0o700)
         for message in email_messages:
             path = folder / f"{timezone.now():%Y%m%d-%H%M%S-%f}-{uuid.uuid4().hex[:6]}.txt"
-            path.write_text(
-                f"To: {', '.join(message.to)}\nFrom: {message.from_email}\nSubject: {message.subject}\n\n{message.body}\n",
-                encoding="utf-8",
-            )
+            head = f"To: {', '.join(message.to)}\nFrom: {message.from_email}\nSubject: {message.subject}"
+            path.write_text(f"{head}\n\n{message.body}\n", encoding="utf-8")
             log.info("A mail was written to %s instead of being sent", path)
         return len(email_messages)

@@ -15,9 +15,9 @@ REGISTERED: set[str] = set()
 def pmi_task(*, queue: Queue = "default", time_limit: int = 300) -> Callable[[Callable[..., Any]], Any]:
     """Declare a task: on a named queue, with a time limit in seconds, acknowledged only after it ended.
 
-    A worker that dies mid-task gives the message back, so a task must be safe to run twice. Arguments must be ids
-    (str or int): a message outlives the code that sent it and is no place for patient data. Raises TypeError when
-    called with anything else.
+    A worker that dies mid-task gives the message back, so a task must be safe to run twice. Arguments must be
+    ids (str or int): a message outlives the code that sent it and is no place for patient data. Raises
+    TypeError when called with anything else.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Serves the front-end packages of node_modules under /static/vendor/: the files that pages use, nothing else."""
+"""Serves the front-end packages of node_modules under /static/vendor/: only what pages use."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -9,8 +9,8 @@ from django.contrib.staticfiles.utils import matches_patterns
 from django.core.checks import CheckMessage, Warning
 from django.core.files.storage import FileSystemStorage, Storage
 
-# name under /static/vendor/ -> (folder in node_modules, files in it). A style sheet's source map must come along:
-# the hashed file names are written into the reference.
+# name under /static/vendor/ -> (folder in node_modules, files in it). A style sheet's source map must come
+# along: the hashed file names are written into the reference.
 PACKAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "bootstrap": (
         "bootstrap/dist",

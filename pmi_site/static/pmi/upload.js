@@ -63,8 +63,12 @@
       else together.push(entry.file);
     }
     if (together.length === 1) jobs.push({ name: together[0].name, files: together });
-    if (together.length > 1) jobs.push({ name: fill(text.textGroup, together.length), files: together });
+    if (together.length > 1) jobs.push({ name: groupName(together), files: together });
     return { jobs, skipped };
+  }
+
+  function groupName(files) {
+    return files.length > 3 ? fill(text.textGroup, files.length) : files.map((file) => file.name).join(", ");
   }
 
   function add(entries, isFolder) {
@@ -110,7 +114,13 @@
     job.row.element.classList.add(kind);
     say(job, message, true);
     const button = job.row.button;
-    button.textContent = retry ? text.textRetry : text.textRemove;
+    if (retry) {
+      button.textContent = text.textRetry;
+    } else {
+      button.className = "btn-close";
+      button.textContent = "";
+      button.setAttribute("aria-label", text.textRemove);
+    }
     button.onclick = () => {
       job.row.element.remove();
       if (retry) {
@@ -202,7 +212,9 @@
     if (answer.created.length === 1) messages.push(text.textStored);
     if (answer.created.length > 1) messages.push(fill(text.textStoredMany, answer.created.length));
     if (answer.duplicates.length) messages.push(text.textDuplicate);
-    const kind = answer.created.length ? "is-done" : answer.duplicates.length ? "is-note" : "is-refused";
+    let kind = "is-refused";
+    if (answer.created.length || answer.duplicates.length) kind = answer.refused.length ? "is-note" : "is-done";
+    if (!answer.created.length && answer.duplicates.length) kind = "is-note";
     if (answer.refused.length === 1 && job.files.length === 1) {
       messages.push(`${text.textRefused}: ${answer.refused[0].message}`);
     }
