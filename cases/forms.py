@@ -37,6 +37,9 @@ class CaseForm(forms.ModelForm):
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        if self.instance._state.adding:
+            # Both questions want an answer of their own; a box ticked beforehand is an answer nobody gave.
+            self.initial.update(kind=None, age_group=None)
         self.fields["title"].required = bool(self.instance.title)
         if self.fields["title"].required:
             self.fields["title"].help_text = _("It helps you find the case again.")

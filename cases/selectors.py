@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from accounts.models import User
 
 
+# What a page with many scans has to fetch beforehand for the readings that other apps show on it. Names only: the
+# relation is declared by the app of the readings.
+READING_RELATIONS = ("analyses",)
+
+
 def visible_cases(user: "User | AnonymousUser") -> QuerySet[Case]:
     """Return the cases the user may read."""
     if not user.is_authenticated or not user.is_active or user.role == Role.ADMIN:

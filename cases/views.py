@@ -173,7 +173,7 @@ def _case_page(request: HttpRequest, case: Case, status: int = 200, **extra: Any
 def _case_context(request: HttpRequest, case: Case) -> dict[str, Any]:
     return {
         "case": case,
-        "scans": case.scans.order_by("-created_at", "-id"),
+        "scans": case.scans.order_by("-created_at", "-id").prefetch_related(*selectors.READING_RELATIONS),
         "may_write": selectors.may_write(request.user, case),
         "limits": uploads.limits_for_page(),
     }

@@ -3,8 +3,11 @@
 import uuid
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from tests import factories
 from tests.cases.conftest import actions
 
 pytestmark = pytest.mark.django_db
@@ -65,3 +68,13 @@ def test_fragment_of_scans(as_user, patient, reader, case, scan):
 
 def test_fragment_is_hidden(hidden_from_outsiders, case):
     hidden_from_outsiders(reverse("cases:scan_list", args=[case.pk]))
+
+
+def test_more_scans_cost_no_more_queries(as_user, patient, case, scan, django_assert_max_num_queries):
+    client = as_user(patient)
+    client.get(url_of(case))
+    with CaptureQueriesContext(connection) as few:
+        client.get(url_of(case))
+    factories.ScanFactory.create_batch(5, case=case)
+    with django_assert_max_num_queries(len(few)):
+        client.get(url_of(case))

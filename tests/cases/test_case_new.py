@@ -35,6 +35,13 @@ def test_errors_are_shown_and_nothing_is_stored(as_user, patient):
     assert not Case.objects.exists()
 
 
+def test_both_questions_want_an_answer(as_user, patient):
+    assert "checked" not in as_user(patient).get(URL).text
+    response = as_user(patient).post(URL, {"title": "x"})
+    assert response.status_code == 400
+    assert set(response.context["form"].errors) == {"kind", "age_group"}
+
+
 def test_the_patient_cannot_be_chosen(as_user, patient, other_patient):
     as_user(patient).post(URL, {"kind": "unsure", "age_group": "unknown", "patient": str(other_patient.pk)})
     assert Case.objects.get().patient == patient
