@@ -1,1 +1,4 @@
-"""Training, evaluation and packaging of PMI's models. Imports no Django; serving uses only `bundle`, `runtime` and `transforms`."""
+"""Training, evaluation and packaging of PMI's models.
+
+Imports no Django; serving uses only `bundle`, `runtime` and `transforms`.
+"""

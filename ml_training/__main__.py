@@ -16,7 +16,10 @@ DEFAULT_DATA = ROOT.parent.parent / "shared" / "data"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one verb; returns the exit code. Known problems end in one line on stderr, not in a traceback."""
+    """Run one verb; returns the exit code.
+
+    Known problems end in one line on stderr, not in a traceback.
+    """
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:

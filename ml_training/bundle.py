@@ -1,8 +1,9 @@
-"""PMI's model bundles: a MONAI bundle directory whose labels, preprocessing, calibration and thresholds travel with the weights.
+"""PMI's model bundles: a MONAI bundle directory whose labels, preprocessing, calibration and thresholds
+travel with the weights.
 
-`configs/metadata.json` holds MONAI's keys and ours, and the sha256 of every other file; a bundle's own hash is that
-of its metadata. Nothing in a bundle is executed while serving: `$` expressions of `inference.json` are for MONAI's
-command line only, weights are safetensors and load strictly.
+`configs/metadata.json` holds MONAI's keys and ours, and the sha256 of every other file; a bundle's own hash
+is that of its metadata. Nothing in a bundle is executed while serving: `$` expressions of `inference.json`
+are for MONAI's command line only, weights are safetensors and load strictly.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import tempfile
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,7 +35,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LabelSpec:
-    """One output of a bundle; see `ml_training.labels.Label`. The operating points are calibrated probabilities."""
+    """One output of a bundle; see `ml_training.labels.Label`.
+
+    The operating points are calibrated probabilities.
+    """
 
     name: str
     condition: str
@@ -47,7 +50,10 @@ class LabelSpec:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A verified bundle. Make one with `Bundle.load`."""
+    """A verified bundle.
+
+    Make one with `Bundle.load`.
+    """
 
     path: Path
     metadata: dict[str, Any]
@@ -111,6 +117,11 @@ class Bundle:
         """Calibrated probabilities (N, K) of logits (N, K)."""
         return self.calibration(np.asarray(logits, dtype=np.float64))
 
+    def describe(self, logits: np.ndarray) -> str:
+        """The first row's probabilities as JSON, for the command line."""
+        first = self.predict_probabilities(logits)[0]
+        return json.dumps(dict(zip(self.label_names, first.round(4).tolist(), strict=True)))
+
     @cached_property
     def _tensors(self) -> dict[str, np.ndarray]:
         from safetensors import SafetensorError
@@ -123,7 +134,8 @@ class Bundle:
 
     @cached_property
     def weights_matrix(self) -> np.ndarray:
-        """Classifier weights (K, C) float32: a label's class activation map is its row times the features."""
+        """Classifier weights (K, C) float32: a label's class activation map is its row times the
+        features."""
         return self._tensors["class_layers.out.weight"].astype(np.float32)
 
     @cached_property
@@ -132,10 +144,11 @@ class Bundle:
         return self._tensors["class_layers.out.bias"].astype(np.float32)
 
     def torch_network(self) -> Any:
-        """The `ReadingNetwork` with these weights, in evaluation mode. Imports torch.
+        """The `ReadingNetwork` with these weights, in evaluation mode.
 
-        Raises:
-            BundleError: weights do not fit the network exactly.
+        Imports torch.
+                Raises:
+                    BundleError: weights do not fit the network exactly.
         """
         import torch
 
@@ -181,7 +194,7 @@ def export_onnx(network: Any, size: int, target: Path) -> None:
     """Write `network` as ONNX; the file appears whole or not at all, so that two workers may race."""
     import torch
 
-    # The exporter explains itself at length on the root logger's handlers; a serving process has no use for it.
+    # The exporter explains itself at length; a serving process has no use for it.
     for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir"):
         logging.getLogger(name).setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
@@ -197,15 +210,16 @@ def export_onnx(network: Any, size: int, target: Path) -> None:
             dynamo=True,
             verbose=False,
         )
-        os.replace(draft, target)
+        draft.replace(target)
 
 
 def write_bundle(
     path: Path, metadata: dict[str, Any], network: Any, card: str, inference: dict[str, Any]
 ) -> Bundle:
-    """Write a bundle and load it back. `metadata` lacks `format` and `files`; `network` is a `ReadingNetwork`.
+    """Write a bundle and load it back.
 
-    An existing bundle at `path` is replaced file by file, its metadata last: a half-written one never verifies.
+    `metadata` lacks `format` and `files`; `network` is a `ReadingNetwork`.     An existing bundle at `path`
+    is replaced file by file, its metadata last: a half-written one never verifies.
     """
     from safetensors.torch import save_file
 
@@ -224,5 +238,5 @@ def write_bundle(
     whole = {"format": FORMAT, **metadata, "files": files}
     draft = path / (METADATA + ".new")
     draft.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
-    os.replace(draft, path / METADATA)
+    draft.replace(path / METADATA)
     return Bundle.load(path)

@@ -46,7 +46,10 @@ class Calibration:
 
 
 def fit(task: Task, logits: np.ndarray, targets: np.ndarray) -> Calibration:
-    """Temperature (Guo et al. 2017) for exclusive labels, Platt's sigmoid (Platt 1999) per separate label."""
+    """Temperature (Guo et al.
+
+    2017) for exclusive labels, Platt's sigmoid (Platt 1999) per separate label.
+    """
     if task.activation == "softmax":
 
         def loss(log_temperature: float) -> float:
@@ -82,11 +85,11 @@ def _platt(logit: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
 def operating_points(
     task: Task, probs: np.ndarray, targets: np.ndarray, sensitivity: float = 0.95, specificity: float = 0.95
 ) -> dict[str, dict[str, float]]:
-    """Per label the probability from which a finding is `possible` (high sensitivity) and `likely` (high specificity).
+    """Per label, the calibrated probabilities from which a finding is `possible` and `likely`.
 
     `high_sensitivity` finds at least `sensitivity` of the positives; `high_specificity` lets at most
-    `1 - specificity` of the negatives pass. Both come from validation items. `likely` never starts below 0.5, nor
-    below `possible`.
+    `1 - specificity` of the negatives pass. Both come from validation items. `likely` never starts below 0.5,
+    nor below `possible`.
     """
     points = {}
     for k, name in enumerate(task.names):

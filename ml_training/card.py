@@ -1,4 +1,5 @@
-"""The model card: what a bundle is for, what it learnt from, how well it did on whom, and where it fails."""
+"""The model card: what a bundle is for, what it learnt from, how well it did on whom, and where it
+fails."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ def model_card(metadata: dict[str, Any]) -> str:
         "",
         metadata["intended_use"],
         "",
-        "It is a research model. No authority has cleared it for diagnosis, and it does not replace a reading by a doctor.",
+        "It is a research model. No authority has cleared it, and it does not replace a doctor.",
         "",
         "## Limits",
         "",
@@ -22,8 +23,9 @@ def model_card(metadata: dict[str, Any]) -> str:
         "",
         "## Data",
         "",
-        f"{images['train']} images to learn, {images['val']} to calibrate and choose thresholds, {images['test']} looked at",
-        "once for the figures below. No patient and no near-duplicate cluster stands on two sides.",
+        f"{images['train']} images to learn, {images['val']} to calibrate and to choose thresholds,",
+        f"{images['test']} looked at once for the figures below.",
+        "No patient and no cluster of near-duplicates stands on two sides.",
         "",
         "| data set | licence | citation |",
         "|---|---|---|",

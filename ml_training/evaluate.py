@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, softmax
 from sklearn.metrics import (
-    accuracy_score,
     average_precision_score,
     cohen_kappa_score,
     confusion_matrix,
@@ -26,7 +25,8 @@ def probabilities(task: Task, logits: np.ndarray) -> np.ndarray:
 
 
 def headline(task: Task, logits: np.ndarray, targets: np.ndarray) -> float:
-    """One number per epoch to look at: accuracy, or the mean AUC of the labels that both classes are known for."""
+    """One number per epoch to look at: accuracy, or the mean AUC of the labels that both classes are known
+    for."""
     if task.activation == "softmax":
         return float((logits.argmax(1) == targets.argmax(1)).mean())
     areas = [area for k in range(targets.shape[1]) if (area := auc(logits[:, k], targets[:, k])) is not None]
@@ -42,7 +42,7 @@ def auc(score: np.ndarray, truth: np.ndarray) -> float | None:
 
 
 def interval(
-    figure: Callable[[np.ndarray], float | None], groups: Sequence[str], rounds: int = 400
+    figure: Callable[[np.ndarray], float | None], groups: Sequence[str], rounds: int = 300
 ) -> list[float]:
     """95 % percentile bootstrap of `figure(row indices)`, drawing whole groups (patients), not images."""
     names, member = np.unique(np.asarray(groups), return_inverse=True)
@@ -58,7 +58,10 @@ def interval(
 
 
 def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> float:
-    """Mean gap between confidence and accuracy over equally filled bins (Guo et al. 2017, arXiv:1706.04599)."""
+    """Mean gap between confidence and accuracy over equally filled bins (Guo et al.
+
+    2017, arXiv:1706.04599).
+    """
     order = np.argsort(confidence)
     gaps = [
         abs(confidence[part].mean() - correct[part].mean()) * len(part)
@@ -68,7 +71,7 @@ def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins
     return float(sum(gaps) / max(1, len(confidence)))
 
 
-def report(task: Task, probs: np.ndarray, targets: np.ndarray, groups: Sequence[str]) -> dict[str, Any]:
+def report(task: Task, probs: np.ndarray, targets: np.ndarray, groups: list[str]) -> dict[str, Any]:
     """All figures for calibrated probabilities (N, K) against targets (N, K; nan unknown)."""
     return (
         _exclusive(task, probs, targets, groups)
@@ -82,7 +85,7 @@ def _with_interval(figure: Callable[[np.ndarray], float | None], groups: Sequenc
     return {"value": None if value is None else round(value, 4), "ci95": interval(figure, groups)}
 
 
-def _exclusive(task: Task, probs: np.ndarray, targets: np.ndarray, groups: Sequence[str]) -> dict[str, Any]:
+def _exclusive(task: Task, probs: np.ndarray, targets: np.ndarray, groups: list[str]) -> dict[str, Any]:
     truth, guess = targets.argmax(1), probs.argmax(1)
     labels = list(range(len(task.labels)))
     precision, recall, f1, support = precision_recall_fscore_support(
@@ -91,7 +94,7 @@ def _exclusive(task: Task, probs: np.ndarray, targets: np.ndarray, groups: Seque
     figures: dict[str, Any] = {
         "images": len(truth),
         "groups": len(set(groups)),
-        "accuracy": _with_interval(lambda i: float(accuracy_score(truth[i], guess[i])), groups),
+        "accuracy": _with_interval(lambda i: float((truth[i] == guess[i]).mean()), groups),
         "macro_f1": _with_interval(
             lambda i: float(f1_score(truth[i], guess[i], average="macro", zero_division=0)), groups
         ),
@@ -128,31 +131,13 @@ def _exclusive(task: Task, probs: np.ndarray, targets: np.ndarray, groups: Seque
     return figures
 
 
-def _separate(task: Task, probs: np.ndarray, targets: np.ndarray, groups: Sequence[str]) -> dict[str, Any]:
+def _separate(task: Task, probs: np.ndarray, targets: np.ndarray, groups: list[str]) -> dict[str, Any]:
     figures: dict[str, Any] = {"images": len(targets), "groups": len(set(groups)), "per_label": {}}
     for k, name in enumerate(task.names):
         known = np.flatnonzero(~np.isnan(targets[:, k]))
-        truth, score = targets[known, k], probs[known, k]
-        if len(set(truth.tolist())) < 2:
-            continue
-        own = [groups[i] for i in known]
-        precision, recall, f1, _ = precision_recall_fscore_support(
-            truth, score >= 0.5, average="binary", zero_division=0
-        )
-        figures["per_label"][name] = {
-            "images": len(known),
-            "positives": int(truth.sum()),
-            "auc": _with_interval(lambda i, s=score, t=truth: auc(s[i], t[i]), own),  # type: ignore[misc]
-            "accuracy": _with_interval(
-                lambda i, s=score, t=truth: float(((s[i] >= 0.5) == t[i]).mean()), own
-            ),  # type: ignore[misc]
-            "average_precision": round(float(average_precision_score(truth, score)), 4),
-            "precision": round(float(precision), 4),
-            "recall": round(float(recall), 4),
-            "f1": round(float(f1), 4),
-            "ece": round(expected_calibration_error(score, truth), 4),
-            "confusion": confusion_matrix(truth, score >= 0.5, labels=[0, 1]).tolist(),
-        }
+        if len(set(targets[known, k].tolist())) == 2:
+            own = [groups[i] for i in known.tolist()]
+            figures["per_label"][name] = _binary(targets[known, k], probs[known, k], own)
     names = task.names
     if "bacterial" in names:
         b, v = names.index("bacterial"), names.index("viral")
@@ -160,6 +145,25 @@ def _separate(task: Task, probs: np.ndarray, targets: np.ndarray, groups: Sequen
         if len(typed):
             margin = probs[typed, b] - probs[typed, v]
             figures["bacterial_against_viral_auc"] = _with_interval(
-                lambda i: auc(margin[i], targets[typed, b][i]), [groups[i] for i in typed]
+                lambda i: auc(margin[i], targets[typed, b][i]), [groups[i] for i in typed.tolist()]
             )
     return figures
+
+
+def _binary(truth: np.ndarray, score: np.ndarray, groups: list[str]) -> dict[str, Any]:
+    guess = score >= 0.5
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        truth, guess, average="binary", zero_division=0
+    )
+    return {
+        "images": len(truth),
+        "positives": int(truth.sum()),
+        "auc": _with_interval(lambda i: auc(score[i], truth[i]), groups),
+        "accuracy": _with_interval(lambda i: float((guess[i] == truth[i]).mean()), groups),
+        "average_precision": round(float(average_precision_score(truth, score)), 4),
+        "precision": round(float(precision), 4),
+        "recall": round(float(recall), 4),
+        "f1": round(float(f1), 4),
+        "ece": round(expected_calibration_error(score, truth), 4),
+        "confusion": confusion_matrix(truth, guess, labels=[0, 1]).tolist(),
+    }

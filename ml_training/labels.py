@@ -1,7 +1,8 @@
-"""Label sets of PMI's models, the conditions they stand for, and how a manifest row becomes a training target.
+"""Label sets of PMI's models, the conditions they stand for, and how a manifest row becomes a training
+target.
 
-A target vector has one value per label in [0, 1]; `nan` marks a label that is unknown for that row and must not
-count as a negative.
+A target vector has one value per label in [0, 1]; `nan` marks a label that is unknown for that row and must
+not count as a negative.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ UNKNOWN = math.nan
 class Label:
     """One output of a model.
 
-    `claimed` is False where the label is reported among the probabilities but must not become a finding, because
-    it has not been shown to survive a new hospital or a new scanner.
+    `claimed` is False where the label is reported among the probabilities but must not become a finding,
+    because it has not been shown to survive a new hospital or a new scanner.
     """
 
     name: str
@@ -68,8 +69,8 @@ _CHEST_KNOWN = {
 def _chest_target(row: Mapping[str, str]) -> list[float]:
     """no_finding, pneumonia, bacterial, viral, covid19 with what each source can know.
 
-    Bacterial and viral were told apart in Kermany's children only, so a pneumonia of any other source leaves both
-    unknown. Films older than 2019 cannot show COVID-19, so there it is a true negative.
+    Bacterial and viral were told apart in Kermany's children only, so a pneumonia of any other source
+    leaves both unknown. Films older than 2019 cannot show COVID-19, so there it is a true negative.
     """
     names = {name for name in row.get("labels", "").split("|") if name}
     strange = names - _CHEST_KNOWN
@@ -101,7 +102,7 @@ TASKS: dict[str, Task] = {
             Label(
                 "none",
                 "no-brain-tumour",
-                limits="Healthy images came from other scanners than the tumours, so part of this may be scanner recognition.",
+                limits="Healthy images came from other scanners, so part of this may be scanner recognition.",
             ),
         ),
         planes=("axial", "coronal", "sagittal"),
@@ -118,7 +119,7 @@ TASKS: dict[str, Task] = {
                 "covid19",
                 "covid-19-pneumonia",
                 claimed=False,
-                limits="Learnt from one collection; it has not been shown to hold at a new hospital, so it is never a finding.",
+                limits="Learnt from one collection, not shown to hold elsewhere: never a finding.",
             ),
         ),
     ),

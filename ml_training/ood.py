@@ -1,6 +1,8 @@
-"""Is this image like anything the network has seen? Distances in its own embedding space, not softmax confidence.
+"""Is this image like anything the network has seen? Distances in its own embedding space, not softmax
+confidence.
 
-Class-conditional Gaussians with one shared covariance in a reduced space (Lee et al. 2018, arXiv:1807.03888).
+Class-conditional Gaussians with one shared covariance in a reduced space (Lee et al. 2018,
+arXiv:1807.03888).
 """
 
 from __future__ import annotations
@@ -47,10 +49,10 @@ class OutOfDistribution:
 
     @classmethod
     def from_plain(cls, raw: dict[str, Any]) -> OutOfDistribution:
-        arrays = [
+        offset, projection, means, precision = (
             np.asarray(raw[key], dtype=np.float64) for key in ("offset", "projection", "means", "precision")
-        ]
-        return cls(*arrays, threshold=float(raw["threshold"]), names=tuple(raw["names"]))
+        )
+        return cls(offset, projection, means, precision, float(raw["threshold"]), tuple(raw["names"]))
 
 
 def fit(
@@ -61,9 +63,11 @@ def fit(
     kept: float,
     dims: int = 24,
 ) -> OutOfDistribution:
-    """Fit on training embeddings (N, C) with classes (N,); `kept` is the share of validation embeddings let through.
+    """Fit on training embeddings (N, C) with classes (N,).
 
-    The projection whitens the leading principal components, which is where a small network keeps its classes.
+    `kept` is the share of validation embeddings that the threshold lets through.
+    The projection whitens the leading principal components, which is where a small network keeps its
+    classes.
     """
     offset = train.mean(0)
     _, scale, axes = np.linalg.svd(train - offset, full_matrices=False)

@@ -1,8 +1,8 @@
-"""From a trained run to a bundle: calibrate on validation items, look at the test items once, write it all down."""
+"""From a trained run to a bundle: calibrate on validation items, look at the test items once."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import time
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +142,6 @@ def _metadata(
     figures: dict[str, Any],
     splits: Any,
 ) -> dict[str, Any]:
-    size = config.preprocessing.size
     return {
         "name": f"PMI {config.kind}",
         "kind": config.kind,
@@ -152,7 +151,7 @@ def _metadata(
         "pytorch_version": torch.__version__.partition("+")[0],
         "numpy_version": np.__version__,
         "task": "2D image classification",
-        "created": datetime.now(UTC).date().isoformat(),
+        "created": time.strftime("%Y-%m-%d", time.gmtime()),
         "intended_use": config.intended_use,
         "limits": list(config.limits),
         "training_data": [dict(entry) for entry in config.training_data],
@@ -171,32 +170,41 @@ def _metadata(
         "gate": {"min_probability": _GATE_MIN_PROBABILITY} if config.kind == "gate" else None,
         "ood": statistics.to_plain(),
         "eval_metrics": figures,
-        "network_data_format": {
-            "inputs": {"image": {"type": "image", "format": "magnitude", "num_channels": 1, "spatial_shape": [size, size],
-                                 "dtype": "float32", "value_range": [0, 1], "is_patch_data": False,
-                                 "channel_def": {"0": "grey"}}},
-            "outputs": {"pred": {"type": "probabilities", "format": "classes", "num_channels": len(task.labels),
-                                 "dtype": "float32", "value_range": [0, 1], "is_patch_data": False,
-                                 "channel_def": {str(k): name for k, name in enumerate(task.names)}}},
-        },
+        "network_data_format": _data_format(config.preprocessing.size, task.names),
     }  # fmt: skip
 
 
-def _inference_config(config: TrainConfig, task: Task) -> dict[str, Any]:
-    """What `python -m monai.bundle run --config_file configs/inference.json --bundle_root . --image FILE` executes."""
-    network = {"_target_": "DenseNet", "spatial_dims": 2, "in_channels": 1, "out_channels": len(task.labels)}
+def _data_format(size: int, labels: list[str]) -> dict[str, Any]:
+    """MONAI's description of the network's input and output."""
+    shared = {"dtype": "float32", "value_range": [0, 1], "is_patch_data": False}
+    image = {"type": "image", "format": "magnitude", "num_channels": 1, "spatial_shape": [size, size]}
+    pred = {"type": "probabilities", "format": "classes", "num_channels": len(labels)}
     return {
-        "imports": ["$import torch", "$import safetensors.torch", "$import ml_training.transforms",
-                    "$import ml_training.specs", "$import ml_training.data.dataset", "$import ml_training.bundle",
-                    "$import pathlib"],
+        "inputs": {"image": {**image, **shared, "channel_def": {"0": "grey"}}},
+        "outputs": {
+            "pred": {**pred, **shared, "channel_def": {str(k): name for k, name in enumerate(labels)}}
+        },
+    }
+
+
+def _inference_config(config: TrainConfig, task: Task) -> dict[str, Any]:
+    """What MONAI's `bundle run` executes; `ml_training/README.md` shows the command."""
+    network = {"_target_": "DenseNet", "spatial_dims": 2, "in_channels": 1, "out_channels": len(task.labels)}
+    modules = ["torch", "pathlib", "safetensors.torch", "ml_training.bundle", "ml_training.specs"]
+    modules += ["ml_training.transforms", "ml_training.data.dataset"]
+    spec = f"ml_training.specs.PreprocessingSpec(**{to_plain(config.preprocessing)!r})"
+    return {
+        "imports": [f"$import {module}" for module in modules],
         "bundle_root": ".",
         "image": "",
         "network_def": {**network, **to_plain(config.network)},
         "state": "$safetensors.torch.load_file(@bundle_root + '/models/model.safetensors')",
-        "transform": "$ml_training.transforms.serving_transform(ml_training.specs.PreprocessingSpec("
-                     f"**{to_plain(config.preprocessing)!r}))",
+        "transform": f"$ml_training.transforms.serving_transform({spec})",
         "bundle": "$ml_training.bundle.Bundle.load(pathlib.Path(@bundle_root))",
-        "run": ["$@network_def.load_state_dict(@state)", "$@network_def.eval()",
-                "$print(dict(zip(@bundle.label_names, @bundle.predict_probabilities(@network_def(torch.from_numpy("
-                "@transform(ml_training.data.dataset.load_grey(@image)))[None]).detach().numpy())[0].round(4).tolist())))"],
-    }  # fmt: skip
+        "tensor": "$torch.from_numpy(@transform(ml_training.data.dataset.load_grey(@image)))[None]",
+        "run": [
+            "$@network_def.load_state_dict(@state)",
+            "$@network_def.eval()",
+            "$print(@bundle.describe(@network_def(@tensor).detach().numpy()))",
+        ],
+    }

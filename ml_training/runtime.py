@@ -1,4 +1,7 @@
-"""Running a bundle with ONNX Runtime on the CPU. No torch at run time, except to export a bundle on its first use."""
+"""Running a bundle with ONNX Runtime on the CPU.
+
+No torch at run time, except to export a bundle on its first use.
+"""
 
 from __future__ import annotations
 
@@ -45,8 +48,9 @@ class OnnxClassifier:
 class GateVerdict:
     """What the gate thinks one image is.
 
-    `label` is the most probable of the gate's labels. `accepted` is False if that is `other`, if the probability is
-    below the gate's own bound, or if the embedding lies farther from the known kinds than `distance_limit`.
+    `label` is the most probable of the gate's labels. `accepted` is False if that is `other`, if the
+    probability is below the gate's own bound, or if the embedding lies farther from the known kinds than
+    `distance_limit`.
     """
 
     label: str

@@ -37,7 +37,10 @@ class PreprocessingSpec:
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """Arguments of `monai.networks.nets.DenseNet`. (64, 32, (6, 12, 24, 16)) is DenseNet121."""
+    """Arguments of `monai.networks.nets.DenseNet`.
+
+    (64, 32, (6, 12, 24, 16)) is DenseNet121.
+    """
 
     init_features: int = 32
     growth_rate: int = 16
@@ -65,13 +68,17 @@ class AugmentationSpec:
 
 @dataclass(frozen=True)
 class SourceSpec:
-    """One manifest. `label` overrides the row's own label (the gate learns whole data sets as one class)."""
+    """One manifest.
+
+    `label` overrides the row's own label (the gate learns whole data sets as one class).
+    """
 
     manifest: str
     label: str = ""
     group_column: str = "group"
     test_column: str = ""
     test_values: tuple[str, ...] = ()
+    test_fraction: float = 0.0
     limit: int = 0
 
 

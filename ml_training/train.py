@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Splits:
-    """Items for learning, for choosing (checkpoint, calibration, thresholds), and for the one final look."""
+    """Items for learning, for choosing (checkpoint, calibration, thresholds), and for one final look."""
 
     train: list[Item]
     val: list[Item]
@@ -138,7 +138,8 @@ class ReadingModule(lightning.LightningModule):
         self.log("val_score", headline(self.task, logits.numpy(), targets.numpy()), prog_bar=True)
 
     def configure_optimizers(self) -> Any:
-        decay, plain = [], []
+        decay: list[Tensor] = []
+        plain: list[Tensor] = []
         for parameter in self.network.parameters():
             (decay if parameter.ndim > 1 else plain).append(parameter)
         groups = [
@@ -173,7 +174,7 @@ def loader(config: TrainConfig, items: list[Item], training: bool) -> DataLoader
 
 
 def train(config: TrainConfig, data_dir: Path, run_dir: Path, progress: bool = True) -> Path:
-    """Train until `config.epochs`, continuing from `run_dir/last.ckpt` if there is one; returns the best checkpoint.
+    """Train until `config.epochs` and return the best checkpoint; continues from `run_dir/last.ckpt`.
 
     Raises:
         TrainingError: bad data, or the run folder belongs to another config.
@@ -244,7 +245,8 @@ def load_network(config: TrainConfig, checkpoint: Path) -> ReadingNetwork:
     network = ReadingNetwork(build_densenet(config.network, len(task_of(config.kind).labels)))
     try:
         # Lightning's checkpoints hold optimiser state as well; only tensors and plain types are let in.
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+        whole = torch.load(checkpoint, map_location="cpu", weights_only=True)  # noqa: TID251
+        state = whole["state_dict"]
         network.load_state_dict(
             {key.removeprefix("network."): value for key, value in state.items()}, strict=True
         )

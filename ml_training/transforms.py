@@ -42,7 +42,8 @@ def unpad_square(square: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 class ServingTransform:
-    """Maps a 2D image (H, W) in any units to a float32 array (1, size, size) in 0..1; see `PreprocessingSpec`."""
+    """Maps a 2D image (H, W) in any units to a float32 array (1, size, size) in 0..1; see
+    `PreprocessingSpec`."""
 
     def __init__(self, spec: PreprocessingSpec) -> None:
         self.spec = spec
@@ -69,7 +70,8 @@ def serving_transform(spec: PreprocessingSpec) -> Callable[[np.ndarray], np.ndar
 
 
 class BorderMask:
-    """Blacks out a random frame: films carry letters, collimator edges and wires there, which must not be learnt."""
+    """Blacks out a random frame: films carry letters, collimator edges and wires there, which must not be
+    learnt."""
 
     def __init__(self, largest: float) -> None:
         self.largest = largest

@@ -55,7 +55,8 @@ class LoadItem(Transform):
 class Augment:
     """Applies an augmentation to the image of a pair.
 
-    Deliberately not a MONAI `Transform`: `CacheDataset` caches up to the first step that is random or no Transform.
+    Deliberately not a MONAI `Transform`: `CacheDataset` caches up to the first step that is random or no
+    Transform.
     """
 
     def __init__(self, augment: Callable[[torch.Tensor], torch.Tensor]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,8 @@ from ml_training.specs import SourceSpec
 
 @dataclass(frozen=True)
 class Item:
-    """One image of a manifest: where it is, what it shows (see `Task.target`), and the group it must stay with."""
+    """One image of a manifest: where it is, what it shows (see `Task.target`), and the group it must stay
+    with."""
 
     path: Path
     target: tuple[float, ...]
@@ -46,7 +48,7 @@ def read_source(source: SourceSpec, data_dir: Path, task: Task) -> tuple[list[It
     """Development and test items of one source.
 
     Raises:
-        TrainingError: a missing image or column, a label outside the set, or a group in both parts; names the row.
+        TrainingError: names the row of a missing image, a label outside the set, or a group in both parts.
     """
     manifest = data_dir / source.manifest
     development: list[Item] = []
@@ -61,13 +63,21 @@ def read_source(source: SourceSpec, data_dir: Path, task: Task) -> tuple[list[It
         labelled = {**row, "label": source.label} if source.label else row
         group = f"{source.manifest}:{row[source.group_column] if source.group_column else row['file']}"
         item = Item(path, tuple(task.target(labelled)), group, labelled)
-        held = bool(source.test_column) and row[source.test_column] in source.test_values
+        if source.test_column:
+            held = row[source.test_column] in source.test_values
+        else:
+            held = _share(group) < source.test_fraction
         (test if held else development).append(item)
     refuse_straddling(development, test, str(manifest))
     if source.limit and len(development) > source.limit:
         chosen = np.random.default_rng(0).permutation(len(development))[: source.limit]
         development = [development[i] for i in sorted(chosen)]
     return development, test
+
+
+def _share(group: str) -> float:
+    """A number in [0, 1) that depends on the group's name alone, so that a split survives new rows."""
+    return int.from_bytes(hashlib.sha256(group.encode()).digest()[:4]) / 2**32
 
 
 def refuse_straddling(left: list[Item], right: list[Item], where: str) -> None:
@@ -104,7 +114,8 @@ def group_split(items: list[Item], fraction: float, seed: int) -> tuple[list[Ite
 
 
 def sampling_weights(items: list[Item], columns: tuple[str, ...], power: float) -> list[float]:
-    """Weight of each item: inverse frequency of its cell (targets and `columns`) to `power`; 0 keeps nature's mix."""
+    """Weight of each item: inverse frequency of its cell (targets and `columns`) to `power`; 0 keeps
+    nature's mix."""
     cells = [("".join(map(str, i.target)), *(i.row.get(c, "") for c in columns)) for i in items]
     counts: dict[tuple[str, ...], int] = defaultdict(int)
     for cell in cells:

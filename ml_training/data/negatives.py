@@ -1,4 +1,5 @@
-"""Drawn images that no model may answer for: noise, blanks, gradients, pages of text, drawings and mosaics."""
+"""Drawn images that no model may answer for: noise, blanks, gradients, pages of text, drawings and
+mosaics."""
 
 from __future__ import annotations
 
