@@ -68,6 +68,7 @@ class Reader:
         """Raises `ModelBroken` when the bundle is missing, corrupt or not the one with `sha256`."""
         from ml_training.bundle import Bundle
         from ml_training.errors import BundleError
+        from ml_training.labels import task_of
         from ml_training.runtime import OnnxClassifier
         from ml_training.transforms import serving_transform
 
@@ -80,7 +81,8 @@ class Reader:
         self.metadata: dict[str, Any] = self.bundle.metadata
         self.kind = str(self.metadata["kind"])
         self.exclusive = self.bundle.activation == "softmax"
-        self.names = [label.name for label in self.bundle.labels]
+        self.ordinal = task_of(self.kind).ordinal
+        self.names = self.bundle.label_names
         self._transform = serving_transform(self.bundle.preprocessing)
 
     @property
@@ -141,6 +143,11 @@ class Engine:
         """The kinds that a bundle is there for."""
         return sorted(self._paths)
 
+    def load_all(self) -> None:
+        """Loads every bundle now. Raises `ModelBroken`."""
+        for kind in self.kinds:
+            self.reader(kind)
+
     def reader(self, kind: str) -> Reader | None:
         """The loaded bundle of a kind, or None when there is none. Raises `ModelBroken`."""
         with self._lock:
@@ -200,18 +207,11 @@ class Engine:
             return gate_rules.no_model(expected or "")
         aspect = volume.pixel_aspect(plane)
         outputs = reader.run(reader.prepare([square_pixels(image, aspect) for image in images]))
-        opinion = gate.vote(
-            reader.names,
-            reader.bundle.predict_probabilities(outputs.logits),
-            np.asarray(outputs.embedding),
-            reader.metadata,
-        )
         return gate.decide(
-            opinion,
+            gate.vote(reader.bundle, outputs),
             expected,
             header_supports=gate_rules.header_kind(volume),
             is_colour=volume.is_colour,
-            floor=reader.metadata.get("min_probability"),
         )
 
 
@@ -243,7 +243,7 @@ class _Run:
                 bundle.labels,
                 probabilities,
                 exclusive=self.reader.exclusive,
-                ordinal=bool(self.reader.metadata.get("ordinal", self.reader.kind == "knee_xray")),
+                ordinal=self.reader.ordinal,
             )
         key = self._key_position(called, each)
         findings = []

@@ -7,7 +7,7 @@ space (Mahalanobis distance, kept in the bundle). A volume's slices vote togethe
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,21 +15,28 @@ from inference import gate_rules
 from inference.gate_rules import Refusal
 from inference.registry import READABLE_KINDS
 
-MIN_PROBABILITY = 0.5
+if TYPE_CHECKING:
+    from ml_training.bundle import Bundle
+    from ml_training.runtime import Outputs
+
 # A header that names modality and body part is evidence of its own; then only plainly strange images are turned away.
 SUPPORTED_HEADER_SLACK = 1.25
+# Real colour is no film's: only a picture that the gate is very sure of (a film with coloured marks on it) passes.
+COLOUR_FLOOR = 0.95
 _NEAR_SLICES = 0.4  # share of a volume's slices that must lie near the training images
 
 
 @dataclass(frozen=True)
 class Vote:
-    """The gate's opinion: calibrated probability by label, and distance / threshold to each readable kind (<= 1: near).
+    """The gate's opinion: calibrated probability by label, and the distance to the nearest readable kind.
 
-    `distance` holds one value per image; for a volume the value below which enough slices lie.
+    `distance` is in units of the gate's own limit (at most 1 is near); for a volume, the value below which enough
+    slices lie. `floor` is the lowest probability that the gate trusts.
     """
 
     probability: dict[str, float]
-    distance: dict[str, float]
+    distance: float = 0.0
+    floor: float = 0.5
 
     @property
     def kind(self) -> str:
@@ -37,32 +44,30 @@ class Vote:
         return max(self.probability, key=lambda name: self.probability[name])
 
 
-def vote(names: list[str], probabilities: np.ndarray, embeddings: np.ndarray, metadata: dict[str, Any]) -> Vote:
-    """Joins the images' (N, K) probabilities and (N, C) embeddings into one vote."""
-    mean = probabilities.mean(axis=0)
-    distance: dict[str, float] = {}
-    raw = metadata.get("ood")
-    if raw:
-        from ml_training.ood import OutOfDistribution
-
-        statistics = OutOfDistribution.from_plain(raw)
-        ratios = statistics.distances(embeddings) / statistics.threshold
-        for column, name in enumerate(statistics.names):
-            distance[name] = float(np.quantile(ratios[:, column], _NEAR_SLICES))
-    return Vote({name: float(value) for name, value in zip(names, mean, strict=True)}, distance)
+def vote(bundle: Bundle, outputs: Outputs) -> Vote:
+    """Joins one pass of the gate over the images of a scan into one vote."""
+    mean = bundle.predict_probabilities(outputs.logits).mean(axis=0)
+    distance = 0.0
+    if bundle.ood is not None:
+        ratios = bundle.ood.distances(outputs.embedding).min(axis=1) / bundle.ood.threshold
+        distance = float(np.quantile(ratios, _NEAR_SLICES))
+    return Vote(
+        {name: float(value) for name, value in zip(bundle.label_names, mean, strict=True)},
+        distance,
+        float((bundle.metadata.get("gate") or {}).get("min_probability", 0.5)),
+    )
 
 
 def decide(
-    opinion: Vote, expected: str | None, *, header_supports: str = "", is_colour: bool = False, floor: float | None = None
+    opinion: Vote, expected: str | None, *, header_supports: str = "", is_colour: bool = False
 ) -> str | Refusal:
     """The kind to read the scan as, or why it is not read.
 
-    `header_supports`: the kind that the DICOM header names, if it does. `floor`: the lowest probability that counts.
+    `header_supports`: the kind that the DICOM header names, if it does.
     """
     kind = opinion.kind
-    floor = MIN_PROBABILITY if floor is None else floor
-    slack = SUPPORTED_HEADER_SLACK if header_supports == kind else 1.0
-    near = opinion.distance.get(kind, 0.0) <= slack
+    near = opinion.distance <= (SUPPORTED_HEADER_SLACK if header_supports == kind else 1.0)
+    floor = max(opinion.floor, COLOUR_FLOOR) if is_colour else opinion.floor
     if kind not in READABLE_KINDS or opinion.probability[kind] < floor or not near:
         return gate_rules.not_recognised(expected, photo=is_colour)
     if expected is not None and kind != expected:

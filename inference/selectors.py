@@ -36,7 +36,7 @@ def get_analysis(user: User | AnonymousUser, analysis_id: uuid.UUID | str, *, wr
     `write` is asked by somebody who may only read.
     """
     try:
-        analysis = visible_analyses(user).get(pk=_as_uuid(analysis_id))
+        analysis = visible_analyses(user).get(pk=as_uuid(analysis_id))
     except Analysis.DoesNotExist as error:
         raise Http404("No such analysis.") from error
     if write and not may_write(user, analysis.scan.case):
@@ -50,7 +50,7 @@ def get_finding(user: User | AnonymousUser, analysis_id: uuid.UUID | str, findin
         return (
             Finding.objects.filter(analysis__scan__in=visible_scans(user))
             .select_related("analysis", "analysis__scan")
-            .get(pk=_as_uuid(finding_id), analysis_id=_as_uuid(analysis_id))
+            .get(pk=as_uuid(finding_id), analysis_id=as_uuid(analysis_id))
         )
     except Finding.DoesNotExist as error:
         raise Http404("No such finding.") from error
@@ -58,7 +58,7 @@ def get_finding(user: User | AnonymousUser, analysis_id: uuid.UUID | str, findin
 
 def latest_analysis(user: User | AnonymousUser, scan_id: uuid.UUID | str) -> Analysis | None:
     """The newest analysis of a scan the user may read, or None."""
-    return visible_analyses(user).filter(scan_id=_as_uuid(scan_id)).first()
+    return visible_analyses(user).filter(scan_id=as_uuid(scan_id)).first()
 
 
 def active_versions() -> dict[str, ModelVersion]:
@@ -66,7 +66,8 @@ def active_versions() -> dict[str, ModelVersion]:
     return {version.kind: version for version in ModelVersion.objects.filter(is_active=True)}
 
 
-def _as_uuid(value: uuid.UUID | str) -> uuid.UUID:
+def as_uuid(value: uuid.UUID | str) -> uuid.UUID:
+    """An id from an address. Raises Http404 when it is none."""
     if isinstance(value, uuid.UUID):
         return value
     try:

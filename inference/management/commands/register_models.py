@@ -1,0 +1,64 @@
+"""`manage.py register_models`: make the bundles on disk known to the site."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from inference import registry, services
+from inference.models import ModelVersion
+
+
+class Command(BaseCommand):
+    """Registers every whole bundle; idempotent."""
+
+    help = (
+        "Verifies and registers the model bundles of PMI_BUNDLE_DIR. Where no version of a kind is active, the newest one "
+        "is activated; --activate-newest does so in any case. Missing and corrupt bundles are named; then the exit code is 1."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--activate-newest", action="store_true", help="activate the newest version of every kind")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Registers, activates, reports."""
+        from ml_training.bundle import Bundle
+        from ml_training.errors import BundleError
+
+        root = Path(settings.PMI_BUNDLE_DIR)
+        whole: list[registry.BundleFacts] = []
+        broken: list[str] = []
+        for folder in registry.bundle_folders(root):
+            try:
+                facts = registry.inspect(folder)
+                Bundle.load(folder)
+            except registry.BundleMissing as error:
+                broken.append(f"missing: {error}")
+            except (registry.BundleCorrupt, BundleError) as error:
+                broken.append(f"corrupt: {error}")
+            else:
+                whole.append(facts)
+        for facts in whole:
+            version, created = services.register_bundle(facts)
+            self.stdout.write(f"{'registered' if created else 'known'}: {version.kind} {version.version}")
+        self._activate(registry.newest_per_kind(whole), always=options["activate_newest"])
+        for line in broken:
+            self.stderr.write(line)
+        absent = [kind for kind in registry.KINDS if not ModelVersion.objects.filter(kind=kind, is_active=True).exists()]
+        if absent:
+            self.stderr.write(f"no model for: {', '.join(absent)}")
+        if broken:
+            raise CommandError(f"{len(broken)} bundle(s) under {root} cannot be used.")
+
+    def _activate(self, newest: dict[str, registry.BundleFacts], *, always: bool) -> None:
+        for kind, facts in newest.items():
+            if not always and ModelVersion.objects.filter(kind=kind, is_active=True).exists():
+                continue
+            version = ModelVersion.objects.get(sha256=facts.sha256)
+            if not version.is_active:
+                services.activate(version)
+                self.stdout.write(f"activated: {version.kind} {version.version}")
