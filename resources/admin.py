@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin, messages
+from django.db import models
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -35,10 +36,15 @@ class ReviewDueFilter(admin.SimpleListFilter):
         return queryset
 
 
+# An address typed without a scheme is taken as https.
+HTTPS: dict[Any, dict[str, Any]] = {models.URLField: {"assume_scheme": "https"}}
+
+
 class PublishableAdmin(admin.ModelAdmin):
-    """Status actions. Rows are retired, not deleted: a deleted seed row would come back with the next load."""
+    """Status actions. Rows are retired, not deleted: a deleted seed row would come back later."""
 
     actions = ["send_to_review", "publish", "retire"]
+    formfield_overrides = HTTPS
     save_on_top = True
     list_per_page = 50
 
@@ -62,7 +68,11 @@ class PublishableAdmin(admin.ModelAdmin):
         if self.model is not Resource:
             unsourced = queryset.filter(sources=None)
             if count := unsourced.count():
-                text = ngettext("%d entry has no source and stays as it is.", "%d entries have no source and stay as they are.", count)
+                text = ngettext(
+                    "%d entry has no source and stays as it is.",
+                    "%d entries have no source and stay as they are.",
+                    count,
+                )
                 self.message_user(request, text % count, messages.WARNING)
             ready = queryset.exclude(pk__in=unsourced.values("pk"))
         self._set(request, ready, Status.PUBLISHED)
@@ -115,7 +125,16 @@ class AdviceInline(admin.TabularInline):
 
 @admin.register(Condition)
 class ConditionAdmin(PublishableAdmin):
-    list_display = ["name", "clinical_name", "kind", "icd10", "status", "treatment_count", "reviewed_by", "review_by"]
+    list_display = [
+        "name",
+        "clinical_name",
+        "kind",
+        "icd10",
+        "status",
+        "treatment_count",
+        "reviewed_by",
+        "review_by",
+    ]
     list_filter = ["status", "kind", ReviewDueFilter]
     search_fields = ["name", "clinical_name", "slug", "icd10", "icd11", "summary"]
     inlines = [CitationInline, TreatmentInline, AdviceInline]
@@ -206,7 +225,14 @@ class AdviceAdmin(PublishableAdmin):
 @admin.register(Resource)
 class ResourceAdmin(PublishableAdmin):
     list_display = ["title", "publisher", "kind", "language", "country", "audience", "status", "checked_on"]
-    list_filter = ["status", "kind", "language", "country", "audience", ("checked_on", admin.EmptyFieldListFilter)]
+    list_filter = [
+        "status",
+        "kind",
+        "language",
+        "country",
+        "audience",
+        ("checked_on", admin.EmptyFieldListFilter),
+    ]
     search_fields = ["title", "publisher", "url", "description"]
     autocomplete_fields = ["conditions"]
     fieldsets = [
@@ -218,6 +244,7 @@ class ResourceAdmin(PublishableAdmin):
 
 @admin.register(Source)
 class SourceAdmin(admin.ModelAdmin):
+    formfield_overrides = HTTPS
     list_display = ["citation", "url", "accessed_on"]
     search_fields = ["citation", "url"]
     list_filter = [("accessed_on", admin.EmptyFieldListFilter)]

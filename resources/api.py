@@ -37,7 +37,11 @@ _CONDITION = _parameter("condition", "Slug of a condition.")
 @extend_schema_view(
     list=extend_schema(
         summary="Published conditions",
-        parameters=[_SEARCH, _parameter("kind", "Which scan.", Kind.values), _parameter("code", "ICD-10 or ICD-11.")],
+        parameters=[
+            _SEARCH,
+            _parameter("kind", "Which scan.", Kind.values),
+            _parameter("code", "ICD-10 or ICD-11."),
+        ],
     ),
     retrieve=extend_schema(
         summary="One condition with treatments, advice, resources and sources",

@@ -1,8 +1,9 @@
 """What PMI knows about each condition, as curators keep it.
 
-Every row that patients read has a `status` (only `published` is shown) and says which clinician, if any, has read
-it. Rows that came from the seed files carry `seed_key` and `seed_hash`: the hash of what the seed last wrote, so
-that loading the seed again can tell an untouched row from one that a curator has edited (see `seeding.py`).
+Every row that patients read has a `status` (only `published` is shown) and says which clinician, if any, has
+read it. Rows that came from the seed files carry `seed_key` and `seed_hash`: the hash of what the seed last
+wrote, so that loading the seed again can tell an untouched row from one that a curator has edited (see
+`seeding.py`).
 """
 
 from django.core.exceptions import ValidationError
@@ -35,7 +36,9 @@ COUNTRY = RegexValidator(r"^[A-Z]{2}$", _("A country code is two capital letters
 class Seeded(BaseModel):
     """A row that may have come from the seed files."""
 
-    seed_key = models.CharField(_("seed key"), max_length=160, unique=True, null=True, blank=True, editable=False)
+    seed_key = models.CharField(
+        _("seed key"), max_length=160, unique=True, null=True, blank=True, editable=False
+    )
     seed_hash = models.CharField(_("seed hash"), max_length=64, blank=True, editable=False)
 
     class Meta:
@@ -96,11 +99,16 @@ class Source(Seeded):
     """A publication or page that statements rest on."""
 
     citation = models.CharField(
-        _("citation"), max_length=400, help_text=_("Who, what, where, when: enough to find it without the link.")
+        _("citation"),
+        max_length=400,
+        help_text=_("Who, what, where, when: enough to find it without the link."),
     )
     url = models.URLField(_("address"), max_length=400, blank=True)
     accessed_on = models.DateField(
-        _("accessed on"), null=True, blank=True, help_text=_("The day somebody opened it. Empty if nobody has.")
+        _("accessed on"),
+        null=True,
+        blank=True,
+        help_text=_("The day somebody opened it. Empty if nobody has."),
     )
 
     class Meta:
@@ -115,7 +123,9 @@ class Source(Seeded):
 class Condition(MedicalText):
     """Something a reading can name, including "nothing found" and "we could not read this"."""
 
-    slug = models.SlugField(_("slug"), max_length=60, unique=True, help_text=_("Used in addresses; do not change."))
+    slug = models.SlugField(
+        _("slug"), max_length=60, unique=True, help_text=_("Used in addresses; do not change.")
+    )
     name = models.CharField(_("plain name"), max_length=120)
     clinical_name = models.CharField(_("clinical name"), max_length=200, blank=True)
     aliases = LinesField(
@@ -131,7 +141,9 @@ class Condition(MedicalText):
     summary = models.CharField(_("in one sentence"), max_length=240, help_text=_("Shown in lists."))
     what_it_is = models.TextField(_("what it is"))
     how_confirmed = models.TextField(_("how it is confirmed"))
-    red_flags = LinesField(verbose_name=_("warning signs"), help_text=_("Signs that need help at once, one a line."))
+    red_flags = LinesField(
+        verbose_name=_("warning signs"), help_text=_("Signs that need help at once, one a line.")
+    )
     outlook_treated = models.TextField(_("outlook with treatment"))
     outlook_untreated = models.TextField(_("outlook without treatment"), blank=True)
     clinical_note = models.TextField(
@@ -168,7 +180,9 @@ class Citation(models.Model):
 
     class Meta:
         ordering = ["source__citation", "section"]
-        constraints = [models.UniqueConstraint(fields=["condition", "source", "section"], name="one_citation_each")]
+        constraints = [
+            models.UniqueConstraint(fields=["condition", "source", "section"], name="one_citation_each")
+        ]
         verbose_name = _("citation")
         verbose_name_plural = _("citations")
 

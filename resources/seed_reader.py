@@ -1,7 +1,7 @@
 """Reads the seed files and checks every row before anything is written. Touches no database.
 
-A seed file is YAML with any of the lists `sources`, `conditions`, `advice` and `resources`. Each row becomes a
-`SeedRow`: plain field values, plus links to other rows by their keys.
+A seed file is YAML with any of the lists `sources`, `conditions`, `advice` and `resources`. Each row
+becomes a `SeedRow`: plain field values, plus links to other rows by their keys.
 """
 
 import datetime as dt
@@ -107,7 +107,7 @@ class SeedInvalid(Exception):
 
 @dataclass
 class SeedRow:
-    """One row: `values` by field name; `condition` the slug it belongs to; `links` sorted keys of linked rows."""
+    """One row: `values` by field name; `condition` its condition's slug; `links` sorted keys of others."""
 
     model: type[models.Model]
     key: str
@@ -195,7 +195,9 @@ class _Reader:
 
     def _resource(self, file: str, entry: dict[str, Any], shared: Mapping[str, Any]) -> None:
         conditions = entry.pop("conditions", None)
-        self._add(Resource, file, entry, key=str(entry.pop("key", "")), links=conditions, link_name="conditions")
+        self._add(
+            Resource, file, entry, key=str(entry.pop("key", "")), links=conditions, link_name="conditions"
+        )
 
     def _general_advice(self, file: str, entry: dict[str, Any], shared: Mapping[str, Any]) -> None:
         key = f"any/{entry.get('danger_level')}/{entry.get('audience')}"
@@ -214,7 +216,9 @@ class _Reader:
                 if section == LINE:
                     continue
                 if section not in Section.values or not isinstance(keys, list) or not keys:
-                    self.problems.append(Problem(where, slug, f"sources: {section!r} is not a section with sources"))
+                    self.problems.append(
+                        Problem(where, slug, f"sources: {section!r} is not a section with sources")
+                    )
                     continue
                 links += [f"{section}:{key}" for key in keys]
             for section in set(Section.values) - set(cited):
@@ -222,7 +226,9 @@ class _Reader:
         self._add(Condition, file, {**shared, **entry}, key=slug, links=links)
 
         if not isinstance(treatments, list) or not treatments:
-            self.problems.append(Problem(where, slug, "treatments: at least one, or one that says none is needed"))
+            self.problems.append(
+                Problem(where, slug, "treatments: at least one, or one that says none is needed")
+            )
         else:
             for number, item in enumerate(treatments, start=1):
                 item = dict(item)
@@ -300,7 +306,8 @@ class _Reader:
 def _value(model: type[models.Model], name: str, raw: Any) -> Any:
     """`raw` as the model stores it: texts stripped, missing ones empty, defaults filled in."""
     model_field = model._meta.get_field(name)
-    assert isinstance(model_field, models.Field)  # FIELDS names no relations
+    if not isinstance(model_field, models.Field):
+        raise TypeError(f"{name} is a relation; seed values are plain fields")
     if raw is None:
         return None if model_field.null else model_field.get_default()
     if isinstance(raw, list):

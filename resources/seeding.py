@@ -1,8 +1,9 @@
 """Writes the seed to the database without ever overwriting a curator.
 
-Each seeded row keeps the hash of what the seed last wrote into it. A row whose content still has that hash has not
-been touched since, so the new seed may replace it; any other row has been edited here and stays as it is, however
-often the seed is loaded. Content is everything a curator can change: texts, status, review marks and links.
+Each seeded row keeps the hash of what the seed last wrote into it. A row whose content still has that
+hash has not been touched since, so the new seed may replace it; any other row has been edited here and
+stays as it is, however often the seed is loaded. Content is everything a curator can change: texts,
+status, review marks and links.
 """
 
 import datetime as dt
@@ -184,6 +185,8 @@ def _hash(values: dict[str, Any], condition: str | None, links: Iterable[str]) -
         return value.isoformat() if isinstance(value, dt.date) else value
 
     # Choices compare as their values, and a form's line ends as the file's.
-    content = {name: plain(str(v).replace("\r\n", "\n") if isinstance(v, str) else v) for name, v in values.items()}
+    content = {
+        name: plain(str(v).replace("\r\n", "\n") if isinstance(v, str) else v) for name, v in values.items()
+    }
     text = json.dumps([content, condition, sorted(links)], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -61,9 +61,10 @@ def published_for(
 ) -> list[ConditionGuide]:
     """Guides for the published conditions among `condition_slugs`, in that order.
 
-    A slug without a published condition is left out (`missing_slugs` names them). Advice is the condition's own for
-    this level and audience, else the patient's, else the general one for the level. Resources are in `language` or
-    English, those of `country` (two capital letters) first. Takes the same number of queries for any number of slugs.
+    A slug without a published condition is left out (`missing_slugs` names them). Advice is the
+    condition's own for this level and audience, else the patient's, else the general one for the level.
+    Resources are in `language` or English, those of `country` (two capital letters) first. Takes the same
+    number of queries for any number of slugs.
     """
     audience = audience if audience in Audience.values else Audience.PATIENT.value
     wanted = list(dict.fromkeys(condition_slugs))
@@ -146,10 +147,12 @@ def missing_slugs(slugs: Iterable[str]) -> list[str]:
 
 
 def advice_by_level(condition: Condition) -> list[tuple[DangerLevel, list[Advice]]]:
-    """The advice for patients and carers, most urgent level first. `condition` is from `published_condition`."""
+    """The advice for patients and carers, most urgent level first, of a `published_condition`."""
     levels = []
     for level in DangerLevel:
-        texts = [a for a in condition.advice.all() if a.danger_level == level and a.audience != Audience.DOCTOR]
+        texts = [
+            a for a in condition.advice.all() if a.danger_level == level and a.audience != Audience.DOCTOR
+        ]
         if texts:
             # Patients first, then carers.
             levels.append((level, sorted(texts, key=lambda a: Audience.values.index(a.audience))))
@@ -180,7 +183,13 @@ def _guide(
     # Stable: keeps the curators' order within each group.
     resources = sorted(condition.resources.all(), key=lambda r: bool(country) and r.country != country)
     return ConditionGuide(
-        condition, danger_level, audience, advice, treatments, resources, _cited(condition, treatments, advice)
+        condition,
+        danger_level,
+        audience,
+        advice,
+        treatments,
+        resources,
+        _cited(condition, treatments, advice),
     )
 
 

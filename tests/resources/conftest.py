@@ -65,7 +65,13 @@ def make_condition(slug: str = "made-up", **values: Any) -> Condition:
 
 
 def make_treatment(condition: Condition, **values: Any) -> Treatment:
-    values = {"name": "Rest", "kind": "self_care", "what_it_involves": "Rest.", "status": "published", **values}
+    values = {
+        "name": "Rest",
+        "kind": "self_care",
+        "what_it_involves": "Rest.",
+        "status": "published",
+        **values,
+    }
     return Treatment.objects.create(condition=condition, **values)
 
 
@@ -113,5 +119,10 @@ conditions:
         carer: {headline: Go today., text: Go., sources: [book]}
         doctor: {headline: See today., text: See., sources: [book]}
 resources:
-  - {key: page, kind: article, title: A page, publisher: Somebody, url: "https://example.org/", conditions: [small]}
+  - key: page
+    kind: article
+    title: A page
+    publisher: Somebody
+    url: "https://example.org/"
+    conditions: [small]
 """

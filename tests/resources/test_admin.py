@@ -16,7 +16,9 @@ MODELS = ["condition", "treatment", "advice", "resource", "source"]
 
 @pytest.fixture
 def curator(client: Client) -> Client:
-    user: Any = get_user_model().objects.create_superuser(email="curator@example.org", password="a-long-password-1")
+    user: Any = get_user_model().objects.create_superuser(
+        email="curator@example.org", password="a-long-password-1"
+    )
     client.force_login(user)
     return client
 
@@ -25,7 +27,9 @@ def curator(client: Client) -> Client:
 @pytest.mark.parametrize("name", MODELS)
 def test_every_page_opens(curator: Client, name: str, django_assert_max_num_queries: Any) -> None:
     with django_assert_max_num_queries(20):
-        assert curator.get(reverse(f"admin:resources_{name}_changelist"), {"q": "pneumonia"}).status_code == 200
+        assert (
+            curator.get(reverse(f"admin:resources_{name}_changelist"), {"q": "pneumonia"}).status_code == 200
+        )
     assert curator.get(reverse(f"admin:resources_{name}_add")).status_code == 200
     if name in MODELS[:3]:
         due = curator.get(reverse(f"admin:resources_{name}_changelist"), {"review": "nobody"})

@@ -68,7 +68,9 @@ class TestRead:
 def test_drafts_are_hidden(api: APIClient, status: str) -> None:
     hidden, shown = make_condition("hidden", status=status), make_condition("shown")
     of_hidden, draft = make_treatment(hidden), make_treatment(shown, status=status)
-    gone = Resource.objects.create(kind="article", title="T", publisher="P", url="https://a.org/", status=status)
+    gone = Resource.objects.create(
+        kind="article", title="T", publisher="P", url="https://a.org/", status=status
+    )
     kept = Resource.objects.create(
         kind="article", title="T", publisher="P", url="https://b.org/", status="published"
     )

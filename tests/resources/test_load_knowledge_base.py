@@ -33,11 +33,15 @@ def change(folder: Path, old: str, new: str) -> None:
 def test_loads_everything_and_a_second_time_changes_nothing() -> None:
     first = run()
     assert "conditions: 15 created, 0 updated, 0 unchanged" in first
-    before = {model: list(model.objects.values_list("pk", "updated_at")) for model in (Condition, Treatment, Advice)}
+    before = {
+        model: list(model.objects.values_list("pk", "updated_at")) for model in (Condition, Treatment, Advice)
+    }
     second = run()
     assert "conditions: 0 created, 0 updated, 15 unchanged" in second
     assert "kept" not in second
-    after = {model: list(model.objects.values_list("pk", "updated_at")) for model in (Condition, Treatment, Advice)}
+    after = {
+        model: list(model.objects.values_list("pk", "updated_at")) for model in (Condition, Treatment, Advice)
+    }
     assert before == after
 
 

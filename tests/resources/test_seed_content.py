@@ -29,8 +29,9 @@ LEVELS = {
 }
 # Names that a text about an illness cannot do without; each counts as one short word.
 MEDICAL_NAMES = re.compile(
-    r"\b(gliomas?|glioblastomas?|meningiomas?|pituitary|pneumonia|covid-19|coronavirus|osteoarthritis|prolactinomas?|"
-    r"multiple sclerosis|tuberculosis|pneumococcus|radiotherapy|radiosurgery|chemotherapy|physiotherap\w+|antibiotics?|"
+    r"\b(gliomas?|glioblastomas?|meningiomas?|pituitary|pneumonia|covid-19|coronavirus|osteoarthritis|"
+    r"prolactinomas?|multiple sclerosis|tuberculosis|pneumococcus|radiotherapy|radiosurgery|chemotherapy|"
+    r"physiotherap\w+|antibiotics?|"
     r"biopsy|apoplexy|meniscus|dexamethasone|temozolomide|cabergoline|oseltamivir|nirmatrelvir|ritonavir|diclofenac|"
     r"ibuprofen|naproxen|paracetamol|anti-inflammatory|hormones?|seizures?|tumours?|palliative|surgeon)\b",
     re.IGNORECASE,
@@ -67,7 +68,11 @@ def test_each_condition_is_complete(seed_rows: list[SeedRow], slug: str) -> None
     assert [row for row in of(seed_rows, Treatment) if row.condition == slug]
     assert len([row for row in of(seed_rows, Resource) if slug in row.links]) >= 2
     for level in LEVELS[slug]:
-        there = {row.values["audience"] for row in of(seed_rows, Advice, danger_level=level) if row.condition == slug}
+        there = {
+            row.values["audience"]
+            for row in of(seed_rows, Advice, danger_level=level)
+            if row.condition == slug
+        }
         assert there == set(Audience.values), level
 
 
@@ -77,7 +82,9 @@ def test_no_condition_beyond_the_known_ones(seed_rows: list[SeedRow]) -> None:
 
 def test_general_advice_covers_every_level_and_reader(seed_rows: list[SeedRow]) -> None:
     general = {
-        (row.values["danger_level"], row.values["audience"]) for row in of(seed_rows, Advice) if row.condition is None
+        (row.values["danger_level"], row.values["audience"])
+        for row in of(seed_rows, Advice)
+        if row.condition is None
     }
     assert len(general) == 6 * 3
 

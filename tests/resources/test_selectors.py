@@ -31,7 +31,9 @@ class TestPublishedFor:
     def test_queries_do_not_grow_with_the_number_of_conditions(self, django_assert_num_queries: Any) -> None:
         from django.db import connection
 
-        with CaptureQueriesContext(connection, ) as one:
+        with CaptureQueriesContext(
+            connection,
+        ) as one:
             published_for(["glioma"], "urgent")
         with django_assert_num_queries(len(one)):
             for guide in published_for(SLUGS, "urgent"):

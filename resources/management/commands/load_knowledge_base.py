@@ -11,8 +11,8 @@ from resources.seeding import load
 
 class Command(BaseCommand):
     help = (
-        "Load conditions, treatments, advice, resources and sources from the seed files. May be run any number of "
-        "times; entries edited in the admin are kept as they are."
+        "Load conditions, treatments, advice, resources and sources from the seed files. May be run any "
+        "number of times; entries edited in the admin are kept as they are."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
