@@ -5,9 +5,9 @@ sockets will be. The database backend (pmi_site.embedded_postgres) and the Celer
 use.
 
 Who keeps an engine alive: every process that uses one holds a shared lock on its `users.lock`. The kernel
-drops the lock however the process ends, kill -9 included, so nothing has to be counted or cleaned. The process
-that leaves and finds that it can have the lock alone is the last one and stops the engine. `engine.lock` makes
-starting and stopping one at a time.
+drops the lock however the process ends, kill -9 included, so nothing has to be counted or cleaned. The
+process that leaves and finds that it can have the lock alone is the last one and stops the engine.
+`engine.lock` makes starting and stopping one at a time.
 """
 
 import atexit

@@ -125,7 +125,9 @@ class Command(BaseCommand):
     def _children(self, host: str, port: int) -> list[Child]:
         # Makes SIGTERM a soft stop: a task gets a moment to finish, then its message goes back to the queue.
         os.environ["REMAP_SIGTERM"] = "SIGQUIT"
-        celery = python("-m", "celery", "-A", "pmi_site.celery", "-q")
+        # Root is tolerated (a container has no other user); the warning about it would be the loudest line.
+        quiet = ("-W", "ignore:You're running the worker with superuser")
+        celery = python(*quiet, "-m", "celery", "-A", "pmi_site.celery", "-q")
         worker = [
             *celery,
             "worker",
@@ -144,7 +146,7 @@ class Command(BaseCommand):
             Child(
                 "web server",
                 python("-m", "granian", "--interface", "wsgi", "--host", host, "--port", str(port))
-                + ["--workers", str(env.integer("PMI_WEB_WORKERS", 1, minimum=1)), "--blocking-threads", "8"]
+                + ["--workers", str(env.integer("PMI_WEB_WORKERS", 1, minimum=1)), "--blocking-threads", "4"]
                 + ["--no-access-log", "--log-level", "warning", "pmi_site.wsgi:application"],
             ),
         ]
