@@ -2,6 +2,7 @@
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from cases.storage import private_storage
@@ -45,6 +46,17 @@ class Case(BaseModel):
         return f"case {self.pk}"
 
 
+_EVERYDAY_NAMES = {
+    "CR": _("X-ray"),
+    "DX": _("X-ray"),
+    "RG": _("X-ray"),
+    "MR": _("MRI"),
+    "CT": _("CT"),
+    "US": _("Ultrasound"),
+    "MG": _("Mammogram"),
+}
+
+
 class Scan(BaseModel):
     """One acquisition as stored: the de-identified original, one canonical volume, one preview."""
 
@@ -82,6 +94,16 @@ class Scan(BaseModel):
     def __str__(self) -> str:
         """Name the scan by id only."""
         return f"scan {self.pk}"
+
+    @property
+    def plain_name(self) -> str:
+        """What the scan is, in everyday words: "X-ray", "MRI with 192 slices", "Picture"."""
+        name = str(_EVERYDAY_NAMES.get(self.modality, _("Picture")))
+        if not self.is_volume:
+            return name
+        if not self.modality:
+            name = str(_("Scan"))
+        return gettext("%(name)s with %(count)d slices") % {"name": name, "count": self.slices}
 
     @property
     def is_volume(self) -> bool:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from accounts.models import User
 
 
-# What a page with many scans has to fetch beforehand for the readings that other apps show on it. Names only: the
-# relation is declared by the app of the readings.
+# What a page with many scans has to fetch beforehand for the readings that other apps show on it. Names
+# only: the relation is declared by the app of the readings.
 READING_RELATIONS = ("analyses",)
 
 
