@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import logging
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -103,7 +104,6 @@ class _Intake:
         self.refused: list[Refused] = []
         self.left_out: dict[str, list[Refused]] = {}
         self.deidentifier = Deidentifier()
-        self.made = 0
 
     def run(self, files: Sequence[IncomingFile]) -> tuple[list[PreparedScan], list[Refused]]:
         """The whole way; see `prepare`."""
@@ -274,10 +274,7 @@ class _Intake:
                 self.refused.extend(refused)
 
     def _folder(self, kind: str) -> Path:
-        self.made += 1
-        folder = self.workdir / f"{kind}-{self.made:05d}"
-        folder.mkdir()
-        return folder
+        return Path(tempfile.mkdtemp(prefix=f"{kind}-", dir=self.workdir))
 
 
 def _nested() -> ImagingError:

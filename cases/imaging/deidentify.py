@@ -140,7 +140,7 @@ class Deidentifier:
         _clean_pixels(dataset, syntax)
         _mark(dataset)
         meta = FileMetaDataset()
-        meta.MediaStorageSOPClassUID = str(dataset.get("SOPClassUID", "") or "1.2.840.10008.5.1.4.1.1.7")
+        meta.MediaStorageSOPClassUID = UID(str(dataset.get("SOPClassUID", "") or "1.2.840.10008.5.1.4.1.1.7"))
         if not dataset.get("SOPInstanceUID"):
             dataset.SOPInstanceUID = self.uid(secrets.token_hex(8))
         meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID

@@ -48,7 +48,10 @@ def decode(dataset: Dataset, syntax: UID, indices: Sequence[int], max_pixels: in
         raise ImagingError(
             "too_many_pixels", "This image is too large to open. Send a smaller copy."
         ) from error
-    except Exception as error:  # each codec fails in its own way
+    except BaseException as error:
+        # Each codec fails in its own way; a panic of the Rust one is not even an Exception.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         raise ImagingError(
             "pixels_damaged",
             "The picture in this DICOM file is damaged or cut short. Copy it again and resend it.",

@@ -86,10 +86,9 @@ def _open(path: Path, kind: str, max_pixels: int) -> Image.Image:
         finally:
             Image.MAX_IMAGE_PIXELS = before
     columns, rows = image.size
-    if columns * rows > max_pixels:
-        raise too_large(columns, rows, max_pixels)
-    if min(columns, rows) < MIN_SIDE:
-        raise too_small()
+    if columns * rows > max_pixels or min(columns, rows) < MIN_SIDE:
+        image.close()
+        raise too_large(columns, rows, max_pixels) if columns * rows > max_pixels else too_small()
     return image
 
 
