@@ -97,3 +97,11 @@ def test_with_a_session_the_csrf_token_is_needed_and_files_still_go_to_disk(pati
     token = client.cookies["csrftoken"].value
     assert post(client, case, [png()], HTTP_X_CSRFTOKEN=token).status_code == 201
     assert Scan.objects.count() == 1
+
+
+def test_uploads_have_a_limit_of_their_own(api_as, patient, case, monkeypatch):
+    monkeypatch.setattr("rest_framework.throttling.ScopedRateThrottle.THROTTLE_RATES", {"upload": "1/min"})
+    client = api_as(patient)
+    assert post(client, case, [png(1)]).status_code == 201
+    assert post(client, case, [png(2)]).status_code == 429
+    assert client.get(url_of(case)).status_code == 200
