@@ -31,9 +31,9 @@ METHOD: Final = "PMI: PS3.15 Basic Profile, private out"
 METHOD_CODES: Final = (("113100", "Basic Application Confidentiality Profile"),)
 _STANDARD_ROOT: Final = "1.2.840.10008."
 _PIXEL_TAGS: Final = {Tag(0x7FE0, element) for element in (0x0001, 0x0002, 0x0008, 0x0009, 0x0010)}
-# Groups dropped whole: directory records, curves and overlays (their labels are free text), digital
-# signatures, trailing padding.
-_DROPPED_GROUPS: Final = {0x0000, 0x0004, 0x4FFE, 0xFFFA, 0xFFFC}
+# Groups dropped whole: stray meta information, directory records, digital signatures, padding. Curves and
+# overlays go too (see _dropped): their labels are free text.
+_DROPPED_GROUPS: Final = {0x0000, 0x0002, 0x0004, 0x4FFE, 0xFFFA, 0xFFFC}
 # Text and moments that the table does not name: newer or private-minded attributes, so better gone.
 _DROPPED_VRS: Final = {"PN", "LT", "ST", "UT", "UC", "UR", "DA", "DT", "TM", "AE", "AS", "UN"}
 _TEXT_VRS: Final = {"LO", "SH", "LT", "ST", "UT", "UC", "UR", "PN", "AE"}
