@@ -94,7 +94,7 @@ class PublishableAdmin(admin.ModelAdmin):
         self.message_user(request, text, messages.SUCCESS)
 
 
-REVIEW = (_("State and review"), {"fields": [("status", "review_by"), ("reviewed_by", "reviewed_on")]})
+REVIEW: Any = (_("State and review"), {"fields": [("status", "review_by"), ("reviewed_by", "reviewed_on")]})
 
 
 class CitationInline(admin.TabularInline):

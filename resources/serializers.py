@@ -15,7 +15,7 @@ class SourceSerializer(serializers.ModelSerializer[Source]):
 
 
 class TreatmentSerializer(serializers.ModelSerializer[Treatment]):
-    condition = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    condition: Any = serializers.SlugRelatedField(slug_field="slug", read_only=True)
     kind = serializers.CharField(help_text="For example medicine, surgery, exercise, monitoring, not_needed.")
     evidence = serializers.CharField(help_text="What a cited guideline says; empty where not checked.")
     is_reviewed = serializers.BooleanField(help_text="A clinician has read this text.", read_only=True)
@@ -54,7 +54,7 @@ class AdviceSerializer(serializers.ModelSerializer[Advice]):
 
 
 class ResourceSerializer(serializers.ModelSerializer[Resource]):
-    conditions = serializers.SlugRelatedField(slug_field="slug", many=True, read_only=True)
+    conditions: Any = serializers.SlugRelatedField(slug_field="slug", many=True, read_only=True)
     kind = serializers.CharField(help_text="article, guideline, helpline, support_group or clinic_finder.")
     audience = serializers.CharField(help_text="everyone, patient, carer or doctor.")
 
