@@ -22,7 +22,7 @@ from pydicom.encaps import encapsulate, generate_fragments
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element
 from pydicom.tag import BaseTag, Tag
-from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, ExplicitVRLittleEndian
+from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID
 
 from cases.imaging.codestream import strip_jpeg, strip_jpeg2000
 
@@ -307,8 +307,3 @@ def _drop_unwritable(dataset: Dataset, syntax: UID) -> None:
             write_data_element(probe, dataset[tag])
         except Exception:
             dataset.pop(tag, None)
-
-
-def output_syntax(syntax: UID) -> UID:
-    """Transfer syntax to store in: the one received, explicit little endian for a deflated file."""
-    return ExplicitVRLittleEndian if syntax.is_deflated else syntax
