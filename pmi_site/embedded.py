@@ -104,7 +104,12 @@ def hold(name: Name, root: Path | None = None, *, durable: bool | None = None) -
         fcntl.flock(users, fcntl.LOCK_SH)
     _held[engine_dir] = users
     _owner_pid[engine_dir] = os.getpid()
-    atexit.register(release, name, root)
+
+
+@atexit.register
+def _release_all() -> None:
+    for engine_dir in [*_held]:
+        release("postgres" if engine_dir.name == "postgres" else "valkey", engine_dir.parent)
 
 
 def release(name: Name, root: Path) -> bool:
@@ -115,9 +120,6 @@ def release(name: Name, root: Path) -> bool:
         return False
     users = _held.pop(engine_dir)
     del _owner_pid[engine_dir]
-    atexit.unregister(release)
-    for other in _held:
-        atexit.register(release, other.name, other.parent)
     users.close()
     with _exclusive(engine_dir), (engine_dir / "users.lock").open("w") as alone:
         try:

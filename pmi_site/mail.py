@@ -3,9 +3,9 @@
 import logging
 import uuid
 from collections.abc import Sequence
-from pathlib import Path
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 from django.utils import timezone
@@ -14,11 +14,13 @@ log = logging.getLogger(__name__)
 
 
 class FolderEmailBackend(BaseEmailBackend):
-    """Writes each message to settings.EMAIL_FILE_PATH as plain text, newest last by name."""
+    """Writes each message to settings.PMI_MAIL_DIR as plain text, newest last by name."""
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         """Write the messages; returns how many."""
-        folder = Path(settings.EMAIL_FILE_PATH)
+        folder = settings.PMI_MAIL_DIR
+        if folder is None:
+            raise ImproperlyConfigured("FolderEmailBackend needs PMI_MAIL_DIR.")
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
         for message in email_messages:

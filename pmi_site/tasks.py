@@ -8,8 +8,13 @@ from celery import shared_task
 
 Queue = Literal["default", "inference"]
 
-# Names of all tasks declared here; tests compare it with Celery's own registry.
-REGISTERED: set[str] = set()
+# Every task declared here with its queue; tests compare it with Celery's own registry.
+QUEUES: dict[str, Queue] = {}
+
+
+def route(name: str, args: Any, kwargs: Any, options: Any, task: Any = None, **more: Any) -> dict[str, str]:
+    """Celery's router (settings.CELERY_TASK_ROUTES): the queue a task was declared with."""
+    return {"queue": QUEUES.get(name, "default")}
 
 
 def pmi_task(*, queue: Queue = "default", time_limit: int = 300) -> Callable[[Callable[..., Any]], Any]:
@@ -31,7 +36,6 @@ def pmi_task(*, queue: Queue = "default", time_limit: int = 300) -> Callable[[Ca
             return function(*args, **kwargs)
 
         task = shared_task(
-            queue=queue,
             time_limit=time_limit,
             soft_time_limit=max(1, time_limit - 15),
             acks_late=True,
@@ -39,7 +43,7 @@ def pmi_task(*, queue: Queue = "default", time_limit: int = 300) -> Callable[[Ca
             serializer="json",
             ignore_result=True,
         )(checked)
-        REGISTERED.add(f"{function.__module__}.{function.__name__}")
+        QUEUES[f"{function.__module__}.{function.__name__}"] = queue
         return task
 
     return decorate

@@ -10,5 +10,4 @@ SECRET_KEY = env.text("SECRET_KEY") or load_or_create(PMI_VAR_DIR / "secret_key"
 ALLOWED_HOSTS = env.words("PMI_ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]"))
 PMI_MAIL_DIR = PMI_VAR_DIR / "mail"
 EMAIL_BACKEND = "pmi_site.mail.FolderEmailBackend"
-EMAIL_FILE_PATH = PMI_MAIL_DIR
 PMI_DEMO_ACCOUNTS = env.flag("PMI_DEMO_ACCOUNTS", True)

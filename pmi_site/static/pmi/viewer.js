@@ -12,11 +12,11 @@
   const HEAT = "pmi-heat";
   // Nothing below about a third of full support, then violet, orange, yellow: told apart in every common colour vision.
   const HEAT_COLOURS = {
-    R: [0, 60, 170, 240, 255],
-    G: [0, 10, 40, 130, 250],
-    B: [0, 90, 110, 20, 150],
-    A: [0, 0, 120, 200, 235],
-    I: [0, 70, 120, 190, 255],
+    R: [0, 50, 100, 185, 245, 255],
+    G: [0, 8, 20, 55, 140, 252],
+    B: [0, 80, 110, 85, 15, 160],
+    A: [0, 0, 60, 130, 200, 235],
+    I: [0, 55, 95, 140, 195, 255],
   };
   const SLICE = { axial: 0, coronal: 1, sagittal: 2, all: 3 };
   const AXIS = { axial: 2, coronal: 1, sagittal: 0, all: 2 };
