@@ -1,0 +1,163 @@
+"""Danger rules: every condition a model can report, with every call, at every age."""
+
+import json
+from dataclasses import dataclass
+
+import pytest
+
+from inference import danger
+from inference.calls import NORMAL_CONDITIONS
+from inference.danger_texts import TEXTS
+from ml_training.labels import TASKS
+
+REPORTABLE = sorted(
+    {label.condition for kind, task in TASKS.items() if kind != "gate" for label in task.labels}
+)
+
+
+@dataclass
+class Found:
+    condition: str
+    call: str
+    probability: float = 0.5
+
+
+EXPECTED = {
+    ("glioma", "likely"): "urgent",
+    ("glioma", "possible"): "soon",
+    ("meningioma", "likely"): "urgent",
+    ("meningioma", "possible"): "soon",
+    ("pituitary-tumour", "likely"): "soon",
+    ("pituitary-tumour", "possible"): "soon",
+    ("no-brain-tumour", "likely"): "none_found",
+    ("no-brain-tumour", "possible"): "none_found",
+    ("pneumonia", "likely"): "urgent",
+    ("pneumonia", "possible"): "soon",
+    ("bacterial-pneumonia", "likely"): "urgent",
+    ("bacterial-pneumonia", "possible"): "soon",
+    ("viral-pneumonia", "likely"): "urgent",
+    ("viral-pneumonia", "possible"): "soon",
+    ("covid-19-pneumonia", "likely"): "urgent",
+    ("covid-19-pneumonia", "possible"): "soon",
+    ("no-chest-finding", "likely"): "none_found",
+    ("no-chest-finding", "possible"): "none_found",
+    ("knee-oa-0", "likely"): "none_found",
+    ("knee-oa-0", "possible"): "none_found",
+    ("knee-oa-1", "likely"): "routine",
+    ("knee-oa-1", "possible"): "routine",
+    ("knee-oa-2", "likely"): "routine",
+    ("knee-oa-2", "possible"): "routine",
+    ("knee-oa-3", "likely"): "soon",
+    ("knee-oa-3", "possible"): "routine",
+    ("knee-oa-4", "likely"): "soon",
+    ("knee-oa-4", "possible"): "soon",
+}
+
+
+def test_the_table_covers_every_label_of_every_model():
+    assert {condition for condition, _ in EXPECTED} == set(REPORTABLE)
+
+
+@pytest.mark.parametrize("age", ["adult", "unknown"])
+@pytest.mark.parametrize(("condition", "call"), sorted(EXPECTED))
+def test_level(condition, call, age):
+    answer = danger.assess([Found(condition, call)], age)
+    assert answer.level == EXPECTED[condition, call]
+    assert answer.reasons
+    assert answer.next_step
+    assert answer.rule_ids == (f"{condition}.{call}",)
+    assert answer.rules_version
+
+
+@pytest.mark.parametrize(("condition", "call"), sorted(EXPECTED))
+def test_a_child_is_never_less_urgent_than_an_adult(condition, call):
+    child = danger.assess([Found(condition, call)], "child")
+    adult = danger.assess([Found(condition, call)], "adult")
+    assert danger.LADDER.index(child.level) <= danger.LADDER.index(adult.level)
+
+
+def test_children_get_the_signs_of_children():
+    assert "ribs" in danger.assess([Found("pneumonia", "likely")], "child").next_step
+    assert "ribs" not in danger.assess([Found("pneumonia", "likely")], "adult").next_step
+
+
+@pytest.mark.parametrize("condition", REPORTABLE)
+def test_unlikely_fires_nothing(condition):
+    answer = danger.assess([Found(condition, "unlikely", 0.01)])
+    assert answer.level == "none_found"
+    assert answer.rule_ids == ("nothing",)
+    assert "does not prove" in answer.reasons[0]
+
+
+@pytest.mark.parametrize("first", sorted(EXPECTED))
+def test_the_worse_of_two_decides(first):
+    for second in EXPECTED:
+        answer = danger.assess([Found(*first), Found(*second)], "adult")
+        assert answer.level == min(EXPECTED[first], EXPECTED[second], key=danger.LADDER.index), second
+
+
+def test_nothing_found_is_not_said_beside_a_finding():
+    answer = danger.assess([Found("no-brain-tumour", "possible", 0.7), Found("glioma", "possible", 0.3)])
+    assert answer.rule_ids == ("glioma.possible",)
+
+
+def test_the_more_probable_of_equals_goes_first():
+    found = [Found("glioma", "possible", 0.2), Found("meningioma", "possible", 0.4)]
+    assert danger.assess(found).rule_ids == ("meningioma.possible", "glioma.possible")
+
+
+@pytest.mark.parametrize("status", ["rejected", "failed"])
+def test_no_reading_is_inconclusive(status):
+    answer = danger.assess([Found("glioma", "likely")], status=status)
+    assert answer.level == "inconclusive"
+    assert "nothing about your health" in answer.reasons[0]
+
+
+def test_a_model_alone_never_raises_an_emergency():
+    rules = danger.default_rules()
+    assert "emergency" not in {rule.level for rule in rules.by_key.values()}
+
+
+def test_only_normal_conditions_mean_nothing_found():
+    rules = danger.default_rules()
+    calm = {rule.condition for rule in rules.by_key.values() if rule.level == "none_found"}
+    assert calm == set(NORMAL_CONDITIONS)
+
+
+def test_every_text_is_used_and_every_condition_known():
+    raw = json.loads(danger.RULES_FILE.read_text())
+    used = {rule[key] for rule in raw["rules"] for key in ("because", "do")}
+    used |= {raw[name][key] for name in ("nothing", "rejected", "failed") for key in ("because", "do")}
+    assert used == set(TEXTS)
+    assert {rule["condition"] for rule in raw["rules"]} == set(REPORTABLE)
+
+
+def test_an_unknown_condition_is_not_swallowed():
+    with pytest.raises(danger.RuleError, match="no danger rule"):
+        danger.assess([Found("something-new", "possible")])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"level": "dreadful"}, "unknown level"),
+        ({"age": "elderly"}, "unknown age"),
+        ({"call": "unlikely"}, "fires on"),
+        ({"because": "no.such.text"}, "no text"),
+        ({"level": "inconclusive"}, "cannot be inconclusive"),
+        ({"condition": ""}, "condition and call"),
+    ],
+)
+def test_a_bad_rule_is_named(change, message):
+    raw = json.loads(danger.RULES_FILE.read_text())
+    raw["rules"][0] |= change
+    with pytest.raises(danger.RuleError, match=message) as caught:
+        danger.parse_rules(raw)
+    assert raw["rules"][0]["id"] in str(caught.value)
+
+
+def test_two_rules_for_the_same_thing_are_refused():
+    raw = json.loads(danger.RULES_FILE.read_text())
+    raw["rules"].append({**raw["rules"][0], "id": "again"})
+    with pytest.raises(danger.RuleError, match="already covers"):
+        danger.parse_rules(raw)

@@ -1,0 +1,113 @@
+"""Registering bundles, and the checks that watch over them."""
+
+import io
+import json
+import shutil
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from inference import checks, registry
+from inference.models import ModelVersion
+
+
+def register(**options):
+    out, err = io.StringIO(), io.StringIO()
+    try:
+        call_command("register_models", stdout=out, stderr=err, **options)
+    except CommandError as error:
+        return out.getvalue(), f"{err.getvalue()}{error}"
+    return out.getvalue(), err.getvalue()
+
+
+def as_version(bundle, version):
+    path = bundle / "configs" / "metadata.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "version": version}))
+
+
+def warnings():
+    return [message.id for message in checks.check_active_bundles(None, databases=["default"])]
+
+
+def test_first_run_registers_and_activates(db, bundle_dir):
+    register()
+    assert set(ModelVersion.objects.filter(is_active=True).values_list("kind", flat=True)) == set(
+        registry.KINDS
+    )
+    version = ModelVersion.objects.get(kind="knee_xray")
+    assert version.label_names == ["0", "1", "2", "3", "4"]
+    assert version.bundle == "knee_xray"
+
+
+def test_second_run_changes_nothing(db, bundle_dir):
+    register()
+    before = list(ModelVersion.objects.values_list("pk", "is_active", "updated_at"))
+    out, err = register()
+    assert list(ModelVersion.objects.values_list("pk", "is_active", "updated_at")) == before
+    assert "registered" not in out
+    assert err == ""
+
+
+def test_a_newer_version_waits_to_be_activated(db, bundle_dir):
+    register()
+    shutil.copytree(bundle_dir / "knee_xray", bundle_dir / "knee_xray_2")
+    as_version(bundle_dir / "knee_xray_2", "0.2.0")
+    register()
+    assert ModelVersion.objects.get(kind="knee_xray", is_active=True).version == "0.1.0"
+    register(activate_newest=True)
+    assert ModelVersion.objects.get(kind="knee_xray", is_active=True).version == "0.2.0"
+
+
+def test_missing_and_corrupt_are_told_apart(db, bundle_dir):
+    (bundle_dir / "knee_xray" / "models" / "model.safetensors").unlink()
+    path = bundle_dir / "chest_xray" / "models" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-4] + b"oops")
+    (bundle_dir / "gate" / "configs" / "metadata.json").write_text("{not json")
+    out, err = register()
+    assert "missing: knee_xray" in err
+    assert "corrupt: chest_xray" in err
+    assert "corrupt: gate" in err
+    assert list(ModelVersion.objects.values_list("kind", flat=True)) == ["brain_mri"]
+
+
+def test_an_empty_folder_says_what_is_absent(db, settings, tmp_path):
+    settings.PMI_BUNDLE_DIR = tmp_path
+    assert "no model for: brain_mri" in register()[1]
+
+
+def test_a_file_outside_the_bundle_is_corrupt(bundle_dir):
+    path = bundle_dir / "gate" / "configs" / "metadata.json"
+    raw = json.loads(path.read_text())
+    raw["files"]["../knee_xray/configs/metadata.json"] = "0" * 64
+    path.write_text(json.dumps(raw))
+    with pytest.raises(registry.BundleCorrupt, match="outside"):
+        registry.inspect(bundle_dir / "gate")
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"), [("0.9.0", "0.10.0"), ("1.0.0", "1.0.1"), ("1.0", "1.0.1"), ("1.0.0-rc", "1.0.0-rc2")]
+)
+def test_versions_sort_by_number(older, newer):
+    assert registry.version_key(older) < registry.version_key(newer)
+
+
+def test_checks_are_quiet_when_all_is_well(models):
+    assert [warning for warning in warnings() if warning != "inference.W003"] == []
+
+
+def test_checks_name_missing_and_corrupt_bundles(models, bundle_dir):
+    shutil.rmtree(bundle_dir / "knee_xray")
+    as_version(bundle_dir / "gate", "tampered")
+    assert {"inference.W001", "inference.W002"} <= set(warnings())
+
+
+def test_checks_name_labels_that_nothing_explains(models):
+    version = models["knee_xray"]
+    version.metadata["labels"][0]["condition"] = "no-such-condition"
+    version.save()
+    found = checks.check_active_bundles(None, databases=["default"])
+    assert any(message.id == "inference.W003" and "no-such-condition" in message.msg for message in found)
+
+
+def test_checks_do_not_touch_a_database_that_nobody_named():
+    assert checks.check_active_bundles(None, databases=None) == []
