@@ -28,3 +28,7 @@ class AccountAdapter(DefaultAccountAdapter):
             if user.role == Role.DOCTOR and not selectors.is_verified_doctor(user):
                 return reverse("accounts:waiting")
         return reverse("cases:list")
+
+    def get_signup_redirect_url(self, request: HttpRequest) -> str:
+        """The first visit, after the address is confirmed, begins where later ones do."""
+        return self.get_login_redirect_url(request)
