@@ -1,4 +1,4 @@
-"""How a reading is put into words: probabilities, calls, danger levels, waiting times and what a model was measured on.
+"""How a reading is put into words: probabilities, calls, danger levels, waiting, how good the model is.
 
 Pure: no database, no request. A probability is never shown as 0 or 100 %: no model can promise that.
 """
@@ -22,10 +22,10 @@ _SHORTEST_LEAD = 25  # characters; a shorter first sentence does not stand on it
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 
 
-# --- probabilities ---------------------------------------------------------------------------------------------------
+# --- probabilities --------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Chance:
-    """A probability as counted scans: ``count`` of ``base``; ``limit`` says that it is less or more than that."""
+    """A probability as counted scans: `count` of `base`; `limit` says that it is fewer or more."""
 
     count: int
     base: int
@@ -101,7 +101,7 @@ def _half_up(value: float) -> int:
     return math.floor(value + 0.5 + 1e-9)
 
 
-# --- calls -----------------------------------------------------------------------------------------------------------
+# --- calls ----------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class CallWords:
     """A call in words: a name, a sentence for the finding, and what the call means."""
@@ -154,10 +154,10 @@ def call_words(call: str, *, normal: bool = False) -> CallWords:
     return replace(words, meaning=_NORMAL_MEANINGS[call]) if normal else words
 
 
-# --- danger levels ---------------------------------------------------------------------------------------------------
+# --- danger levels --------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class DangerWords:
-    """A danger level in words: a short label for lists, a headline, what to do when the rules gave nothing, an icon."""
+    """A danger level in words: a label, a headline, what to do when the rules gave nothing, an icon."""
 
     level: str
     label: Text
@@ -233,7 +233,7 @@ def split_lead(text: str) -> tuple[str, str]:
     return text, ""
 
 
-# --- scans -----------------------------------------------------------------------------------------------------------
+# --- scans ----------------------------------------------------------------------------------------
 _KINDS: dict[str, Text] = {
     "brain_mri": gettext_lazy("brain MRI"),
     "chest_xray": gettext_lazy("chest X-ray"),
@@ -247,7 +247,7 @@ _PLANES: dict[str, Text] = {
 
 
 def kind_words(kind: str) -> str:
-    """What kind of picture it is, in lower case, for the middle of a sentence; "scan" when that is not known."""
+    """What kind of picture it is, for the middle of a sentence; "scan" when that is not known."""
     return str(_KINDS.get(kind, _("scan")))
 
 
@@ -256,7 +256,7 @@ def plane_words(plane: str) -> str:
     return str(_PLANES.get(plane, ""))
 
 
-# --- waiting ---------------------------------------------------------------------------------------------------------
+# --- waiting --------------------------------------------------------------------------------------
 STAGES: tuple[str, ...] = ("queued", "loading", "gate", "reading", "saving", "done")
 _SLOW = timedelta(minutes=2)
 _STUCK = timedelta(minutes=15)
@@ -273,12 +273,12 @@ class Waiting:
 
 
 def waiting(elapsed: timedelta, *, queued: bool) -> Waiting:
-    """What to say after `elapsed` in the queue or under work. Polling slows down and, after an hour, stops."""
+    """What to say after `elapsed`, queued or under work. Polling slows down and stops after an hour."""
     if elapsed >= _GIVE_UP:
         return Waiting(
             _(
-                "This has taken far too long, and we stopped checking by itself. Nothing is lost: the scan is stored. "
-                "Reload this page later. If you feel ill, do not wait for it: see a doctor."
+                "This has taken far too long, and we stopped checking. Nothing is lost: the scan is stored. "
+                "Look again later. If you feel ill, do not wait for it: see a doctor."
             ),
             0,
             True,
@@ -286,8 +286,9 @@ def waiting(elapsed: timedelta, *, queued: bool) -> Waiting:
     if elapsed >= _STUCK:
         return Waiting(
             _(
-                "This is taking much longer than it should. A reading that breaks off is started again by itself. "
-                "You can close this page and come back; the scan is stored. If you feel ill, do not wait for it."
+                "This is taking much longer than it should. A reading that breaks off is started again by "
+                "itself. You can close this page and come back; the scan is stored. If you feel ill, do not "
+                "wait for it."
             ),
             30,
             True,
@@ -295,7 +296,8 @@ def waiting(elapsed: timedelta, *, queued: bool) -> Waiting:
     if elapsed >= _SLOW:
         return Waiting(
             _(
-                "This is taking longer than usual. You can close this page: the result will be here when you come back."
+                "This is taking longer than usual. You can close this page: the result will be here when you "
+                "come back."
             ),
             10,
             True,
@@ -327,7 +329,7 @@ def duration_words(elapsed: timedelta) -> str:
     return ngettext("%(n)s day", "%(n)s days", hours // 24) % {"n": hours // 24}
 
 
-# --- how good the model is -------------------------------------------------------------------------------------------
+# --- how good the model is ------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Measured:
     """What was measured on one set of scans: its name, how many scans, and one sentence a figure."""
@@ -378,8 +380,8 @@ def _metric_sentence(name: str, value: float) -> str:
 def measured(eval_metrics: object) -> list[Measured]:
     """Put a bundle's `eval_metrics` into words, one entry for each set of scans it names.
 
-    A set is any mapping that holds a figure we have words for; what we have no words for is left out rather than
-    shown bare.
+    A set is any mapping that holds a figure we have words for; what we have no words for is left out rather
+    than shown bare.
     """
     return list(_measured_sets(eval_metrics, "")) if isinstance(eval_metrics, Mapping) else []
 
@@ -416,7 +418,7 @@ def _readable(name: str) -> str:
 
 
 def data_sets(training_data: object) -> list[str]:
-    """The names of the collections a model learnt from, each with its number of images where that is known."""
+    """The names of the collections a model learnt from, with their number of images where known."""
     names: list[str] = []
     for entry in training_data if isinstance(training_data, Iterable) else ():
         if not isinstance(entry, Mapping) or not entry.get("name"):
@@ -426,28 +428,22 @@ def data_sets(training_data: object) -> list[str]:
     return names
 
 
-# --- limits ----------------------------------------------------------------------------------------------------------
+# --- limits ---------------------------------------------------------------------------------------
 def age_limits(kind: str, age_group: str) -> list[str]:
     """What a person's age means for how far a reading of this kind can be trusted."""
     if kind == "chest_xray":
         if age_group == "child":
             return [
-                _(
-                    "For children, this model has learnt mainly from patients aged one to five years of one hospital."
-                ),
+                _("For children, this model has learnt mainly from one hospital's patients aged 1 to 5."),
                 _("It knows COVID-19 only from adults, so it cannot judge that for a child."),
             ]
         if age_group == "adult":
             return [
-                _(
-                    "This model has learnt pneumonia mainly from children's X-rays. For adults it is less sure."
-                ),
+                _("This model has learnt pneumonia mostly from children. It is less sure for adults."),
                 _("It knows the difference between bacteria and viruses only from children."),
             ]
         return [
-            _(
-                "You did not say whether this is a child's or an adult's X-ray. The model is less sure without knowing."
-            ),
+            _("You did not say whether this is a child or an adult. Trust the reading less for that."),
         ]
     if kind == "knee_xray":
         if age_group == "child":
@@ -456,19 +452,15 @@ def age_limits(kind: str, age_group: str) -> list[str]:
             ]
         return [_("This model has learnt from people aged 45 to 79. For younger knees it is less sure.")]
     if kind == "brain_mri" and age_group == "child":
-        return [_("This model has not been tested on children apart from adults. It can be wrong for a child.")]
+        return [_("This model was not tested on children by themselves. It can be wrong for a child.")]
     return []
 
 
 def kind_limits(kind: str) -> list[str]:
     """What no reading of this kind can tell, whoever it is about."""
     general = [
-        _(
-            "It looks for a few conditions only. Everything else stays unseen, however clear it is on the scan."
-        ),
-        _(
-            "It knows nothing about how you feel, your history, or earlier scans. A doctor puts these together."
-        ),
+        _("It looks for a few conditions only. Anything else stays unseen, however clear it is."),
+        _("It does not know how you feel, your history or earlier scans. A doctor puts these together."),
         _("It can be wrong in both directions: miss what is there, and see what is not."),
     ]
     special = {

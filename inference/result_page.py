@@ -12,6 +12,7 @@ from django.utils.functional import cached_property
 from cases.models import Scan
 from inference import presenters
 from inference.calls import NORMAL_CONDITIONS
+from inference.display import needs_reduction, reduction
 from inference.models import Analysis, Finding
 from resources.choices import Audience
 from resources.selectors import ConditionGuide, published_for
@@ -103,8 +104,8 @@ class Progress:
 class Result:
     """Everything to show about the readings of one scan.
 
-    `analyses` are the scan's, newest first. The newest answer (succeeded or rejected) is shown; while a newer one is
-    under way or has failed, the page says so and keeps the answer.
+    `analyses` are the scan's, newest first. The newest answer (succeeded or rejected) is shown; while a newer
+    one is under way or has failed, the page says so and keeps the answer.
     """
 
     def __init__(self, scan: Scan, analyses: Sequence[Analysis], *, for_doctor: bool = False) -> None:
@@ -140,7 +141,7 @@ class Result:
 
     @property
     def may_read_again(self) -> bool:
-        """Reading again could give another answer: there is none yet, it failed, was refused, or the model is newer."""
+        """Reading again could change something: no reading yet, a failure, a refusal, or a newer model."""
         return self.pending is None and (not self.is_read or self.failed is not None or self.outdated)
 
     @property
@@ -241,6 +242,17 @@ class Result:
             return int(self.scan.canonical.size)
         except OSError:
             return 0
+
+    @property
+    def is_reduced(self) -> bool:
+        """The viewer shows a smaller copy of the scan."""
+        return needs_reduction(self.scan.width, self.scan.height, self.scan.slices)
+
+    @property
+    def display_side(self) -> int:
+        """Longest axis of what the viewer shows, in points."""
+        shape = (self.scan.width, self.scan.height, self.scan.slices)
+        return max(-(-size // factor) for size, factor in zip(shape, reduction(shape), strict=True))
 
     # --- the model ---
     @property

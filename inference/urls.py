@@ -10,6 +10,7 @@ _FINDING = "analyses/<uuid:analysis_id>/findings/<uuid:finding_id>/"
 
 urlpatterns = [
     path(_SCAN, views.scan_result, name="scan_result"),
+    path(_SCAN + "display.nii.gz", views.display_volume, name="display_volume"),
     path(_SCAN + "read-again/", views.read_again, name="read_again"),
     path("analyses/<uuid:analysis_id>/fragment/", views.analysis_fragment, name="analysis_fragment"),
     path(_FINDING + "heatmap.nii.gz", views.heatmap_volume, name="heatmap_volume"),

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 import uuid
 
+import nibabel
+import numpy as np
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db.models.fields.files import FieldFile
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
-from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import Role, User
 from accounts.selectors import is_verified_doctor
 from accounts.services import log_access
-from cases.file_views import NIFTI, PNG, private_headers
+from cases.file_views import NIFTI, PNG, private_headers, volume_response
+from cases.imaging.volume import ImagingError
 from cases.models import Scan
 from cases.selectors import get_scan, may_write
+from cases.services import load_volume, local_copy
 from inference import services
+from inference.display import for_display, needs_reduction, reduced_affine, reduced_array, reduction
 from inference.models import Analysis, Finding
 from inference.result_page import Progress, Result
 from inference.selectors import get_analysis, get_finding, visible_analyses
@@ -29,24 +34,23 @@ logger = logging.getLogger(__name__)
 
 
 @require_safe
-@never_cache
 @login_required
 def scan_result(request: HttpRequest, case_id: uuid.UUID, scan_id: uuid.UUID) -> HttpResponse:
     """What the reading of one scan says and what to do, or how far the reading is."""
     scan = get_scan(request.user, scan_id, case_id=case_id)
     result = _result(request, scan)
     log_access(_actor(request), "view_reading", result.analysis or scan)
-    context = {"result": result, "scan": scan, "case": scan.case, "may_write": may_write(request.user, scan.case)}
+    case = scan.case
+    context = {"result": result, "scan": scan, "case": case, "may_write": may_write(request.user, case)}
     return private_headers(render(request, "inference/scan_result.html", context))
 
 
 @require_safe
-@never_cache
 def analysis_fragment(request: HttpRequest, analysis_id: uuid.UUID) -> HttpResponse:
     """How far an unfinished reading is, for polling; `as=card` gives the small card of the case page.
 
-    204 while nothing has changed since the state named by `seen`. Once the reading is finished, the whole result page
-    is loaded anew (the card just changes).
+    204 while nothing has changed since the state named by `seen`. Once the reading is finished, the whole
+    result page is loaded anew (the card just changes).
     """
     if not request.user.is_authenticated:
         # The session ended while the page was open: load it anew, which leads to the login page and back.
@@ -76,18 +80,49 @@ def read_again(request: HttpRequest, case_id: uuid.UUID, scan_id: uuid.UUID) -> 
     if result.may_read_again:
         services.request_analysis(scan.pk, reread=True)
     elif result.pending is None:
-        messages.info(
-            request, _("This scan has been read by the newest model. Reading it again would give the same answer.")
-        )
+        told = _("This scan has been read by the newest model. Reading it again would give the same answer.")
+        messages.info(request, told)
     return redirect("inference:scan_result", scan.case_id, scan.pk)
 
 
 @require_safe
 @login_required
+def display_volume(request: HttpRequest, case_id: uuid.UUID, scan_id: uuid.UUID) -> HttpResponseBase:
+    """The scan as NIfTI, no larger than a browser can draw; the whole one is at `cases:scan_volume`."""
+    scan = get_scan(request.user, scan_id, case_id=case_id)
+    if not needs_reduction(scan.width, scan.height, scan.slices):
+        return volume_response(request.user, scan)
+    try:
+        volume = for_display(load_volume(scan))
+    except (OSError, ImagingError) as error:
+        logger.error("A file of scan %s is missing or broken", scan.pk)
+        raise Http404("The file is missing.") from error
+    log_access(_actor(request), "view_scan_volume", scan)
+    return _nifti(volume.to_nifti())
+
+
+@require_safe
+@login_required
 def heatmap_volume(request: HttpRequest, analysis_id: uuid.UUID, finding_id: uuid.UUID) -> HttpResponseBase:
-    """Where the model looked, as NIfTI in the scan's own grid, for the viewer."""
+    """Where the model looked, as NIfTI in the scan's grid; `display=1` reduces it like `display_volume`."""
     finding = get_finding(request.user, analysis_id, finding_id)
-    return _stream(request, finding, finding.heatmap, "view_heatmap", NIFTI)
+    scan = finding.analysis.scan
+    if not request.GET.get("display") or not needs_reduction(scan.width, scan.height, scan.slices):
+        return _stream(request, finding, finding.heatmap, "view_heatmap", NIFTI)
+    if not finding.heatmap:
+        raise Http404("This finding has no heatmap.")
+    try:
+        with local_copy(finding.heatmap) as path:
+            image = nibabel.Nifti1Image.from_filename(path)
+            data = np.asanyarray(image.dataobj)
+    except OSError as error:
+        logger.error("A heatmap of finding %s is missing", finding.pk)
+        raise Http404("The file is missing.") from error
+    factors = reduction(data.shape)
+    log_access(_actor(request), "view_heatmap", finding)
+    return _nifti(
+        nibabel.Nifti1Image(reduced_array(data, factors), reduced_affine(np.asarray(image.affine), factors))
+    )
 
 
 @require_safe
@@ -104,7 +139,8 @@ def _result(request: HttpRequest, scan: Scan) -> Result:
 
 
 def _is_doctor(request: HttpRequest) -> bool:
-    return request.user.is_authenticated and request.user.role == Role.DOCTOR and is_verified_doctor(request.user)
+    user = request.user
+    return user.is_authenticated and user.role == Role.DOCTOR and is_verified_doctor(user)
 
 
 def _actor(request: HttpRequest) -> User | None:
@@ -113,6 +149,11 @@ def _actor(request: HttpRequest) -> User | None:
 
 def _refresh() -> HttpResponse:
     return private_headers(HttpResponse(headers={"HX-Refresh": "true"}))
+
+
+def _nifti(image: nibabel.Nifti1Image) -> HttpResponse:
+    # Level 1: the browser waits for this, and it is thrown away afterwards.
+    return private_headers(HttpResponse(gzip.compress(image.to_bytes(), 1), content_type=NIFTI))
 
 
 def _stream(
@@ -127,5 +168,6 @@ def _stream(
         raise Http404("The file is missing.") from error
     log_access(_actor(request), action, finding)
     response = FileResponse(handle, content_type=content_type)
-    response["Content-Type"] = content_type  # FileResponse guesses from the name when it can; what we know counts
+    # FileResponse guesses from the name when it can; what we know counts.
+    response["Content-Type"] = content_type
     return private_headers(response)

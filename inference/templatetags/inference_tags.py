@@ -16,8 +16,8 @@ register = template.Library()
 def scan_reading_card(scan: Scan) -> dict[str, Any]:
     """The state of a scan's reading in a few words, with a link; polls while it is unfinished.
 
-    Uses the scan's prefetched `analyses` where there are any. The page that holds the card must have decided that the
-    reader may see the scan.
+    Uses the scan's prefetched `analyses` where there are any. The page that holds the card must have decided
+    that the reader may see the scan.
     """
     analyses = sorted(scan.analyses.all(), key=lambda analysis: analysis.queued_at, reverse=True)
     return {"scan": scan, "result": Result(scan, analyses)}

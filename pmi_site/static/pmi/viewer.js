@@ -97,6 +97,7 @@
         await nv.attachToCanvas(this.canvas, false);
         this.canvas.setAttribute("tabindex", "0");
         nv.addColormap(HEAT, HEAT_COLOURS);
+        if (Number(this.data.side) > nv.uiData.max3D) throw new Error("too large for this graphics card");
         await nv.loadVolumes([{ url: this.data.scanUrl, name: "scan.nii.gz", colormap: "gray" }]);
         if (!nv.volumes.length) throw new Error("empty");
       } catch (error) {
@@ -109,7 +110,7 @@
       this.still.hidden = true;
       this.root.classList.add("is-live");
       this.bind();
-      this.reset();
+      this.goToKeySlice();
       this.say("");
       await this.showHeat();
       this.root.dataset.ready = "true";
@@ -184,6 +185,15 @@
     }
 
     // --- window ---
+    /* Every change of window or opacity makes NiiVue go through the whole volume: at most once a frame, then. */
+    refresh() {
+      if (this.frame) return;
+      this.frame = requestAnimationFrame(() => {
+        this.frame = 0;
+        this.nv.updateGLVolume();
+      });
+    }
+
     applyWindow() {
       const [low, high] = this.window0;
       const width0 = high - low || 1;
@@ -194,7 +204,7 @@
       const base = this.nv.volumes[0];
       base.cal_min = centre - width / 2;
       base.cal_max = centre + width / 2;
-      this.nv.updateGLVolume();
+      this.refresh();
     }
 
     nudge(name, change) {
@@ -268,26 +278,26 @@
         this.heat = null;
       }
       this.heatUrl = url;
-      if (!url || this.heat) return this.applyHeat();
+      if (!url || this.heat) return undefined;
       try {
         const image = await window.niivue.NVImage.loadFromUrl({ url, name: "heatmap.nii.gz", colormap: HEAT });
         if (request !== this.heatRequest) return undefined; // another choice was made meanwhile
         image.cal_min = 0;
         image.cal_max = image.global_max > 1.5 ? 255 : 1;
+        image.opacity = Number(this.part("opacity").value) / 100;
         this.nv.addVolume(image);
         this.heat = image;
         this.say("");
       } catch (error) {
         this.say(this.data.msgHeatFailed);
       }
-      return this.applyHeat();
+      return undefined;
     }
 
     applyHeat() {
-      if (this.heat) {
-        this.nv.setOpacity(this.nv.volumes.indexOf(this.heat), Number(this.part("opacity").value) / 100);
-      }
-      this.nv.drawScene();
+      if (!this.heat) return;
+      this.heat.opacity = Number(this.part("opacity").value) / 100;
+      this.refresh();
     }
 
     // --- controls ---

@@ -1,0 +1,213 @@
+"""How numbers, calls, levels and waiting times are put into words."""
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from inference import presenters
+from inference.danger import LEVELS
+from inference.danger_texts import TEXTS
+from inference.models import Analysis, DangerLevel, Finding
+
+
+@pytest.mark.parametrize(
+    ("probability", "words"),
+    [
+        (0.0, "fewer than 1 in 100"),
+        (0.0099, "fewer than 1 in 100"),
+        (0.01, "about 1 in 100"),
+        (0.024, "about 2 in 100"),
+        (0.025, "about 3 in 100"),
+        (0.0949, "about 9 in 100"),
+        (0.095, "about 1 in 10"),
+        (0.149, "about 1 in 10"),
+        (0.15, "about 2 in 10"),
+        (0.35, "about 4 in 10"),
+        (0.5, "about 5 in 10"),
+        (0.83, "about 8 in 10"),
+        (0.85, "about 9 in 10"),
+        (0.9049, "about 9 in 10"),
+        (0.905, "about 91 in 100"),
+        (0.95, "about 95 in 100"),
+        (0.99, "about 99 in 100"),
+        (0.9901, "more than 99 in 100"),
+        (1.0, "more than 99 in 100"),
+    ],
+)
+def test_probability_in_words(probability: float, words: str) -> None:
+    assert presenters.chance_words(probability) == words
+
+
+@pytest.mark.parametrize("bad", [-0.001, 1.001, float("nan"), float("inf")])
+def test_what_is_no_probability_gets_no_words(bad: float) -> None:
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        presenters.chance_words(bad)
+
+
+def test_a_higher_probability_never_reads_as_a_smaller_one() -> None:
+    shares = [
+        chance.count / chance.base + {"fewer": -0.001, "": 0, "more": 0.001}[chance.limit]
+        for chance in (presenters.chance(step / 1000) for step in range(1001))
+    ]
+    assert shares == sorted(shares)
+
+
+def test_no_probability_reads_as_certain_or_impossible() -> None:
+    for step in range(1001):
+        chance = presenters.chance(step / 1000)
+        assert 0 < chance.count < chance.base
+        assert 1 <= presenters.bar_value(step / 1000) <= 99
+
+
+def test_the_sentence_counts_scans_and_names_the_condition() -> None:
+    sentence = presenters.finding_sentence(0.83, "pneumonia")
+    assert sentence == "Of scans that look like this one to the model, about 8 in 10 show pneumonia."
+    assert presenters.shown_words("some-new-thing") == "some new thing"
+
+
+@pytest.mark.parametrize("call", Finding.Call.values)
+@pytest.mark.parametrize("normal", [True, False])
+def test_every_call_has_words(call: str, normal: bool) -> None:
+    words = presenters.call_words(call, normal=normal)
+    assert words.title and words.meaning and words.icon.startswith("bi-")
+
+
+def test_an_unknown_call_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        presenters.call_words("certain")
+
+
+def test_every_danger_level_has_words_of_its_own() -> None:
+    assert set(DangerLevel.values) == set(LEVELS)
+    words = [presenters.danger_words(level) for level in LEVELS]
+    for attribute in ("level", "label", "title", "next_step", "icon"):
+        assert len({str(getattr(item, attribute)) for item in words}) == len(LEVELS)
+
+
+@pytest.mark.parametrize("level", ["", "green", "NONE_FOUND"])
+def test_an_unknown_level_never_reassures(level: str) -> None:
+    assert presenters.danger_words(level).level == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("text", "lead", "rest"),
+    [
+        ("See a doctor today. Call for help.", "See a doctor today. Call for help.", ""),
+        (
+            "Take the child to a doctor today. Call your emergency number at once if it gets worse.",
+            "Take the child to a doctor today.",
+            "Call your emergency number at once if it gets worse.",
+        ),
+        ("  One sentence without an end  ", "One sentence without an end", ""),
+        ("", "", ""),
+        ("Drink at least 1.5 litres of water. Rest.", "Drink at least 1.5 litres of water.", "Rest."),
+    ],
+)
+def test_the_one_thing_to_do_is_the_first_sentence(text: str, lead: str, rest: str) -> None:
+    assert presenters.split_lead(text) == (lead, rest)
+
+
+def test_every_next_step_of_the_rules_keeps_all_its_words() -> None:
+    for text in TEXTS.values():
+        assert " ".join(presenters.split_lead(str(text))).strip() == str(text)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "queued", "poll", "is_long", "word"),
+    [
+        (0, True, 2, False, "waiting for its turn"),
+        (0, False, 2, False, "being read"),
+        (1.99, False, 2, False, "being read"),
+        (2, False, 10, True, "longer than usual"),
+        (14.9, True, 10, True, "longer than usual"),
+        (15, False, 30, True, "started again by itself"),
+        (59.9, False, 30, True, "started again by itself"),
+        (60, False, 0, True, "stopped checking"),
+        (60 * 24 * 30, True, 0, True, "stopped checking"),
+    ],
+)
+def test_waiting_says_more_and_asks_less_often(
+    minutes: float, queued: bool, poll: int, is_long: bool, word: str
+) -> None:
+    said = presenters.waiting(timedelta(minutes=minutes), queued=queued)
+    assert (said.poll_seconds, said.is_long) == (poll, is_long)
+    assert word in said.message
+
+
+def test_every_stage_is_further_than_the_one_before() -> None:
+    assert set(presenters.STAGES) == set(Analysis.Stage.values)
+    values = [presenters.progress_value(stage) for stage in presenters.STAGES]
+    assert values == sorted(set(values)) and values[-1] == 100
+    assert presenters.progress_value("lost") == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "less than a minute"),
+        (59, "less than a minute"),
+        (60, "1 minute"),
+        (179, "2 minutes"),
+        (3600, "1 hour"),
+        (47 * 3600, "47 hours"),
+        (49 * 3600, "2 days"),
+    ],
+)
+def test_time_spans_in_words(seconds: int, words: str) -> None:
+    assert presenters.duration_words(timedelta(seconds=seconds)) == words
+
+
+def test_figures_of_a_model_are_said_for_each_set_of_scans() -> None:
+    sets = presenters.measured(
+        {
+            "kermany_children": {"n": 624, "auc": 0.962, "accuracy": 0.91, "confusion": [[1, 2], [3, 4]]},
+            "nih": {"dataset": "NIH ChestX-ray14, adults", "auc": 0.71, "passed": True},
+            "note": "text",
+        }
+    )
+    assert [(item.name, item.scans) for item in sets] == [
+        ("kermany children", 624),
+        ("NIH ChestX-ray14, adults", None),
+    ]
+    assert any("96 of 100" in sentence for sentence in sets[0].sentences)
+    assert any("91 of 100" in sentence for sentence in sets[0].sentences)
+    assert len(sets[1].sentences) == 1
+
+
+@pytest.mark.parametrize(
+    "nothing", [None, {}, [], "0.9", {"auc": None}, {"auc": float("nan")}, {"loss": 0.2}]
+)
+def test_figures_that_cannot_be_said_are_left_out(nothing: object) -> None:
+    assert presenters.measured(nothing) == []
+
+
+def test_a_measured_share_is_never_all_or_nothing() -> None:
+    sentences = presenters.measured({"accuracy": 1.0, "specificity": 0.0})[0].sentences
+    assert "more than 99 of 100" in sentences[0]
+    assert "fewer than 1 of 100" in sentences[1]
+
+
+def test_training_data_are_named_with_their_size() -> None:
+    entries = [{"name": "Set A", "images": 5232}, {"name": "Set B"}, {"images": 3}, "text"]
+    assert presenters.data_sets(entries) == ["Set A (5,232 images)", "Set B"]
+    assert presenters.data_sets(None) == []
+
+
+@pytest.mark.parametrize("kind", ["brain_mri", "chest_xray", "knee_xray", "unsure", ""])
+@pytest.mark.parametrize("age", ["child", "adult", "unknown"])
+def test_every_kind_says_what_it_cannot_tell(kind: str, age: str) -> None:
+    sentences = presenters.kind_limits(kind) + presenters.age_limits(kind, age)
+    assert len(sentences) >= 3
+    assert all(re.search(r"[.!]$", sentence) for sentence in sentences)
+
+
+def test_a_child_is_told_of_models_made_for_adults() -> None:
+    for kind in ("brain_mri", "chest_xray", "knee_xray"):
+        assert presenters.age_limits(kind, "child")
+
+
+def test_kinds_and_planes_in_words() -> None:
+    assert presenters.kind_words("knee_xray") == "knee X-ray"
+    assert presenters.kind_words("unsure") == "scan"
+    assert presenters.plane_words("axial") and presenters.plane_words("") == ""

@@ -1,0 +1,204 @@
+"""The result page: what it says in each state, and who may open it."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.urls import reverse
+
+from accounts.models import AccessLog
+from cases.models import Scan
+from inference.presenters import danger_words
+from tests.factories import CareRelationshipFactory, ScanFactory
+from tests.inference import reading_rows as rows
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def scan(patient: Any) -> Scan:
+    return ScanFactory.create(case__patient=patient)
+
+
+def address(scan: Scan) -> str:
+    return reverse("inference:scan_result", args=[scan.case_id, scan.pk])
+
+
+def page(client: Any, scan: Scan) -> str:
+    response = client.get(address(scan))
+    assert response.status_code == 200
+    return str(response.content.decode())
+
+
+def test_a_reading_says_level_next_step_finding_model_and_limits(
+    as_user: Any, patient: Any, scan: Scan
+) -> None:
+    rows.reading(scan, heat=True)
+    text = page(as_user(patient), scan)
+    for expected in (
+        str(danger_words("urgent").title),
+        "See a doctor today.",
+        "about 8 in 10 show pneumonia",
+        "Likely",
+        "Read by AI, not by a doctor.",
+        "What this reading cannot tell",
+        "Only frontal films.",
+        "PMI chest X-ray 0.a",
+        "96 of 100",
+        "Kermany 2018 (5,232 images)",
+        "covid19",
+    ):
+        assert expected in text
+    assert "heatmap.nii.gz" in text and "heatmap.png" in text and "display.nii.gz" in text
+
+
+@pytest.mark.parametrize("level", ["emergency", "urgent", "soon", "routine", "none_found", "inconclusive"])
+def test_every_level_has_its_banner(as_user: Any, patient: Any, scan: Scan, level: str) -> None:
+    rows.analysis(scan, "succeeded", danger=level, next_step="")
+    text = page(as_user(patient), scan)
+    assert f"danger-banner danger-{level}" in text
+    assert str(danger_words(level).title) in text
+
+
+def test_no_inline_script_style_or_handler(as_user: Any, patient: Any, scan: Scan) -> None:
+    rows.reading(scan, heat=True)
+    text = page(as_user(patient), scan)
+    assert " style=" not in text and "<style" not in text and "onclick=" not in text
+    assert "<script>" not in text
+
+
+def test_a_finding_without_condition_text_still_has_a_name(as_user: Any, patient: Any, scan: Scan) -> None:
+    made = rows.analysis(scan, "succeeded")
+    rows.finding(made, "a-new-condition", label="new")
+    assert "A new condition" in page(as_user(patient), scan)
+
+
+@pytest.mark.parametrize("status", ["queued", "running"])
+def test_an_unfinished_reading_is_polled(as_user: Any, patient: Any, scan: Scan, status: str) -> None:
+    made = rows.analysis(scan, status)
+    text = page(as_user(patient), scan)
+    assert reverse("inference:analysis_fragment", args=[made.pk]) in text
+    assert 'hx-trigger="every 2s"' in text
+    assert 'http-equiv="refresh"' in text
+
+
+def test_after_an_hour_the_page_stops_polling_and_says_so(as_user: Any, patient: Any, scan: Scan) -> None:
+    rows.analysis(scan, "queued", waited=timedelta(hours=2))
+    text = page(as_user(patient), scan)
+    assert "hx-get" not in text and 'http-equiv="refresh"' not in text
+    assert "taken far too long" in text and "Look again now" in text
+
+
+def test_a_rejection_gives_its_reason_and_what_to_do(as_user: Any, patient: Any, scan: Scan) -> None:
+    rows.analysis(scan, "rejected", reason_code="wrong_kind")
+    text = page(as_user(patient), scan)
+    assert "This looks like a cat." in text
+    assert "Add another picture" in text
+    assert reverse("cases:edit", args=[scan.case_id]) in text
+
+
+def test_a_failure_offers_another_try(as_user: Any, patient: Any, scan: Scan) -> None:
+    rows.analysis(scan, "failed")
+    text = page(as_user(patient), scan)
+    assert "The reading broke off" in text
+    assert reverse("inference:read_again", args=[scan.case_id, scan.pk]) in text
+
+
+def test_a_scan_that_nobody_read_can_be_read(as_user: Any, patient: Any, scan: Scan) -> None:
+    text = page(as_user(patient), scan)
+    assert "has not been read yet" in text
+    assert reverse("inference:read_again", args=[scan.case_id, scan.pk]) in text
+
+
+@pytest.mark.parametrize(
+    ("newer", "words"),
+    [
+        ("running", "A new reading is under way. Below is the one before."),
+        ("failed", "The newest reading broke off."),
+    ],
+)
+def test_an_earlier_answer_stays_in_view(
+    as_user: Any, patient: Any, scan: Scan, newer: str, words: str
+) -> None:
+    rows.reading(scan, waited=timedelta(days=1))
+    rows.analysis(scan, newer)
+    text = page(as_user(patient), scan)
+    assert words in text
+    assert "about 8 in 10 show pneumonia" in text
+
+
+def test_a_newer_model_is_offered(as_user: Any, patient: Any, scan: Scan) -> None:
+    rows.reading(scan, model_version=rows.model_version(active=False))
+    assert "There is a newer version of the model" in page(as_user(patient), scan)
+
+
+def test_a_missing_volume_file_does_not_break_the_page(as_user: Any, patient: Any, scan: Scan) -> None:
+    rows.reading(scan)
+    scan.canonical.storage.delete(scan.canonical.name)
+    page(as_user(patient), scan)
+
+
+def test_a_volume_names_its_most_telling_slice(as_user: Any, patient: Any) -> None:
+    scan = ScanFactory.create(case__patient=patient, slices=9)
+    rows.reading(scan, key_slice=4, key_plane="axial", slices_read=9)
+    text = page(as_user(patient), scan)
+    assert "number 5" in text and "index=4" in text and 'data-key-slice="4"' in text
+    assert "patient&#x27;s right side on the left" in text or "patient's right side on the left" in text
+
+
+def test_opening_a_result_is_logged_and_not_cached(as_user: Any, patient: Any, scan: Scan) -> None:
+    made = rows.reading(scan)
+    response = as_user(patient).get(address(scan))
+    assert response["Cache-Control"] == "private, no-store"
+    line = AccessLog.objects.get(action="view_reading")
+    assert (line.actor, line.object_id) == (patient, made.pk)
+
+
+def test_number_of_queries_does_not_grow_with_findings(
+    as_user: Any, patient: Any, scan: Scan, django_assert_max_num_queries: Any
+) -> None:
+    made = rows.reading(scan)
+    for number in range(5):
+        rows.finding(made, f"thing-{number}", label=f"l{number}", call="possible")
+    with django_assert_max_num_queries(25):
+        page(as_user(patient), scan)
+
+
+# --- who ---
+
+
+def test_a_shared_doctor_reads_but_cannot_ask_again(
+    as_user: Any, patient: Any, doctor: Any, scan: Scan
+) -> None:
+    CareRelationshipFactory.create(patient=patient, doctor=doctor)
+    rows.analysis(scan, "failed")
+    text = page(as_user(doctor), scan)
+    assert "Only the patient can ask for another reading." in text
+    assert reverse("inference:read_again", args=[scan.case_id, scan.pk]) not in text
+
+
+@pytest.mark.parametrize("who", ["other_patient", "doctor", "unverified_doctor", "admin_user"])
+def test_outsiders_get_404(as_user: Any, request: Any, scan: Scan, who: str) -> None:
+    rows.reading(scan)
+    assert as_user(request.getfixturevalue(who)).get(address(scan)).status_code == 404
+
+
+def test_a_scan_of_another_case_gets_404(as_user: Any, patient: Any, scan: Scan) -> None:
+    other = ScanFactory.create(case__patient=patient)
+    wrong = reverse("inference:scan_result", args=[other.case_id, scan.pk])
+    assert as_user(patient).get(wrong).status_code == 404
+
+
+def test_anonymous_is_sent_to_the_login_page(as_user: Any, scan: Scan) -> None:
+    response = as_user(None).get(address(scan))
+    assert response.status_code == 302
+    assert "login" in response["Location"]
+
+
+@pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
+def test_wrong_method(as_user: Any, patient: Any, scan: Scan, method: str) -> None:
+    assert getattr(as_user(patient), method)(address(scan)).status_code == 405
+
+
+def test_bad_id(as_user: Any, patient: Any, scan: Scan) -> None:
+    assert as_user(patient).get(f"/cases/{scan.case_id}/scans/1/").status_code == 404
