@@ -32,7 +32,7 @@ def reduction(shape: tuple[int, ...], limit: int = MAX_SIDE) -> tuple[int, int, 
 
 def reduced_array(data: np.ndarray, factors: tuple[int, int, int]) -> np.ndarray:
     """Block means of (X, Y, Z) as float32; a last block that is cut short is averaged over what there is."""
-    reduced = data.astype(np.float32)
+    reduced: np.ndarray = data.astype(np.float32)
     for axis, factor in enumerate(factors):
         if factor == 1:
             continue

@@ -52,7 +52,7 @@ def test_a_shared_doctor_gets_the_file(
 ) -> None:
     CareRelationshipFactory.create(patient=patient, doctor=doctor)
     response = as_user(doctor).get(address(name, finding))
-    response.close()
+    assert b"".join(response)  # reading to the end closes the file
     assert response.status_code == 200
 
 
