@@ -69,7 +69,7 @@ def into_volume(
         for between in range(index + 1, following):
             share = (between - index) / (following - index)
             mixed = (1 - share) * scaled[position] + share * scaled[position + 1]
-            volume.place_in_volume(mixed, between, plane, heat)
+            volume.place_in_volume(np.rint(mixed), between, plane, heat)
     return heat
 
 

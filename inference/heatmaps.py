@@ -70,9 +70,9 @@ def to_nifti(volume: CanonicalVolume, heatmap: np.ndarray) -> nibabel.Nifti1Imag
     return image
 
 
-def remove_attempt_files(analysis_id: uuid.UUID, attempt: int) -> None:
-    """Removes all that one attempt wrote."""
-    _remove_tree(folder(analysis_id, attempt))
+def remove(names: list[str]) -> None:
+    """Removes files that no row will name."""
+    remove_files(names)
 
 
 def remove_other_attempts(analysis_id: uuid.UUID, keep: int) -> None:

@@ -65,7 +65,9 @@ def request_analysis(scan_id: uuid.UUID | str, *, reread: bool = False) -> Analy
             analysis = Analysis.objects.create(
                 scan=scan,
                 kind=kind,
-                model_version=ModelVersion.objects.filter(kind=kind, is_active=True).first() if kind else None,
+                model_version=ModelVersion.objects.filter(kind=kind, is_active=True).first()
+                if kind
+                else None,
                 queued_at=now,
                 dispatched_at=now,
             )
@@ -79,7 +81,9 @@ def request_analysis(scan_id: uuid.UUID | str, *, reread: bool = False) -> Analy
 def reread(analysis: Analysis, *, may_write: bool) -> Analysis:
     """A new reading of the same scan; the earlier one stays. Raises PermissionDenied unless `may_write`."""
     if not may_write:
-        raise PermissionDenied(_("You can look at this scan, but only the patient can ask for a new reading."))
+        raise PermissionDenied(
+            _("You can look at this scan, but only the patient can ask for a new reading.")
+        )
     fresh = request_analysis(analysis.scan_id, reread=True)
     return fresh or analysis
 
@@ -89,7 +93,9 @@ def _existing(scan: Scan, *, reread: bool) -> Analysis | None:
     unfinished = analyses.filter(status__in=Analysis.UNFINISHED).first()
     if unfinished is not None or reread:
         return unfinished
-    return analyses.filter(status__in=[Status.SUCCEEDED, Status.REJECTED], model_version__is_active=True).first()
+    return analyses.filter(
+        status__in=[Status.SUCCEEDED, Status.REJECTED], model_version__is_active=True
+    ).first()
 
 
 def _dispatch_on_commit(analysis_id: uuid.UUID) -> None:
@@ -141,10 +147,13 @@ def complete(held: Claim, reading: Reading, volume: CanonicalVolume, age_group: 
     """
     version = ModelVersion.objects.filter(sha256=reading.model_sha256).first()
     if version is None:
-        return fail(held, "model_gone", _("The model that read this scan was removed meanwhile. Please ask again."))
+        return fail(
+            held, "model_gone", _("The model that read this scan was removed meanwhile. Please ask again.")
+        )
     assessed = danger.assess(reading.findings, age_group)
+    written: list[str] = []
     try:
-        findings = _findings_with_files(held, reading, volume)
+        findings = _findings_with_files(held, reading, volume, written)
         with transaction.atomic():
             if not _finish(
                 held,
@@ -169,10 +178,10 @@ def complete(held: Claim, reading: Reading, volume: CanonicalVolume, age_group: 
                     analysis_id=held.analysis_id, model_version=version, vector=reading.embedding.tolist()
                 )
     except LeaseLost:
-        heatmaps.remove_attempt_files(held.analysis_id, held.attempt)
+        heatmaps.remove(written)
         return False
     except BaseException:
-        heatmaps.remove_attempt_files(held.analysis_id, held.attempt)
+        heatmaps.remove(written)
         raise
     heatmaps.remove_other_attempts(held.analysis_id, keep=held.attempt)
     return True
@@ -180,7 +189,9 @@ def complete(held: Claim, reading: Reading, volume: CanonicalVolume, age_group: 
 
 def reject(held: Claim, reading: Reading) -> bool:
     """Writes a refusal, which is an answer: why the scan was not read and what to do. False when the claim was lost."""
-    version = ModelVersion.objects.filter(sha256=reading.model_sha256).first() if reading.model_sha256 else None
+    version = (
+        ModelVersion.objects.filter(sha256=reading.model_sha256).first() if reading.model_sha256 else None
+    )
     assessed = danger.assess((), status="rejected")
     return _finish(
         held,
@@ -201,9 +212,7 @@ def reject(held: Claim, reading: Reading) -> bool:
 
 def fail(held: Claim, code: str, message: str) -> bool:
     """Ends an analysis that cannot be done; `message` is for the user. False when the claim was lost."""
-    done = bool(_mine(held).update(**_failure(code, message)))
-    heatmaps.remove_attempt_files(held.analysis_id, held.attempt)
-    return done
+    return bool(_mine(held).update(**_failure(code, message)))
 
 
 def give_back(held: Claim, code: str, message: str) -> bool:
@@ -253,9 +262,7 @@ def _mine(held: Claim) -> QuerySet[Analysis]:
 def _finish(held: Claim, **fields: object) -> bool:
     now = timezone.now()
     return bool(
-        _mine(held).update(
-            **fields, stage=Stage.DONE, lease_expires_at=None, finished_at=now, updated_at=now
-        )
+        _mine(held).update(**fields, stage=Stage.DONE, lease_expires_at=None, finished_at=now, updated_at=now)
     )
 
 
@@ -297,7 +304,10 @@ def _gave_up_text() -> str:
     )
 
 
-def _findings_with_files(held: Claim, reading: Reading, volume: CanonicalVolume) -> list[Finding]:
+def _findings_with_files(
+    held: Claim, reading: Reading, volume: CanonicalVolume, written: list[str]
+) -> list[Finding]:
+    """Findings ready to insert; the names of their files are added to `written` as they come to be."""
     findings = []
     key = (reading.key_slice or 0, reading.key_plane or "axial")
     for rank, found in enumerate(reading.findings):
@@ -311,6 +321,7 @@ def _findings_with_files(held: Claim, reading: Reading, volume: CanonicalVolume)
         )
         if found.heatmap is not None:
             names = heatmaps.write(held.analysis_id, held.attempt, finding.pk, volume, found.heatmap, key)
+            written.extend(names)
             finding.heatmap.name, finding.heatmap_png.name = names
         findings.append(finding)
     return findings

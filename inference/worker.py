@@ -7,6 +7,7 @@ from pathlib import Path
 
 from django.conf import settings
 
+from cases.imaging.volume import CanonicalVolume
 from cases.models import Scan
 from cases.services import load_volume
 from inference import services
@@ -16,7 +17,7 @@ from inference.selectors import active_versions
 
 _engine_lock = threading.Lock()
 _engine: Engine | None = None
-_engine_key: tuple[tuple[str, str], ...] = ()
+_engine_key: tuple[tuple[str, ...], ...] = ()
 
 
 def engine_for_active_versions() -> Engine:
@@ -26,10 +27,10 @@ def engine_for_active_versions() -> Engine:
     """
     global _engine, _engine_key
     versions = active_versions()
-    key = tuple(sorted((kind, version.sha256) for kind, version in versions.items()))
+    root = Path(settings.PMI_BUNDLE_DIR)
+    key = tuple(sorted((kind, str(root / v.bundle), v.sha256) for kind, v in versions.items()))
     with _engine_lock:
         if _engine is None or key != _engine_key:
-            root = Path(settings.PMI_BUNDLE_DIR)
             _engine = Engine(
                 {kind: root / version.bundle for kind, version in versions.items()},
                 Path(settings.PMI_ONNX_CACHE),
@@ -48,7 +49,7 @@ def read(held: services.Claim) -> bool:
     scan = Scan.objects.select_related("case").get(analyses=held.analysis_id)
     kind = None if scan.case.kind == "unsure" else scan.case.kind
     age_group = scan.case.age_group
-    volume = load_volume(scan)
+    volume = _volume(scan)
     engine = engine_for_active_versions()
 
     def progress(stage: str) -> None:
@@ -59,3 +60,11 @@ def read(held: services.Claim) -> bool:
         return services.reject(held, reading)
     services.heartbeat(held, Analysis.Stage.SAVING)
     return services.complete(held, reading, volume, age_group)
+
+
+def _volume(scan: Scan) -> CanonicalVolume:
+    """The scan's volume. FileNotFoundError where storage does not have it, which may pass; ImagingError if broken."""
+    name = scan.canonical.name or ""
+    if not scan.canonical.storage.exists(name):
+        raise FileNotFoundError
+    return load_volume(scan)

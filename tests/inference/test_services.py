@@ -141,7 +141,7 @@ def test_complete_writes_everything_once(queued, models, private_root):
     finding = queued.findings.get()
     assert finding.heatmap.name.endswith(".nii.gz")
     assert len(files_under(private_root)) == 2
-    assert Embedding.objects.get().vector.to_list() == [1.0] * 8
+    assert list(Embedding.objects.get().vector) == [1.0] * 8
 
 
 def test_the_stored_heatmap_lies_in_the_scans_space(queued, models):
