@@ -1,0 +1,81 @@
+"""A manifest with a hole or a leak is refused before an hour is spent on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ml_training.data.manifest import group_split, read_manifest, read_source, sampling_weights
+from ml_training.errors import TrainingError
+from ml_training.labels import task_of
+from ml_training.specs import SourceSpec
+from tests.ml_training.conftest import write_manifest
+
+KNEE = task_of("knee_xray")
+SOURCE = SourceSpec("tiny/manifest.csv", group_column="patient", test_column="split", test_values=("test",))
+
+
+def test_test_rows_are_held_out(data_dir: Path) -> None:
+    development, test = read_source(SOURCE, data_dir, KNEE)
+    assert (len(development), len(test)) == (120, 30)
+
+
+def test_a_group_on_both_sides_is_refused(data_dir: Path, tiny_rows: list[dict[str, str]]) -> None:
+    tiny_rows[0]["split"] = "train"
+    write_manifest(data_dir / "tiny", tiny_rows)
+    with pytest.raises(TrainingError, match="'p0' stands on both sides"):
+        read_source(SOURCE, data_dir, KNEE)
+
+
+def test_a_missing_image_is_named_with_its_line(data_dir: Path) -> None:
+    (data_dir / "tiny" / "001.png").unlink()
+    with pytest.raises(TrainingError, match=r"line 3: image 001\.png is missing"):
+        read_source(SOURCE, data_dir, KNEE)
+
+
+def test_a_label_outside_the_set_is_named(data_dir: Path, tiny_rows: list[dict[str, str]]) -> None:
+    tiny_rows[4]["label"] = "7"
+    write_manifest(data_dir / "tiny", tiny_rows)
+    with pytest.raises(TrainingError, match=r"004\.png: label '7'"):
+        read_source(SOURCE, data_dir, KNEE)
+
+
+def test_a_missing_column_is_named(data_dir: Path) -> None:
+    with pytest.raises(TrainingError, match="'hospital'"):
+        read_source(SourceSpec("tiny/manifest.csv", group_column="hospital"), data_dir, KNEE)
+
+
+def test_a_file_that_is_no_manifest(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(TrainingError, match="column 'file'"):
+        read_manifest(path)
+
+
+def test_validation_keeps_patients_whole_and_labels_in_proportion(data_dir: Path) -> None:
+    development, _ = read_source(SOURCE, data_dir, KNEE)
+    train, val = group_split(development, 0.2, seed=1)
+    assert not {item.group for item in train} & {item.group for item in val}
+    assert len(train) + len(val) == 120
+    assert {item.target for item in val} == {item.target for item in train}
+    again, _ = group_split(development, 0.2, seed=1)
+    assert [item.path for item in again] == [item.path for item in train]
+
+
+def test_hashed_test_groups_do_not_move_when_rows_are_added(
+    data_dir: Path, tiny_rows: list[dict[str, str]]
+) -> None:
+    source = SourceSpec("tiny/manifest.csv", group_column="patient", test_fraction=0.3)
+    _, before = read_source(source, data_dir, KNEE)
+    write_manifest(data_dir / "tiny", tiny_rows[:75])
+    _, after = read_source(source, data_dir, KNEE)
+    assert 0 < len(before) < 150
+    assert {item.path for item in after} <= {item.path for item in before}
+
+
+def test_rare_cells_weigh_more(data_dir: Path) -> None:
+    development, _ = read_source(SOURCE, data_dir, KNEE)
+    weights = sampling_weights(development[:6], (), power=1.0)
+    assert weights[0] == weights[5] == 0.5
+    assert weights[1] == 1.0

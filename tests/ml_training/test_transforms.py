@@ -1,0 +1,82 @@
+"""One preprocessing for training and serving; augmentation stays inside the input range."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ml_training.data.dataset import cached_dataset, load_grey
+from ml_training.data.manifest import Item
+from ml_training.data.negatives import synthetic_negative
+from ml_training.errors import TrainingError
+from ml_training.specs import AugmentationSpec, PreprocessingSpec
+from ml_training.transforms import augmentation, pad_square, serving_transform, unpad_square
+
+SPEC = PreprocessingSpec(size=64)
+
+
+def test_training_and_serving_make_the_same_tensor(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (90, 130), dtype=np.uint8)
+    path = tmp_path / "film.png"
+    Image.fromarray(image).save(path)
+    trained, _ = cached_dataset([Item(path, (1.0,), "g", {})], SPEC)[0]
+    served = serving_transform(SPEC)(image.astype(np.float32))
+    np.testing.assert_array_equal(np.asarray(trained), served)
+
+
+@pytest.mark.parametrize("shape", [(10, 300), (300, 10), (64, 64), (7, 7), (513, 511)])
+def test_any_shape_becomes_the_network_input(shape: tuple[int, int]) -> None:
+    image = np.random.default_rng(1).normal(1000, 300, shape)
+    tensor = serving_transform(SPEC)(image)
+    assert tensor.shape == (1, 64, 64)
+    assert tensor.dtype == np.float32
+    assert 0.0 <= tensor.min() and tensor.max() <= 1.0
+
+
+def test_units_do_not_matter() -> None:
+    image = np.random.default_rng(2).random((80, 80))
+    first, second = serving_transform(SPEC)(image), serving_transform(SPEC)(image * 4000 - 1000)
+    np.testing.assert_allclose(first, second, atol=1e-4)
+
+
+@pytest.mark.parametrize("image", [np.zeros((50, 60)), np.full((50, 60), 7.0), np.full((50, 60), np.nan)])
+def test_a_blank_image_is_black_not_an_error(image: np.ndarray) -> None:
+    assert not serving_transform(SPEC)(image).any()
+
+
+def test_a_stack_is_refused() -> None:
+    with pytest.raises(ValueError, match="H, W"):
+        serving_transform(SPEC)(np.zeros((3, 50, 60)))
+
+
+def test_unpad_undoes_pad() -> None:
+    image = np.random.default_rng(3).random((31, 50))
+    np.testing.assert_array_equal(unpad_square(pad_square(image), 31, 50), image)
+
+
+def test_augmentation_changes_the_image_within_range() -> None:
+    spec = AugmentationSpec(flip=True, bias_field=0.3, border_mask=0.1)
+    image = torch.rand(1, 64, 64)
+    results = [augmentation(spec, 64)(image.clone()) for _ in range(12)]
+    assert all(result.shape == image.shape for result in results)
+    assert all(0.0 <= float(result.min()) and float(result.max()) <= 1.0 for result in results)
+    assert not all(torch.equal(result, image) for result in results)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n" + b"\0" * 20])
+def test_a_broken_file_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.png"
+    path.write_bytes(content)
+    with pytest.raises(TrainingError, match=r"broken\.png"):
+        load_grey(path)
+
+
+def test_drawn_negatives_repeat_by_seed_and_differ() -> None:
+    images = [synthetic_negative(seed) for seed in range(12)]
+    assert all(image.shape == (224, 224) and image.dtype == np.uint8 for image in images)
+    np.testing.assert_array_equal(images[5], synthetic_negative(5))
+    assert len({image.tobytes() for image in images}) == 12
