@@ -42,6 +42,7 @@ SYSTEM_USER = "pgserver"
 # Linux allows 107 bytes for a socket's path, macOS 103.
 MAX_SOCKET_PATH = 100
 START_TIMEOUT = 60.0
+START_TRIES = 5
 
 _held: dict[Path, IO[str]] = {}
 _owner_pid: dict[Path, int] = {}
@@ -226,7 +227,8 @@ def _postmaster(data: Path) -> psutil.Process | None:
     try:
         pid = int((data / "postmaster.pid").read_text().split()[0])
         process = psutil.Process(pid)
-        if process.name().startswith("postgres") and process.status() != psutil.STATUS_ZOMBIE:
+        # A zombie has an empty command line, another PostgreSQL another folder.
+        if str(data) in process.cmdline():
             return process
     except (FileNotFoundError, IndexError, ValueError, psutil.Error):
         pass
@@ -252,20 +254,35 @@ def _ensure_postgres(engine_dir: Path, durable: bool) -> None:
             log_path,
         )
     if _postmaster(data) is None:
-        # PostgreSQL refuses to start when the pid of a stale file was given to another program meanwhile.
-        (data / "postmaster.pid").unlink(missing_ok=True)
-        options = f"-c listen_addresses='' -c unix_socket_directories='{sockets}' -c port={PORT}"
-        if not durable:
-            options += " -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
-        # pg_ctl gives the server a session of its own: Ctrl-C must reach PMI first, which stops it in order.
-        _call(
-            [str(binaries / "pg_ctl"), "-w", "-t", str(int(START_TIMEOUT)), "-D", str(data)]
-            + ["-l", str(data / "server.log"), "-o", options, "start"],
-            user,
-            log_path,
-        )
+        _start_postgres(data, sockets, user, binaries, log_path, durable)
     _wait(lambda: _postgres_ready(sockets), f"PostgreSQL did not answer; see {data / 'server.log'}.")
     _make_database(sockets)
+
+
+def _start_postgres(
+    data: Path, sockets: Path, user: str | None, binaries: Path, log_path: Path, durable: bool
+) -> None:
+    # PostgreSQL refuses to start while a stale file's pid is anybody's: another program's after a restart
+    # of the machine, or a dead server's that nobody has buried yet. The caller has made sure that none runs.
+    (data / "postmaster.pid").unlink(missing_ok=True)
+    for name in (f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock"):
+        (sockets / name).unlink(missing_ok=True)
+    options = f"-c listen_addresses='' -c unix_socket_directories='{sockets}' -c port={PORT}"
+    if not durable:
+        options += " -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+    # pg_ctl gives the server a session of its own: Ctrl-C must reach PMI first, which stops it in order.
+    command = [str(binaries / "pg_ctl"), "-w", "-t", str(int(START_TIMEOUT)), "-D", str(data)]
+    command += ["-l", str(data / "server.log"), "-o", options, "start"]
+    for left in range(START_TRIES - 1, -1, -1):
+        try:
+            _call(command, user, log_path)
+        except EngineError:
+            # A killed server's children hold its shared memory for a moment, and PostgreSQL does not wait.
+            if not left:
+                raise
+            time.sleep(1)
+        else:
+            return
 
 
 def _connect(sockets: Path, database: str) -> Any:

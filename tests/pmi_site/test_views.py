@@ -1,0 +1,74 @@
+"""Home, health and error pages, and what every answer carries."""
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from pmi_site import views
+
+
+@pytest.mark.django_db
+def test_home_for_everybody(client, as_user, patient):
+    page = client.get("/")
+    assert page.status_code == 200
+    assert reverse("account_signup") in page.text
+    assert "not a diagnosis" in page.text
+    inside = as_user(patient).get("/")
+    assert reverse("cases:list") in inside.text
+    assert client.post("/").status_code == 405
+
+
+@pytest.mark.django_db
+def test_health(client):
+    answer = client.get("/healthz")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+def test_health_without_a_database_is_503_and_says_nothing_more(client, monkeypatch):
+    def broken():
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(views.connection, "cursor", broken)
+    answer = client.get("/healthz")
+    assert (answer.status_code, answer.json()) == (503, {"status": "unavailable"})
+
+
+@pytest.mark.django_db
+def test_headers(client):
+    answer = client.get("/")
+    policy = {part.split()[0]: part.split()[1:] for part in answer["Content-Security-Policy"].split(";")}
+    assert policy["default-src"] == ["'none'"]
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == ["'self'"]
+    assert "unsafe" not in answer["Content-Security-Policy"]
+    assert answer["X-Content-Type-Options"] == "nosniff"
+    assert answer["X-Frame-Options"] == "DENY"
+    assert answer["Referrer-Policy"] == "same-origin"
+
+
+@pytest.mark.django_db
+def test_a_missing_page_is_ours(client):
+    answer = client.get("/nowhere/")
+    assert answer.status_code == 404
+    assert "There is nothing here" in answer.text
+
+
+@pytest.mark.django_db
+def test_a_form_without_its_token_is_explained():
+    answer = Client(enforce_csrf_checks=True).post("/accounts/login/", {"login": "x", "password": "y"})
+    assert answer.status_code == 403
+    assert "open too long" in answer.text
+
+
+@pytest.mark.django_db
+def test_a_crash_shows_no_detail(monkeypatch):
+    from django.urls import get_resolver
+
+    def broken(request):
+        raise RuntimeError("secret detail")
+
+    pattern = next(entry for entry in get_resolver().url_patterns if getattr(entry, "name", "") == "home")
+    monkeypatch.setattr(pattern, "callback", broken)
+    answer = Client(raise_request_exception=False).get("/")
+    assert answer.status_code == 500
+    assert "Something went wrong on our side" in answer.text
+    assert "secret" not in answer.text
