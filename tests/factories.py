@@ -34,7 +34,7 @@ class UserFactory(DjangoModelFactory):
     def _create(cls, model_class: type[User], *args: Any, **kwargs: Any) -> User:
         password = kwargs.pop("password", PASSWORD)
         verified = kwargs.pop("email_verified", True)
-        user = model_class.objects.create_user(*args, password=password, **kwargs)
+        user = model_class.objects.create_user(password=password, **kwargs)
         EmailAddress.objects.create(user=user, email=user.email, verified=verified, primary=True)
         return user
 
@@ -45,7 +45,7 @@ class UnverifiedDoctorFactory(UserFactory):
     role = Role.DOCTOR
 
     @factory.post_generation
-    def profile(self, create: bool, extracted: Any, **kwargs: Any) -> None:
+    def profile(self: Any, create: bool, extracted: Any, **kwargs: Any) -> None:
         """The licence."""
         DoctorProfile.objects.create(user=self, licence_number="L-1", licence_country="Utopia", **kwargs)
 
@@ -56,7 +56,7 @@ class DoctorFactory(UserFactory):
     role = Role.DOCTOR
 
     @factory.post_generation
-    def profile(self, create: bool, extracted: Any, **kwargs: Any) -> None:
+    def profile(self: Any, create: bool, extracted: Any, **kwargs: Any) -> None:
         """The licence."""
         DoctorProfile.objects.create(
             user=self, licence_number="L-2", licence_country="Utopia", verified_at=timezone.now(), **kwargs
