@@ -1,4 +1,6 @@
-"""The administrator's desk for models and readings. Medical content (findings, danger, probabilities) is not shown."""
+"""The administrator's desk for models and readings. Medical content (findings, danger, probabilities) is not
+shown.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +94,17 @@ class ModelVersionAdmin(ReadOnlyAdmin):
 class AnalysisAdmin(ReadOnlyAdmin):
     """The queue and what is failing: states, reasons and times, no findings."""
 
-    list_display = ("id", "status", "stage", "kind", "reason_code", "attempt", "model_version", "queued_at", "took")
+    list_display = (
+        "id",
+        "status",
+        "stage",
+        "kind",
+        "reason_code",
+        "attempt",
+        "model_version",
+        "queued_at",
+        "took",
+    )
     list_filter = ("status", "reason_code", "kind", "model_version")
     list_select_related = ("model_version",)
     date_hierarchy = "queued_at"

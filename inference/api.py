@@ -1,11 +1,13 @@
-"""REST: analyses with their findings and heatmaps, asking for a reading, and the model versions' public facts."""
+"""REST: analyses with their findings and heatmaps, asking for a reading, and the model versions' public
+facts.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.db.models import QuerySet
-from django.http import FileResponse, Http404, HttpResponse
+from django.http import FileResponse, Http404
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
@@ -43,9 +45,7 @@ def register(router: DefaultRouter) -> None:
         ]
     )
 )
-class AnalysisViewSet(
-    mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Analysis]
-):
+class AnalysisViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Analysis]):
     """Readings of the scans that you own or that a patient shared with you, newest first."""
 
     serializer_class = AnalysisSerializer
@@ -82,7 +82,9 @@ class AnalysisViewSet(
 
     @extend_schema(request=AnalysisRequestSerializer, responses={202: AnalysisSerializer})
     def create(self, request: Request) -> Response:
-        """Ask for a scan to be read. The analysis under way, or the active model's answer, is returned if there is one."""
+        """Ask for a scan to be read. The analysis under way, or the active model's answer, is returned if
+        there is one.
+        """
         wanted = AnalysisRequestSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
         scan = get_scan(request.user, wanted.validated_data["scan"], write=True)
@@ -125,8 +127,7 @@ class AnalysisViewSet(
         log_access(person(self.request.user), "view_heatmap", finding)
         response = FileResponse(handle, content_type=content_type)
         response["Content-Type"] = content_type
-        private: HttpResponse = private_headers(response)
-        return private
+        return private_headers(response)
 
 
 @extend_schema_view(list=extend_schema(parameters=[OpenApiParameter("kind", OpenApiTypes.STR)]))

@@ -1,4 +1,6 @@
-"""Reading many files without a database: what `manage.py analyze` does. Same intake, same engine, same danger rules."""
+"""Reading many files without a database: what `manage.py analyze` does. Same intake, same engine, same danger
+rules.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ from inference.reading import Reading
 logger = logging.getLogger(__name__)
 
 # One picture each. Everything else may be a part of a DICOM series, which only its header can tell.
-_SINGLE = frozenset({".bmp", ".gif", ".gz", ".jpeg", ".jpg", ".nii", ".png", ".tif", ".tiff", ".webp", ".zip"})
+_SINGLE = frozenset(
+    {".bmp", ".gif", ".gz", ".jpeg", ".jpg", ".nii", ".png", ".tif", ".tiff", ".webp", ".zip"}
+)
 
 
 class ManifestError(Exception):
@@ -62,12 +66,16 @@ def jobs_of_manifest(manifest: Path, kind: str | None, age_group: str) -> list[J
         if not name:
             raise ManifestError(f"{manifest}, line {number}: the file is empty")
         age = age_group if age_group != "unknown" else (row.get("age_group") or "unknown").strip()
-        jobs.append(Job(name, (manifest.parent / name,), kind or (row.get("kind") or "").strip() or None, age))
+        jobs.append(
+            Job(name, (manifest.parent / name,), kind or (row.get("kind") or "").strip() or None, age)
+        )
     return jobs
 
 
 def jobs_of_paths(paths: Sequence[Path], kind: str | None, age_group: str) -> list[Job]:
-    """Jobs for files and folders (searched through). DICOM files of one series become one job, named by its folder."""
+    """Jobs for files and folders (searched through). DICOM files of one series become one job, named by its
+    folder.
+    """
     single: list[Path] = []
     series: dict[str, list[Path]] = {}
     for path in _files(paths):
@@ -139,7 +147,9 @@ class BatchReader:
                 return self._read(job, Path(work))
         except Exception as error:
             logger.error("A file could not be read: %s", type(error).__name__)
-            return [_no_reading(job, "failed", _("The program broke on this file (%s).") % type(error).__name__)]
+            return [
+                _no_reading(job, "failed", _("The program broke on this file (%s).") % type(error).__name__)
+            ]
 
     def _read(self, job: Job, work: Path) -> list[dict[str, Any]]:
         incoming = [intake.IncomingFile(path.name, path) for path in job.paths]
@@ -155,7 +165,9 @@ class BatchReader:
         for refusal in refused:
             inner = "" if len(own_names) == 1 and refusal.name in own_names else f"{refusal.name}: "
             answers.append(_no_reading(job, "rejected", inner + refusal.message))
-        return answers or [_no_reading(job, "rejected", _("There is nothing in this file that could be read."))]
+        return answers or [
+            _no_reading(job, "rejected", _("There is nothing in this file that could be read."))
+        ]
 
 
 def _answer(job: Job, reading: Reading) -> dict[str, Any]:

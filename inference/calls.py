@@ -46,7 +46,9 @@ class CalledLabel:
 
 
 def call_of(probability: float, high_sensitivity: float, high_specificity: float) -> Call:
-    """The call at two operating points: at or above the specific one likely, at or above the sensitive one possible."""
+    """The call at two operating points: at or above the specific one likely, at or above the sensitive one
+    possible.
+    """
     if probability >= max(high_specificity, high_sensitivity):
         return "likely"
     return "possible" if probability >= min(high_sensitivity, high_specificity) else "unlikely"
@@ -57,9 +59,10 @@ def call_labels(
 ) -> list[CalledLabel]:
     """Calls of all claimed labels, the most telling first.
 
-    `exclusive`: the labels compete (softmax), so only the most probable one can be likely, and it is at least possible.
-    `ordinal`: neighbouring grades are both true to a degree, so a possible next grade does not weaken a likely grade 0.
-    A label that says "nothing found" is likely only where no disease is even possible.
+    `exclusive`: the labels compete (softmax), so only the most probable one can be likely, and it is at least
+    possible. `ordinal`: neighbouring grades are both true to a degree, so a possible next grade does not
+    weaken a likely grade 0. A label that says "nothing found" is likely only where no disease is even
+    possible.
     """
     calls: dict[str, Call] = {
         label.name: call_of(probabilities[label.name], label.high_sensitivity, label.high_specificity)
@@ -89,5 +92,6 @@ def call_labels(
     found = [
         CalledLabel(name, conditions[name], float(probabilities[name]), call) for name, call in calls.items()
     ]
-    # By call, then by probability; at equal strength a disease goes before "nothing found" only if it is more probable.
+    # By call, then by probability; at equal strength a disease goes before "nothing found" only if it is more
+    # probable.
     return sorted(found, key=lambda item: (-_STRENGTH[item.call], -item.probability, item.name))

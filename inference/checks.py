@@ -20,7 +20,9 @@ from inference import registry
 def check_active_bundles(
     app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """Warns of an active model version whose bundle is missing or corrupt, or whose labels nothing explains."""
+    """Warns of an active model version whose bundle is missing or corrupt, or whose labels nothing
+    explains.
+    """
     if not databases or "default" not in databases:
         return []
     from inference.models import ModelVersion
@@ -61,7 +63,9 @@ def _unexplained_labels(active: Sequence[Any]) -> list[CheckMessage]:
         return []
     found: list[CheckMessage] = []
     for version in active:
-        slugs = [label.get("condition") for label in version.metadata.get("labels", []) if isinstance(label, dict)]
+        slugs = [
+            label.get("condition") for label in version.metadata.get("labels", []) if isinstance(label, dict)
+        ]
         wanted = [slug for slug in slugs if slug]
         try:
             absent = sorted(missing_slugs(wanted)) if wanted else []

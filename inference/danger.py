@@ -1,7 +1,7 @@
 """From findings to a danger level, by rules kept as data (`danger_rules.json`).
 
-Pure: no database, no files written. The most dangerous rule that fires decides the level and what to do now; every rule
-that fired gives its sentence.
+Pure: no database, no files written. The most dangerous rule that fires decides the level and what to do now;
+every rule that fired gives its sentence.
 """
 
 from __future__ import annotations
@@ -142,8 +142,9 @@ def assess(
 ) -> Danger:
     """The danger level of a reading.
 
-    `age_group` is child, adult or unknown. A `status` of rejected or failed is inconclusive whatever the findings. A
-    likely or possible finding that no rule covers raises `RuleError`: a finding never disappears silently.
+    `age_group` is child, adult or unknown. A `status` of rejected or failed is inconclusive whatever the
+    findings. A likely or possible finding that no rule covers raises `RuleError`: a finding never disappears
+    silently.
     """
     rules = rules or default_rules()
     if status in ("rejected", "failed"):

@@ -1,7 +1,8 @@
 """The sentences that danger rules use, by key: why the level is what it is, and what to do now.
 
-They are written for patients: plain words, calm, and honest that a reading by software is not a diagnosis. A rule in
-`danger_rules.json` names its sentences by key, so that a sentence can be translated and a rule changed on its own.
+They are written for patients: plain words, calm, and honest that a reading by software is not a diagnosis. A
+rule in `danger_rules.json` names its sentences by key, so that a sentence can be translated and a rule
+changed on its own.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 TEXTS = {
-    # --- brain -------------------------------------------------------------------------------------------------------
+    # --- brain ----------------------------------------------------------------------------------------------
     "glioma.likely": _(
         "The scan shows signs that often mean a glioma, a tumour that grows from the brain's own cells. "
         "A doctor needs to check this quickly, because early treatment matters."
@@ -19,54 +20,56 @@ TEXTS = {
         "Often such weak signs turn out to be something else, but a doctor should look."
     ),
     "meningioma.likely": _(
-        "The scan shows signs that often mean a meningioma, a tumour of the skin around the brain. Most are not "
-        "cancer and grow slowly, but one that presses on the brain needs care."
+        "The scan shows signs that often mean a meningioma, a tumour of the skin around the brain. Most are "
+        "not cancer and grow slowly, but one that presses on the brain needs care."
     ),
     "meningioma.possible": _(
-        "The scan shows weak signs that could mean a meningioma, a tumour of the skin around the brain that is mostly "
-        "not cancer. A doctor should look."
+        "The scan shows weak signs that could mean a meningioma, a tumour of the skin around the brain that "
+        "is mostly not cancer. A doctor should look."
     ),
     "pituitary.likely": _(
-        "The scan shows signs that often mean a tumour of the pituitary gland, a small gland under the brain. Most are "
-        "not cancer, but they can change hormones and eyesight."
+        "The scan shows signs that often mean a tumour of the pituitary gland, a small gland under the "
+        "brain. Most are not cancer, but they can change hormones and eyesight."
     ),
     "pituitary.possible": _(
-        "The scan shows weak signs that could mean a tumour of the pituitary gland, a small gland under the brain. "
-        "Most are not cancer. A doctor should look."
+        "The scan shows weak signs that could mean a tumour of the pituitary gland, a small gland under the "
+        "brain. Most are not cancer. A doctor should look."
     ),
     "brain.urgent": _(
-        "Show this scan to a doctor within the next day or two; a hospital with a brain (neurology) team is best. "
-        "Call your emergency number at once for a first seizure, sudden weakness or numbness, trouble speaking, "
-        "sudden loss of sight, repeated vomiting, the worst headache of your life, or if you are hard to wake."
+        "Show this scan to a doctor within the next day or two; a hospital with a brain (neurology) team is "
+        "best. Call your emergency number at once for a first seizure, sudden weakness or numbness, trouble "
+        "speaking, sudden loss of sight, repeated vomiting, the worst headache of your life, or if you are "
+        "hard to wake."
     ),
     "brain.soon": _(
-        "Book a doctor's visit within the next one to two weeks and bring this scan. Call your emergency number at once "
-        "for a first seizure, sudden weakness, trouble speaking, sudden loss of sight, or the worst headache of "
-        "your life."
+        "Book a doctor's visit within the next one to two weeks and bring this scan. Call your emergency "
+        "number at once for a first seizure, sudden weakness, trouble speaking, sudden loss of sight, or "
+        "the worst headache of your life."
     ),
     "pituitary.soon": _(
-        "Book a doctor's visit within the next one to two weeks and ask about blood tests for hormones and an eye test. "
-        "Get help at once for a sudden bad headache, sudden loss of sight, or vomiting with great weakness."
+        "Book a doctor's visit within the next one to two weeks and ask about blood tests for hormones and "
+        "an eye test. Get help at once for a sudden bad headache, sudden loss of sight, or vomiting with "
+        "great weakness."
     ),
-    # --- chest -------------------------------------------------------------------------------------------------------
+    # --- chest ----------------------------------------------------------------------------------------------
     "pneumonia.likely": _(
-        "The X-ray shows signs that often mean pneumonia, an infection deep in the lung. It can get worse within "
-        "hours to days and is treated best when it is treated early."
+        "The X-ray shows signs that often mean pneumonia, an infection deep in the lung. It can get worse "
+        "within hours to days and is treated best when it is treated early."
     ),
     "pneumonia.possible": _(
-        "The X-ray shows weak signs that could mean pneumonia, an infection deep in the lung. How you feel tells more "
-        "than these signs do."
+        "The X-ray shows weak signs that could mean pneumonia, an infection deep in the lung. How you feel "
+        "tells more than these signs do."
     ),
     "bacterial.likely": _(
-        "The signs look most like pneumonia caused by bacteria. That kind needs antibiotics soon. An X-ray alone "
-        "cannot prove the cause."
+        "The signs look most like pneumonia caused by bacteria. That kind needs antibiotics soon. An X-ray "
+        "alone cannot prove the cause."
     ),
     "bacterial.possible": _(
         "The signs could be those of pneumonia caused by bacteria. An X-ray alone cannot prove the cause."
     ),
     "viral.likely": _(
-        "The signs look most like pneumonia caused by a virus. It can still become serious, and an X-ray alone cannot "
-        "prove the cause."
+        "The signs look most like pneumonia caused by a virus. It can still become serious, and an X-ray "
+        "alone cannot prove the cause."
     ),
     "viral.possible": _(
         "The signs could be those of pneumonia caused by a virus. An X-ray alone cannot prove the cause."
@@ -78,26 +81,29 @@ TEXTS = {
         "The signs could be those of COVID-19 in the lung. Only a swab test can show whether it is COVID-19."
     ),
     "chest.urgent": _(
-        "See a doctor today. Call your emergency number at once if you struggle to breathe, have blue or grey lips, "
-        "chest pain that does not stop, confusion, or cough up blood."
+        "See a doctor today. Call your emergency number at once if you struggle to breathe, have blue or "
+        "grey lips, chest pain that does not stop, confusion, or cough up blood."
     ),
     "chest.urgent_child": _(
-        "Take the child to a doctor today. Call your emergency number at once if the child breathes very fast or with "
-        "effort (ribs pulling in, grunting), has blue or grey lips, is hard to wake, or will not drink."
+        "Take the child to a doctor today. Call your emergency number at once if the child breathes very "
+        "fast or with effort (ribs pulling in, grunting), has blue or grey lips, is hard to wake, or will "
+        "not drink."
     ),
     "chest.soon": _(
-        "See a doctor in the next day or two if you have a cough or fever, and within a week if you feel well. Call "
-        "your emergency number at once if you struggle to breathe, have blue or grey lips, or become confused."
+        "See a doctor in the next day or two if you have a cough or fever, and within a week if you feel "
+        "well. Call your emergency number at once if you struggle to breathe, have blue or grey lips, or "
+        "become confused."
     ),
     "chest.soon_child": _(
-        "Take the child to a doctor within a day if there is cough or fever, and within a week if the child is well. "
-        "Call your emergency number at once if the child breathes very fast or with effort, has blue or grey lips, is "
-        "hard to wake, or will not drink."
+        "Take the child to a doctor within a day if there is cough or fever, and within a week if the child "
+        "is well. Call your emergency number at once if the child breathes very fast or with effort, has "
+        "blue or grey lips, is hard to wake, or will not drink."
     ),
-    # --- knee --------------------------------------------------------------------------------------------------------
+    # --- knee -----------------------------------------------------------------------------------------------
     "knee.0": _("The X-ray shows no clear signs of osteoarthritis, the wear of the joint."),
     "knee.1": _(
-        "The X-ray shows doubtful, very early signs of osteoarthritis. Even experts often disagree about these."
+        "The X-ray shows doubtful, very early signs of osteoarthritis. Even experts often disagree about "
+        "these."
     ),
     "knee.1_possible": _(
         "The X-ray may show doubtful, very early signs of osteoarthritis, the wear of the joint."
@@ -107,74 +113,80 @@ TEXTS = {
     ),
     "knee.2_possible": _("The X-ray may show signs of mild osteoarthritis, the wear of the joint."),
     "knee.3": _(
-        "The X-ray shows signs of moderate osteoarthritis: the gap in the joint has become narrow. Much can be done for "
-        "pain and movement."
+        "The X-ray shows signs of moderate osteoarthritis: the gap in the joint has become narrow. Much can "
+        "be done for pain and movement."
     ),
     "knee.3_possible": _(
         "The X-ray may show signs of moderate osteoarthritis, with a narrower gap in the joint."
     ),
     "knee.4": _(
-        "The X-ray shows signs of severe osteoarthritis: the gap in the joint is almost gone. Much can be done for pain "
-        "and movement, including surgery if you want it."
+        "The X-ray shows signs of severe osteoarthritis: the gap in the joint is almost gone. Much can be "
+        "done for pain and movement, including surgery if you want it."
     ),
     "knee.4_possible": _(
         "The X-ray may show signs of severe osteoarthritis, with the gap in the joint almost gone."
     ),
     "knee.none_do": _(
-        "Nothing on this reading needs quick action. If the knee hurts, swells or locks, see a doctor all the same: "
-        "many knee problems do not show on an X-ray. See a doctor the same day for a hot, red, swollen knee with fever."
+        "Nothing on this reading needs quick action. If the knee hurts, swells or locks, see a doctor all "
+        "the same: many knee problems do not show on an X-ray. See a doctor the same day for a hot, red, "
+        "swollen knee with fever."
     ),
     "knee.routine_do": _(
-        "Bring this up at your next doctor's visit. Staying active, strong leg muscles and a healthy weight help most. "
-        "See a doctor the same day for a hot, red, swollen knee with fever, or if you cannot put weight on the leg."
+        "Bring this up at your next doctor's visit. Staying active, strong leg muscles and a healthy weight "
+        "help most. See a doctor the same day for a hot, red, swollen knee with fever, or if you cannot put "
+        "weight on the leg."
     ),
     "knee.soon_do": _(
-        "Book a doctor's or physiotherapist's visit within the next few weeks to plan treatment. See a doctor the same "
-        "day for a hot, red, swollen knee with fever, or if you cannot put weight on the leg."
+        "Book a doctor's or physiotherapist's visit within the next few weeks to plan treatment. See a "
+        "doctor the same day for a hot, red, swollen knee with fever, or if you cannot put weight on the "
+        "leg."
     ),
     "knee.child": _(
-        "The reading points to wear of the joint, but it was made for adults and can be wrong in a young person. "
-        "A doctor should look at this X-ray."
+        "The reading points to wear of the joint, but it was made for adults and can be wrong in a young "
+        "person. A doctor should look at this X-ray."
     ),
     "knee.child_do": _(
-        "Book a doctor's visit within the next two weeks. Go the same day if the knee is hot and swollen with fever, if "
-        "the child cannot put weight on the leg, or if pain wakes the child at night."
+        "Book a doctor's visit within the next two weeks. Go the same day if the knee is hot and swollen "
+        "with fever, if the child cannot put weight on the leg, or if pain wakes the child at night."
     ),
-    # --- nothing found -----------------------------------------------------------------------------------------------
+    # --- nothing found --------------------------------------------------------------------------------------
     "none.brain": _(
-        "The reading found no sign of the three kinds of brain tumour that it knows. It cannot see other problems, "
-        "such as a stroke or bleeding."
+        "The reading found no sign of the three kinds of brain tumour that it knows. It cannot see other "
+        "problems, such as a stroke or bleeding."
     ),
     "none.chest": _(
-        "The reading found no sign of pneumonia. It cannot see other problems, such as a small tumour, a broken rib or "
-        "heart disease."
+        "The reading found no sign of pneumonia. It cannot see other problems, such as a small tumour, a "
+        "broken rib or heart disease."
     ),
     "none.unsure": _(
-        "The reading leans towards nothing found, but it is not sure. It only looks for the few conditions it knows."
+        "The reading leans towards nothing found, but it is not sure. It only looks for the few conditions "
+        "it knows."
     ),
     "none.nothing": _(
-        "Nothing that this reading looks for stood out. That does not prove that all is well: it only looks for the few "
-        "conditions it knows, and it can miss them."
+        "Nothing that this reading looks for stood out. That does not prove that all is well: it only looks "
+        "for the few conditions it knows, and it can miss them."
     ),
     "none.brain_do": _(
-        "Let a doctor confirm this. If you have symptoms, do not wait because of this result: call your emergency number "
-        "for a first seizure, sudden weakness, trouble speaking, or the worst headache of your life."
+        "Let a doctor confirm this. If you have symptoms, do not wait because of this result: call your "
+        "emergency number for a first seizure, sudden weakness, trouble speaking, or the worst headache of "
+        "your life."
     ),
     "none.chest_do": _(
-        "Let a doctor confirm this. If you feel ill, do not wait because of this result: call your emergency number if "
-        "you struggle to breathe, have blue or grey lips, or have chest pain that does not stop."
+        "Let a doctor confirm this. If you feel ill, do not wait because of this result: call your "
+        "emergency number if you struggle to breathe, have blue or grey lips, or have chest pain that does "
+        "not stop."
     ),
     "none.do": _(
         "Let a doctor confirm this. If you feel ill or get worse, see a doctor whatever this result says."
     ),
-    # --- no reading --------------------------------------------------------------------------------------------------
+    # --- no reading -----------------------------------------------------------------------------------------
     "inconclusive.rejected": _(
         "The scan could not be read, so this says nothing about your health, good or bad."
     ),
     "inconclusive.failed": _("The reading broke off, so this says nothing about your health, good or bad."),
     "inconclusive.do": _(
-        "Follow the hint above and send the scan again, or show it to a doctor. If you feel ill, do not wait for a "
-        "reading."
+        "Follow the hint above and send the scan again, or show it to a doctor. If you feel ill, do not "
+        "wait for a reading."
     ),
     "inconclusive.failed_do": _(
         "Ask for the reading again, or show the scan to a doctor. If you feel ill, do not wait for a reading."

@@ -1,8 +1,8 @@
 """The reading itself: gate, preprocessing, one forward pass, calibrated probabilities, class activation maps.
 
-No database, no web: a canonical volume goes in, a `Reading` comes out. Everything a model needs to know about itself
-(labels, thresholds, preprocessing, pooling) comes from its bundle. Importing this module loads no learning library;
-the first reading does.
+No database, no web: a canonical volume goes in, a `Reading` comes out. Everything a model needs to know about
+itself (labels, thresholds, preprocessing, pooling) comes from its bundle. Importing this module loads no
+learning library; the first reading does.
 """
 
 from __future__ import annotations
@@ -111,9 +111,16 @@ class Engine:
     """Reads scans with one bundle per kind and the gate. Bundles are loaded when they are first needed."""
 
     def __init__(
-        self, paths: Mapping[str, Path], onnx_cache: Path, *, threads: int = 0, hashes: Mapping[str, str] | None = None
+        self,
+        paths: Mapping[str, Path],
+        onnx_cache: Path,
+        *,
+        threads: int = 0,
+        hashes: Mapping[str, str] | None = None,
     ) -> None:
-        """`paths`: bundle folder by kind (`gate` among them). `hashes`: the metadata hash that each must have."""
+        """`paths`: bundle folder by kind (`gate` among them). `hashes`: the metadata hash that each must
+        have.
+        """
         self._paths = dict(paths)
         self._hashes = dict(hashes or {})
         self._cache = onnx_cache
@@ -123,7 +130,9 @@ class Engine:
 
     @classmethod
     def from_dir(cls, bundle_dir: Path, onnx_cache: Path, *, threads: int = 0) -> Engine:
-        """An engine of the newest whole bundle of each kind under a folder. Broken bundles raise `ModelBroken`."""
+        """An engine of the newest whole bundle of each kind under a folder. Broken bundles raise
+        `ModelBroken`.
+        """
         facts = []
         for folder in registry.bundle_folders(bundle_dir):
             try:
@@ -170,9 +179,10 @@ class Engine:
     ) -> Reading:
         """Reads one scan.
 
-        `expected_kind` is what the user says it is; None or "unsure" leaves it to the gate. `progress` is called with
-        the stage that begins (gate, reading) and between batches; what it raises ends the reading. `maps` False leaves
-        out the heatmaps. Raises `ModelBroken` when a bundle that is needed cannot be used.
+        `expected_kind` is what the user says it is; None or "unsure" leaves it to the gate. `progress` is
+        called with the stage that begins (gate, reading) and between batches; what it raises ends the
+        reading. `maps` False leaves out the heatmaps. Raises `ModelBroken` when a bundle that is needed
+        cannot be used.
         """
         clock = _Clock()
         tell = progress or _silent
@@ -218,7 +228,9 @@ class Engine:
 class _Run:
     """One pass of one reader over one scan."""
 
-    def __init__(self, reader: Reader, volume: CanonicalVolume, clock: _Clock, tell: Progress, maps: bool) -> None:
+    def __init__(
+        self, reader: Reader, volume: CanonicalVolume, clock: _Clock, tell: Progress, maps: bool
+    ) -> None:
         self.reader, self.volume, self.clock, self.tell, self.maps = reader, volume, clock, tell, maps
         self.plane = slices.choose_plane(volume, reader.planes)
         pooling = reader.metadata.get("pooling") or {}
@@ -238,7 +250,9 @@ class _Run:
         with self.clock.stage("calibrate"):
             each = np.asarray(bundle.predict_probabilities(logits), dtype=np.float64)
             pooled, weights = slices.pool(each, self.reader.normal, self.pooling)
-            probabilities = {name: float(value) for name, value in zip(self.reader.names, pooled, strict=True)}
+            probabilities = {
+                name: float(value) for name, value in zip(self.reader.names, pooled, strict=True)
+            }
             called = call_labels(
                 bundle.labels,
                 probabilities,
@@ -272,7 +286,9 @@ class _Run:
                 self.tell("reading")
             with self.clock.stage("preprocess"):
                 part = self.indices[start : start + BATCH]
-                images = [square_pixels(self.volume.slice_image(index, self.plane), self.aspect) for index in part]
+                images = [
+                    square_pixels(self.volume.slice_image(index, self.plane), self.aspect) for index in part
+                ]
                 batch = self.reader.prepare(images)
             with self.clock.stage("forward"):
                 outputs.append(self.reader.run(batch))
@@ -283,7 +299,9 @@ class _Run:
         )
 
     def _key_position(self, called: list[CalledLabel], each: np.ndarray) -> int:
-        """Position of the slice that tells most about the top finding; the middle one where nothing was found."""
+        """Position of the slice that tells most about the top finding; the middle one where nothing was
+        found.
+        """
         if not called or called[0].is_normal:
             return len(self.indices) // 2
         return int(each[:, self.reader.names.index(called[0].name)].argmax())
@@ -302,7 +320,9 @@ class _Run:
 
 
 def square_pixels(image: np.ndarray, aspect: float) -> np.ndarray:
-    """An image (rows, columns) with rows stretched by `aspect` (row spacing / column spacing) where that matters."""
+    """An image (rows, columns) with rows stretched by `aspect` (row spacing / column spacing) where that
+    matters.
+    """
     if abs(aspect - 1) <= _SQUARE:
         return image
     rows, columns = image.shape

@@ -1,7 +1,7 @@
 """Which of the kinds that PMI reads is this, if any? The gate network's vote, and its distance statistics.
 
-A softmax alone is sure of anything, so an image must also lie near the training images in the network's own feature
-space (Mahalanobis distance, kept in the bundle). A volume's slices vote together.
+A softmax alone is sure of anything, so an image must also lie near the training images in the network's own
+feature space (Mahalanobis distance, kept in the bundle). A volume's slices vote together.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from ml_training.bundle import Bundle
     from ml_training.runtime import Outputs
 
-# A header that names modality and body part is evidence of its own; then only plainly strange images are turned away.
+# A header that names modality and body part is evidence of its own; then only plainly strange images are
+# turned away.
 SUPPORTED_HEADER_SLACK = 1.25
-# Real colour is no film's: only a picture that the gate is very sure of (a film with coloured marks on it) passes.
+# Real colour is no film's: only a picture that the gate is very sure of (a film with coloured marks on it)
+# passes.
 COLOUR_FLOOR = 0.95
 _NEAR_SLICES = 0.4  # share of a volume's slices that must lie near the training images
 
@@ -30,8 +32,8 @@ _NEAR_SLICES = 0.4  # share of a volume's slices that must lie near the training
 class Vote:
     """The gate's opinion: calibrated probability by label, and the distance to the nearest readable kind.
 
-    `distance` is in units of the gate's own limit (at most 1 is near); for a volume, the value below which enough
-    slices lie. `floor` is the lowest probability that the gate trusts.
+    `distance` is in units of the gate's own limit (at most 1 is near); for a volume, the value below which
+    enough slices lie. `floor` is the lowest probability that the gate trusts.
     """
 
     probability: dict[str, float]

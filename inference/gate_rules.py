@@ -1,7 +1,8 @@
-"""What may be read at all, decided before any network runs: by the DICOM header, by size, and by plain image statistics.
+"""What may be read at all, decided before any network runs: by the DICOM header, by size, and by plain image
+statistics.
 
-Each rule answers with a `Refusal`: a stable code, and words that tell a patient what the picture seems to be and what
-to do. Doubtful cases pass: the gate network looks at them next.
+Each rule answers with a `Refusal`: a stable code, and words that tell a patient what the picture seems to be
+and what to do. Doubtful cases pass: the gate network looks at them next.
 """
 
 from __future__ import annotations
@@ -50,18 +51,22 @@ MODALITY_WORDS = {
     "XA": gettext_lazy("an angiogram"),
     "XC": gettext_lazy("a photo"),
 }
-# Only tags that are certainly another part of the body: technicians leave vague ones ("EXTREMITY", "LEG") on knees.
+# Only tags that are certainly another part of the body: technicians leave vague ones ("EXTREMITY", "LEG") on
+# knees.
 _ELSEWHERE = {
     "brain_mri": {
-        "ABDOMEN", "ANKLE", "BREAST", "CHEST", "CSPINE", "ELBOW", "FOOT", "HAND", "HEART", "HIP", "KNEE", "LIVER",
+        "ABDOMEN", "ANKLE", "BREAST", "CHEST", "CSPINE", "ELBOW", "FOOT", "HAND", "HEART", "HIP",
+        "KNEE", "LIVER",
         "LSPINE", "PELVIS", "PROSTATE", "SHOULDER", "SPINE", "TSPINE", "WRIST",
     },
     "chest_xray": {
-        "ANKLE", "BREAST", "CSPINE", "ELBOW", "FINGER", "FOOT", "HAND", "HIP", "JAW", "KNEE", "LSPINE", "PELVIS",
+        "ANKLE", "BREAST", "CSPINE", "ELBOW", "FINGER", "FOOT", "HAND", "HIP", "JAW", "KNEE",
+        "LSPINE", "PELVIS",
         "SHOULDER", "SKULL", "TOE", "WRIST",
     },
     "knee_xray": {
-        "ABDOMEN", "ANKLE", "BREAST", "CHEST", "CSPINE", "ELBOW", "FINGER", "FOOT", "HAND", "HEAD", "HIP", "JAW",
+        "ABDOMEN", "ANKLE", "BREAST", "CHEST", "CSPINE", "ELBOW", "FINGER", "FOOT", "HAND", "HEAD",
+        "HIP", "JAW",
         "LSPINE", "PELVIS", "SHOULDER", "SKULL", "SPINE", "THORAX", "TOE", "TSPINE", "WRIST",
     },
 }  # fmt: skip
@@ -76,7 +81,9 @@ _PART_OF = {
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a scan is not read: a code for programs, and words for the user. `looks_like` is a kind, or empty."""
+    """Why a scan is not read: a code for programs, and words for the user. `looks_like` is a kind, or
+    empty.
+    """
 
     code: str
     reason: str
@@ -101,8 +108,9 @@ def wrong_kind(found: str, expected: str) -> Refusal:
     return Refusal(
         "wrong_kind",
         _(
-            "This looks like %(found)s, but the case is about %(expected)s. If the picture is right, change the kind of "
-            "the case or open a new one for it. If it is the wrong picture, upload the right one."
+            "This looks like %(found)s, but the case is about %(expected)s. If the picture is right, change "
+            "the kind of the case or open a new one for it. If it is the wrong picture, upload the right "
+            "one."
         )
         % {"found": KIND_WORDS[found], "expected": KIND_WORDS[expected]},
         looks_like=found,
@@ -114,7 +122,8 @@ def not_readable(what: str, code: str = "wrong_modality") -> Refusal:
     return Refusal(
         code,
         _(
-            "This is %(what)s. PMI reads only %(readable)s. Please upload one of these, or show this picture to a doctor."
+            "This is %(what)s. PMI reads only %(readable)s. Please upload one of these, or show this "
+            "picture to a doctor."
         )
         % {"what": what, "readable": readable_words()},
     )
@@ -128,7 +137,8 @@ def header_refusal(volume: CanonicalVolume, expected: str | None) -> Refusal | N
             return Refusal(
                 "wrong_body_part",
                 _(
-                    "This is an MRI of another part of the body than the head. PMI reads MRI of the brain only."
+                    "This is an MRI of another part of the body than the head. PMI reads MRI of the brain "
+                    "only."
                 ),
             )
         return wrong_kind("brain_mri", expected) if expected in XRAY_KINDS else None
@@ -140,8 +150,8 @@ def header_refusal(volume: CanonicalVolume, expected: str | None) -> Refusal | N
             return Refusal(
                 "wrong_kind",
                 _(
-                    "This is an X-ray, but the case is about an MRI of the brain. If the picture is right, change the "
-                    "kind of the case. If it is the wrong picture, upload the right one."
+                    "This is an X-ray, but the case is about an MRI of the brain. If the picture is right, "
+                    "change the kind of the case. If it is the wrong picture, upload the right one."
                 ),
             )
         return _film_part_refusal(volume.body_part, expected)
@@ -177,7 +187,9 @@ def _film_part_refusal(body_part: str, expected: str | None) -> Refusal | None:
 
 
 def _in_hounsfield_units(volume: CanonicalVolume) -> bool:
-    """A CT without its header: air near -1000 fills a good part of the volume. MR values do not go below zero so far."""
+    """A CT without its header: air near -1000 fills a good part of the volume. MR values do not go below zero
+    so far.
+    """
     sample = volume.data[:: max(1, volume.data.shape[0] // 64), :: max(1, volume.data.shape[1] // 64)]
     return bool(np.percentile(sample, 5) < -500)
 
@@ -189,8 +201,8 @@ def size_refusal(shape: tuple[int, int]) -> Refusal | None:
     return Refusal(
         "too_small",
         _(
-            "The picture is only %(width)d by %(height)d points, too small to read. Please upload the original instead "
-            "of a thumbnail."
+            "The picture is only %(width)d by %(height)d points, too small to read. Please upload the "
+            "original instead of a thumbnail."
         )
         % {"width": shape[1], "height": shape[0]},
     )
@@ -231,16 +243,16 @@ def not_recognised(expected: str | None, *, photo: bool = False) -> Refusal:
         return Refusal(
             "photo",
             _(
-                "This looks like an ordinary photo, not like %(wanted)s. If you took a photo of a film, hold the film "
-                "against a bright window or screen, fill the frame with it, and try again."
+                "This looks like an ordinary photo, not like %(wanted)s. If you took a photo of a film, "
+                "hold the film against a bright window or screen, fill the frame with it, and try again."
             )
             % {"wanted": _wanted(expected)},
         )
     return Refusal(
         "not_recognised",
         _(
-            "This does not look like %(wanted)s. Please check that it is the right picture: the whole picture, upright, "
-            "without a frame. If it is, show it to a doctor, because PMI cannot read it."
+            "This does not look like %(wanted)s. Please check that it is the right picture: the whole "
+            "picture, upright, without a frame. If it is, show it to a doctor, because PMI cannot read it."
         )
         % {"wanted": _wanted(expected)},
     )
@@ -254,7 +266,10 @@ def several_frames(kind: str) -> Refusal:
     """A stack of X-ray frames: which of them to read is not for PMI to guess."""
     return Refusal(
         "several_frames",
-        _("This file holds several X-ray pictures. Please upload the one that should be read as a single picture."),
+        _(
+            "This file holds several X-ray pictures. Please upload the one that should be read as a "
+            "single picture."
+        ),
         looks_like=kind,
     )
 
@@ -263,7 +278,10 @@ def no_model(kind: str) -> Refusal:
     """There is no model for this kind of scan."""
     return Refusal(
         "no_model",
-        _("No model is available that reads %(what)s at the moment, so nothing was read. Please try again later.")
+        _(
+            "No model is available that reads %(what)s at the moment, so nothing was read. Please "
+            "try again later."
+        )
         % {"what": KIND_WORDS.get(kind) or readable_words()},
         looks_like=kind if kind in KIND_WORDS else "",
     )

@@ -1,7 +1,8 @@
-"""Class activation maps (Zhou et al. 2016, arXiv:1512.04150) from the forward pass, and their way back onto the scan.
+"""Class activation maps (Zhou et al. 2016, arXiv:1512.04150) from the forward pass, and their way back onto
+the scan.
 
-The classifier is linear on the spatial mean of the features, so a label's logit is the mean of `weights x features`:
-that product is the map. No backward pass, no second look.
+The classifier is linear on the spatial mean of the features, so a label's logit is the mean of `weights x
+features`: that product is the map. No backward pass, no second look.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ _COLOURS = np.array(
 
 
 def class_maps(features: np.ndarray, weights: np.ndarray, label: int, *, exclusive: bool) -> np.ndarray:
-    """Evidence for one label at each place of the feature map: (N, C, h, w) and (K, C) to (N, h, w), not below 0.
+    """Evidence for one label at each place of the feature map: (N, C, h, w) and (K, C) to (N, h, w), not
+    below 0.
 
-    Where labels exclude each other only differences between their logits matter, so the mean over the labels is taken
-    off first: what speaks for all of them alike speaks for none.
+    Where labels exclude each other only differences between their logits matter, so the mean over the labels
+    is taken off first: what speaks for all of them alike speaks for none.
     """
     own = weights[label] - weights.mean(axis=0) if exclusive else weights[label]
     maps = np.einsum("nchw,c->nhw", features.astype(np.float32), own.astype(np.float32))
@@ -34,8 +36,8 @@ def class_maps(features: np.ndarray, weights: np.ndarray, label: int, *, exclusi
 def onto_slice(small: np.ndarray, rows: int, columns: int, aspect: float = 1.0) -> np.ndarray:
     """A map (h, w) of the network's square canvas back onto the slice it came from, (rows, columns) float32.
 
-    Undoes the preprocessing: enlarged to the padded square, the padding cut off, and rows that were stretched by
-    `aspect` to square pixels brought back.
+    Undoes the preprocessing: enlarged to the padded square, the padding cut off, and rows that were stretched
+    by `aspect` to square pixels brought back.
     """
     tall = max(1, round(rows * aspect))
     side = max(tall, columns)
@@ -52,8 +54,9 @@ def into_volume(
 ) -> np.ndarray:
     """Maps (N, h, w) of the slices `indices` (ascending) as uint8 in the shape of the volume.
 
-    Between two slices that were read the map is interpolated; beyond the first and last it is zero. The scale is the
-    highest value over all slices, so that a slice with little evidence stays faint beside one with much.
+    Between two slices that were read the map is interpolated; beyond the first and last it is zero. The scale
+    is the highest value over all slices, so that a slice with little evidence stays faint beside one with
+    much.
     """
     heat = np.zeros(volume.data.shape, dtype=np.uint8)
     peak = float(maps.max()) if maps.size else 0.0
@@ -82,7 +85,9 @@ def colours(heat: np.ndarray) -> np.ndarray:
 def overlay_png(
     volume: CanonicalVolume, heat: np.ndarray, index: int, plane: str, max_side: int = 768
 ) -> bytes:
-    """The key slice as a PNG with the heatmap laid over it, in true proportions; for browsers that cannot draw it."""
+    """The key slice as a PNG with the heatmap laid over it, in true proportions; for browsers that cannot
+    draw it.
+    """
     image = volume.slice_image(index, plane)
     low, high = volume.display_window()
     grey = np.clip((image - low) / max(high - low, 1e-6), 0, 1) * 255

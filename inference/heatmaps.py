@@ -1,7 +1,8 @@
-"""Heatmap files in private storage: written before the rows that name them, removed when those rows do not come.
+"""Heatmap files in private storage: written before the rows that name them, removed when those rows do not
+come.
 
-Every attempt writes into a folder of its own (`analyses/<analysis>/<attempt>/`), so that what a killed worker left behind
-can be told from what is in use.
+Every attempt writes into a folder of its own (`analyses/<analysis>/<attempt>/`), so that what a killed worker
+left behind can be told from what is in use.
 """
 
 from __future__ import annotations
@@ -35,10 +36,11 @@ def write(
     heatmap: np.ndarray,
     key: tuple[int, str],
 ) -> tuple[str, str]:
-    """Stores one finding's heatmap: NIfTI in the scan's own space, and a PNG of the key slice (index, plane) under it.
+    """Stores one finding's heatmap: NIfTI in the scan's own space, and a PNG of the key slice (index, plane)
+    under it.
 
-    `heatmap` is uint8 (X, Y, Z); the NIfTI's header scales it to 0..1. Returns the two storage names. Removes what it
-    wrote when it fails.
+    `heatmap` is uint8 (X, Y, Z); the NIfTI's header scales it to 0..1. Returns the two storage names. Removes
+    what it wrote when it fails.
     """
     storage = private_storage()
     place = folder(analysis_id, attempt)

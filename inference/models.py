@@ -2,17 +2,18 @@
 
 An `Analysis` is one run of one model version on one scan. Its states:
 
-                        claim (attempt + 1, lease)
-            ┌────────┐ ─────────────────────────► ┌─────────┐
-   request  │ queued │                            │ running │──► succeeded   complete
-   ───────► │        │ ◄───────────────────────── │         │──► rejected    reject: an answer, not an error
-            └────────┘   lease expired, or a      └─────────┘──► failed      fail, or the last lease expired
-                         passing fault: attempts
-                         are left
+claim (attempt + 1, lease)
+┌────────┐ ─────────────────────────► ┌─────────┐
+request  │ queued │                            │ running │──► succeeded   complete
+───────► │        │ ◄───────────────────────── │         │──► rejected    reject: an answer, not an error
+└────────┘   lease expired, or a      └─────────┘──► failed      fail, or the last lease expired
+passing fault: attempts
+are left
 
-`succeeded`, `rejected` and `failed` are final. Every arrow out of `running` is a compare-and-swap on (running, same
-attempt), made in `inference.services` and nowhere else, so that of a redelivered message, a double click and a worker
-that was believed dead only one can write the answer. A scan has at most one unfinished analysis; the database sees to it.
+`succeeded`, `rejected` and `failed` are final. Every arrow out of `running` is a compare-and-swap on
+(running, same attempt), made in `inference.services` and nowhere else, so that of a redelivered message, a
+double click and a worker that was believed dead only one can write the answer. A scan has at most one
+unfinished analysis; the database sees to it.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ class DangerLevel(models.TextChoices):
 
 
 class ModelVersion(BaseModel):
-    """A registered bundle. `sha256` is the hash of its metadata file, which lists the hash of every other file."""
+    """A registered bundle. `sha256` is the hash of its metadata file, which lists the hash of every other
+    file.
+    """
 
     kind = models.CharField(max_length=20, choices=Kind.choices)
     version = models.CharField(max_length=40)
@@ -193,7 +196,9 @@ class Analysis(BaseModel):
 
 
 def heatmap_path(finding: Finding, filename: str) -> str:
-    """Private storage name of a finding's heatmap: by ids only, one folder per attempt (see `inference.heatmaps`)."""
+    """Private storage name of a finding's heatmap: by ids only, one folder per attempt (see
+    `inference.heatmaps`).
+    """
     return f"analyses/{finding.analysis_id}/{filename}"
 
 

@@ -15,8 +15,9 @@ READABLE_KINDS: tuple[str, ...] = ("brain_mri", "chest_xray", "knee_xray")
 class LabelFinding:
     """One claimed label of a reading.
 
-    `heatmap` has the shape of the scan's canonical array (X, Y, Z), uint8, 0..255 for "no support" to "most support";
-    None where a map would mean nothing (an unlikely finding, or a label that says that nothing was found).
+    `heatmap` has the shape of the scan's canonical array (X, Y, Z), uint8, 0..255 for "no support" to "most
+    support"; None where a map would mean nothing (an unlikely finding, or a label that says that nothing was
+    found).
     """
 
     label: str
@@ -28,7 +29,9 @@ class LabelFinding:
 
 @dataclass(frozen=True)
 class Reading:
-    """The engine's answer for one scan: `succeeded` with findings, or `rejected` with a reason a user can act on."""
+    """The engine's answer for one scan: `succeeded` with findings, or `rejected` with a reason a user can act
+    on.
+    """
 
     status: Literal["succeeded", "rejected"]
     kind: str = ""

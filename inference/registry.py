@@ -1,4 +1,6 @@
-"""Bundles on disk: what is there, whether it is whole, and which are the newest. No database, no learning library."""
+"""Bundles on disk: what is there, whether it is whole, and which are the newest. No database, no learning
+library.
+"""
 
 from __future__ import annotations
 
@@ -48,8 +50,8 @@ def file_sha256(path: Path) -> str:
 def inspect(path: Path, expected_sha256: str = "") -> BundleFacts:
     """Reads and verifies a bundle folder.
 
-    Raises `BundleMissing` when the folder, its metadata or a listed file is not there, `BundleCorrupt` when metadata
-    cannot be understood, is not the one with `expected_sha256`, or a file differs from its hash.
+    Raises `BundleMissing` when the folder, its metadata or a listed file is not there, `BundleCorrupt` when
+    metadata cannot be understood, is not the one with `expected_sha256`, or a file differs from its hash.
     """
     metadata_path = path / METADATA
     if not metadata_path.is_file():
@@ -62,7 +64,9 @@ def inspect(path: Path, expected_sha256: str = "") -> BundleFacts:
         kind, version, files = metadata["kind"], metadata["version"], metadata["files"]
         labels = metadata["labels"]
     except (ValueError, KeyError, TypeError) as error:
-        raise BundleCorrupt(f"{path.name}: metadata cannot be used ({type(error).__name__}: {error})") from error
+        raise BundleCorrupt(
+            f"{path.name}: metadata cannot be used ({type(error).__name__}: {error})"
+        ) from error
     if kind not in KINDS:
         raise BundleCorrupt(f"{path.name}: unknown kind {kind!r}")
     if not isinstance(files, dict) or not files or not labels:

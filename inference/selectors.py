@@ -1,4 +1,6 @@
-"""Every read of analyses, findings and model versions. Who may see a scan may see its readings; nobody else knows of them."""
+"""Every read of analyses, findings and model versions. Who may see a scan may see its readings; nobody else
+knows of them.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
 
 
 def visible_analyses(user: User | AnonymousUser) -> QuerySet[Analysis]:
-    """The analyses of the scans the user may read, newest first, with scan, case, model version and findings."""
+    """The analyses of the scans the user may read, newest first, with scan, case, model version and
+    findings.
+    """
     return (
         Analysis.objects.filter(scan__in=visible_scans(user))
         .select_related("scan", "scan__case", "model_version")
@@ -29,22 +33,28 @@ def visible_analyses(user: User | AnonymousUser) -> QuerySet[Analysis]:
     )
 
 
-def get_analysis(user: User | AnonymousUser, analysis_id: uuid.UUID | str, *, write: bool = False) -> Analysis:
+def get_analysis(
+    user: User | AnonymousUser, analysis_id: uuid.UUID | str, *, write: bool = False
+) -> Analysis:
     """One analysis.
 
-    Raises Http404 when the user may not know of it, it does not exist, or the id is none; PermissionDenied when
-    `write` is asked by somebody who may only read.
+    Raises Http404 when the user may not know of it, it does not exist, or the id is none; PermissionDenied
+    when `write` is asked by somebody who may only read.
     """
     try:
         analysis = visible_analyses(user).get(pk=as_uuid(analysis_id))
     except Analysis.DoesNotExist as error:
         raise Http404("No such analysis.") from error
     if write and not may_write(user, analysis.scan.case):
-        raise PermissionDenied(_("You can look at this scan, but only the patient can ask for a new reading."))
+        raise PermissionDenied(
+            _("You can look at this scan, but only the patient can ask for a new reading.")
+        )
     return analysis
 
 
-def get_finding(user: User | AnonymousUser, analysis_id: uuid.UUID | str, finding_id: uuid.UUID | str) -> Finding:
+def get_finding(
+    user: User | AnonymousUser, analysis_id: uuid.UUID | str, finding_id: uuid.UUID | str
+) -> Finding:
     """One finding of an analysis the user may read. Raises Http404 as `get_analysis` does."""
     try:
         return (

@@ -15,7 +15,9 @@ class ModelVersionSerializer(serializers.ModelSerializer[ModelVersion]):
     """The public facts of a model version."""
 
     name = serializers.SerializerMethodField()
-    labels = serializers.SerializerMethodField(help_text="What the model gives a probability for, with its limits.")
+    labels = serializers.SerializerMethodField(
+        help_text="What the model gives a probability for, with its limits."
+    )
     intended_use = serializers.SerializerMethodField()
     limits = serializers.SerializerMethodField(help_text="What the model is known not to do.")
     training_data = serializers.SerializerMethodField(help_text="The public sets that the model learnt from.")
@@ -71,7 +73,9 @@ class FindingSerializer(serializers.ModelSerializer[Finding]):
     heatmap_url = serializers.SerializerMethodField(
         help_text="Where the model looked: NIfTI in the scan's space, 0..1; null where there is none."
     )
-    heatmap_png_url = serializers.SerializerMethodField(help_text="The most telling slice with the heatmap on it.")
+    heatmap_png_url = serializers.SerializerMethodField(
+        help_text="The most telling slice with the heatmap on it."
+    )
 
     class Meta:
         model = Finding

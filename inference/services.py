@@ -1,6 +1,7 @@
 """Every write of analyses and model versions.
 
-Nothing here is slow except writing heatmap files, which happens before the short transaction that makes them count.
+Nothing here is slow except writing heatmap files, which happens before the short transaction that makes them
+count.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ Stage = Analysis.Stage
 
 
 class LeaseLost(Exception):
-    """Another worker owns the analysis now, or somebody finished it: whatever this one finds no longer counts."""
+    """Another worker owns the analysis now, or somebody finished it: whatever this one finds no longer
+    counts.
+    """
 
 
 @dataclass(frozen=True)
@@ -42,15 +45,15 @@ class Claim:
     attempt: int
 
 
-# --- asking ----------------------------------------------------------------------------------------------------------
+# --- asking -------------------------------------------------------------------------------------------------
 
 
 def request_analysis(scan_id: uuid.UUID | str, *, reread: bool = False) -> Analysis | None:
     """Makes sure that a scan is read by the active model, and returns the analysis that does or did it.
 
-    Idempotent: an unfinished analysis is returned as it is, and so is an answer by a model version that is still
-    active, unless `reread` asks for a new one. Returns None when the scan is gone (it may be deleted at any time).
-    The task goes out when the transaction commits.
+    Idempotent: an unfinished analysis is returned as it is, and so is an answer by a model version that is
+    still active, unless `reread` asks for a new one. Returns None when the scan is gone (it may be deleted at
+    any time). The task goes out when the transaction commits.
     """
     scan = Scan.objects.select_related("case").filter(pk=scan_id).first()
     if scan is None:
@@ -73,7 +76,8 @@ def request_analysis(scan_id: uuid.UUID | str, *, reread: bool = False) -> Analy
             )
             _dispatch_on_commit(analysis.pk)
     except IntegrityError:
-        # Somebody asked at the same moment and the constraint let one of us through; or the scan was just deleted.
+        # Somebody asked at the same moment and the constraint let one of us through; or the scan was just
+        # deleted.
         return Analysis.objects.filter(scan_id=scan_id, status__in=Analysis.UNFINISHED).first()
     return analysis
 
@@ -108,15 +112,16 @@ def _dispatch(analysis_id: uuid.UUID) -> None:
     try:
         run_analysis.delay(str(analysis_id))
     except Exception as error:
-        # The row is the truth, the message only a nudge: `requeue_expired` sends it again when the broker is back.
+        # The row is the truth, the message only a nudge: `requeue_expired` sends it again when the broker is
+        # back.
         logger.error("Analysis %s could not be sent to a worker: %s", analysis_id, type(error).__name__)
 
 
-# --- running ---------------------------------------------------------------------------------------------------------
+# --- running ------------------------------------------------------------------------------------------------
 
 
 def claim(analysis_id: uuid.UUID | str) -> Claim | None:
-    """Takes a queued analysis for this worker: one more attempt and a lease. None when it is not to be had."""
+    """Takes a queued analysis for this worker: one more attempt, a lease. None when it is not to be had."""
     now = timezone.now()
     changed = Analysis.objects.filter(pk=analysis_id, status=Status.QUEUED).update(
         status=Status.RUNNING,
@@ -188,7 +193,9 @@ def complete(held: Claim, reading: Reading, volume: CanonicalVolume, age_group: 
 
 
 def reject(held: Claim, reading: Reading) -> bool:
-    """Writes a refusal, which is an answer: why the scan was not read and what to do. False when the claim was lost."""
+    """Writes a refusal, which is an answer: why the scan was not read and what to do. False when the claim
+    was lost.
+    """
     version = (
         ModelVersion.objects.filter(sha256=reading.model_sha256).first() if reading.model_sha256 else None
     )
@@ -247,7 +254,9 @@ def requeue_expired() -> tuple[int, int]:
 
 
 def retry(analyses: Sequence[Analysis]) -> int:
-    """Asks for a new reading of each analysis's scan; the old rows stay as history. Returns how many were asked for."""
+    """Asks for a new reading of each analysis's scan; the old rows stay as history. Returns how many were
+    asked for.
+    """
     return sum(1 for analysis in analyses if request_analysis(analysis.scan_id, reread=True) is not None)
 
 
@@ -299,8 +308,8 @@ def _failure(code: str, message: str) -> dict[str, object]:
 
 def _gave_up_text() -> str:
     return _(
-        "The reading broke off several times. This is our fault, not your scan's; the scan is stored. Please ask for the "
-        "reading again later."
+        "The reading broke off several times. This is our fault, not your scan's; the scan is stored. "
+        "Please ask for the reading again later."
     )
 
 
@@ -327,11 +336,11 @@ def _findings_with_files(
     return findings
 
 
-# --- model versions --------------------------------------------------------------------------------------------------
+# --- model versions -----------------------------------------------------------------------------------------
 
 
 def register_bundle(facts: registry.BundleFacts) -> tuple[ModelVersion, bool]:
-    """Registers a verified bundle; (version, whether it is new). The same bundle is never registered twice."""
+    """Registers a verified bundle; (version, whether it is new). A bundle is never registered twice."""
     version, created = ModelVersion.objects.get_or_create(
         sha256=facts.sha256,
         defaults={

@@ -14,10 +14,11 @@ _ENOUGH_TISSUE = 0.3  # of the fullest slice's
 
 
 def choose_plane(volume: CanonicalVolume, known: Sequence[str]) -> str:
-    """The plane to read: the one the scan was taken in if the model knows it, else the sharpest of those it knows.
+    """The plane to read: the one the scan was taken in if the model knows it, else the sharpest of those it
+    knows.
 
-    `known` empty means that the model knows every plane. The sharpest plane has the smallest pixels, where spacing is
-    known; among equals the earlier in `known` wins.
+    `known` empty means that the model knows every plane. The sharpest plane has the smallest pixels, where
+    spacing is known; among equals the earlier in `known` wins.
     """
     planes = list(known) or ["axial", "coronal", "sagittal"]
     if volume.plane in planes:
@@ -32,7 +33,9 @@ def choose_plane(volume: CanonicalVolume, known: Sequence[str]) -> str:
 def choose_slices(
     volume: CanonicalVolume, plane: str, limit: int = MAX_SLICES, trim: float = 0.05
 ) -> list[int]:
-    """Indices of at most `limit` slices, evenly over the extent that holds tissue, less `trim` of it at either end."""
+    """Indices of at most `limit` slices, evenly over the extent that holds tissue, less `trim` of it at
+    either end.
+    """
     count = volume.n_slices(plane)
     if count == 1:
         return [0]
@@ -55,9 +58,10 @@ def pool(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Many slices' probabilities (N, K) as one reading (K,), and the weight (N,) that each slice had in it.
 
-    `pooling["method"]`: `mean` over all slices; `top_mean` (the default) over the `fraction` of slices that look least
-    normal (`normal` is the column of the label "nothing found"; without one, those with the highest probability of
-    any label). Averaging whole rows keeps probabilities that exclude each other summing to one.
+    `pooling["method"]`: `mean` over all slices; `top_mean` (the default) over the `fraction` of slices that
+    look least normal (`normal` is the column of the label "nothing found"; without one, those with the
+    highest probability of any label). Averaging whole rows keeps probabilities that exclude each other
+    summing to one.
     """
     count = len(probabilities)
     method = str(pooling.get("method", "top_mean")) if pooling else "top_mean"

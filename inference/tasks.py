@@ -19,7 +19,9 @@ READ_TIME_LIMIT = 600
 
 @pmi_task(queue="inference", time_limit=READ_TIME_LIMIT)
 def run_analysis(analysis_id: str) -> None:
-    """Reads one scan, if nobody else does or did. Ends in exactly one answer, however often it is delivered."""
+    """Reads one scan, if nobody else does or did. Ends in exactly one answer, however often it is
+    delivered.
+    """
     held = services.claim(analysis_id)
     if held is None:
         return
@@ -32,7 +34,9 @@ def run_analysis(analysis_id: str) -> None:
     except services.LeaseLost:
         logger.warning("Analysis %s: the lease was lost, this attempt does not count", analysis_id)
     except ModelBroken as error:
-        logger.error("Analysis %s: %s", analysis_id, error)  # names a bundle and one of its files, nothing of the scan
+        logger.error(
+            "Analysis %s: %s", analysis_id, error
+        )  # names a bundle and one of its files, nothing of the scan
         services.fail(held, "model_broken", _broken_text())
     except (MemoryError, OSError) as error:
         # Names of exceptions only: their messages can carry paths.
@@ -43,7 +47,10 @@ def run_analysis(analysis_id: str) -> None:
         services.fail(
             held,
             "internal_error",
-            _("Something broke while this scan was being read. It is stored, and we have been told. Please try again."),
+            _(
+                "Something broke while this scan was being read. It is stored, and we have been "
+                "told. Please try again."
+            ),
         )
 
 
@@ -55,13 +62,15 @@ def requeue_expired() -> None:
 
 def _broken_text() -> str:
     return _(
-        "The model that reads this kind of scan is out of order. Your scan is stored, and we have been told. Please ask "
-        "for the reading again later."
+        "The model that reads this kind of scan is out of order. Your scan is stored, and we have been "
+        "told. Please ask for the reading again later."
     )
 
 
 def _busy_text() -> str:
-    return _("The reading could not be done just now. Your scan is stored. Please ask for the reading again later.")
+    return _(
+        "The reading could not be done just now. Your scan is stored. Please ask for the reading again later."
+    )
 
 
 def _place(error: Exception) -> str:

@@ -43,7 +43,8 @@ def engine_for_active_versions() -> Engine:
 def read(held: services.Claim) -> bool:
     """Reads the scan of a claimed analysis and writes the answer. False when the claim was lost.
 
-    Raises `services.LeaseLost`, `ModelBroken`, OSError or MemoryError (worth another attempt), or whatever broke.
+    Raises `services.LeaseLost`, `ModelBroken`, OSError or MemoryError (worth another attempt), or whatever
+    broke.
     """
     services.heartbeat(held, Analysis.Stage.LOADING)
     scan = Scan.objects.select_related("case").get(analyses=held.analysis_id)
@@ -63,7 +64,9 @@ def read(held: services.Claim) -> bool:
 
 
 def _volume(scan: Scan) -> CanonicalVolume:
-    """The scan's volume. FileNotFoundError where storage does not have it, which may pass; ImagingError if broken."""
+    """The scan's volume. FileNotFoundError where storage does not have it, which may pass; ImagingError if
+    broken.
+    """
     name = scan.canonical.name or ""
     if not scan.canonical.storage.exists(name):
         raise FileNotFoundError

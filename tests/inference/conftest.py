@@ -1,4 +1,6 @@
-"""Real, tiny bundles for every test of this folder; made once per machine and run, shared by parallel workers."""
+"""Real, tiny bundles for every test of this folder; made once per machine and run, shared by parallel
+workers.
+"""
 
 import os
 import shutil

@@ -1,4 +1,6 @@
-"""Drawn stand-ins for scans: enough for a tiny network to tell kinds and labels apart, and free of anybody's data."""
+"""Drawn stand-ins for scans: enough for a tiny network to tell kinds and labels apart, and free of anybody's
+data.
+"""
 
 import numpy as np
 from scipy.ndimage import gaussian_filter

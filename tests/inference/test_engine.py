@@ -302,9 +302,9 @@ def test_progress_is_told_and_can_stop_the_reading(engine, brain):
 
 def test_starting_django_loads_no_learning_library():
     code = (
-        "import sys, django; django.setup(); import pmi_site.urls, pmi_site.celery;"
-        "pmi_site.celery.app.loader.import_default_modules();"
-        "bad = {'torch', 'monai', 'onnxruntime', 'sklearn', 'lightning'} & set(sys.modules); print(sorted(bad))"
+        "import sys, django; django.setup(); import pmi_site.urls, "
+        "pmi_site.celery;pmi_site.celery.app.loader.import_default_modules();bad = {'torch', 'monai', "
+        "'onnxruntime', 'sklearn', 'lightning'} & set(sys.modules); print(sorted(bad))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -1,4 +1,6 @@
-"""Whole, real bundles that are made in seconds: random features with a fitted last layer, written by the real writer."""
+"""Whole, real bundles that are made in seconds: random features with a fitted last layer, written by the real
+writer.
+"""
 
 from pathlib import Path
 

@@ -19,8 +19,9 @@ class Command(BaseCommand):
     """Reads scans and prints one JSON object per scan, or a table."""
 
     help = (
-        "Reads files, folders, zips or a manifest's images with the bundled models. Needs no database and no server. "
-        "Exit code 0 unless the program itself failed: a scan that cannot be read is an answer too."
+        "Reads files, folders, zips or a manifest's images with the bundled models. Needs no database and "
+        "no server. Exit code 0 unless the program itself failed: a scan that cannot be read is an answer "
+        "too."
     )
     # Checks of the site (addresses, database, static files) have nothing to do with reading a file.
     requires_system_checks = []
@@ -30,7 +31,9 @@ class Command(BaseCommand):
         parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="files, zips or folders")
         parser.add_argument("--manifest", type=Path, help="CSV with a column file, relative to the CSV")
         parser.add_argument("--json", action="store_true", help="one JSON object per scan instead of a table")
-        parser.add_argument("--kind", choices=[*READABLE_KINDS, "unsure"], help="what the scans are; default: find out")
+        parser.add_argument(
+            "--kind", choices=[*READABLE_KINDS, "unsure"], help="what the scans are; default: find out"
+        )
         parser.add_argument("--age-group", choices=["child", "adult", "unknown"], default="unknown")
         parser.add_argument("--bundles", type=Path, help="folder of model bundles; default: PMI_BUNDLE_DIR")
         parser.add_argument("--threads", type=int, default=0, help="default: one per processor, at most 8")
@@ -56,7 +59,9 @@ class Command(BaseCommand):
         try:
             # With several readers at work, each of them on one processor is faster than all of them on all.
             engine = Engine.from_dir(
-                options["bundles"] or settings.PMI_BUNDLE_DIR, settings.PMI_ONNX_CACHE, threads=int(threads > 1)
+                options["bundles"] or settings.PMI_BUNDLE_DIR,
+                settings.PMI_ONNX_CACHE,
+                threads=int(threads > 1),
             )
             engine.load_all()
         except ModelBroken as error:
@@ -86,7 +91,9 @@ class Command(BaseCommand):
         if answer["status"] == "succeeded":
             called = [finding for finding in answer["findings"] if finding["call"] != "unlikely"]
             what = ", ".join(f"{f['condition']} {f['call']} ({f['probability']:.2f})" for f in called) or "-"
-        self.stdout.write(_row(answer["file"], answer["status"], answer["kind"] or "-", answer["danger"], what))
+        self.stdout.write(
+            _row(answer["file"], answer["status"], answer["kind"] or "-", answer["danger"], what)
+        )
 
 
 def _row(file: str, status: str, kind: str, danger: str, what: str) -> str:

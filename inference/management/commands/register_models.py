@@ -17,12 +17,15 @@ class Command(BaseCommand):
     """Registers every whole bundle; idempotent."""
 
     help = (
-        "Verifies and registers the model bundles of PMI_BUNDLE_DIR. Where no version of a kind is active, the newest one "
-        "is activated; --activate-newest does so in any case. Missing and corrupt bundles are named; then the exit code is 1."
+        "Verifies and registers the model bundles of PMI_BUNDLE_DIR. Where no version of a kind is active, "
+        "the newest one is activated; --activate-newest does so in any case. Missing and corrupt bundles "
+        "are named; then the exit code is 1."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--activate-newest", action="store_true", help="activate the newest version of every kind")
+        parser.add_argument(
+            "--activate-newest", action="store_true", help="activate the newest version of every kind"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Registers, activates, reports."""
@@ -48,7 +51,11 @@ class Command(BaseCommand):
         self._activate(registry.newest_per_kind(whole), always=options["activate_newest"])
         for line in broken:
             self.stderr.write(line)
-        absent = [kind for kind in registry.KINDS if not ModelVersion.objects.filter(kind=kind, is_active=True).exists()]
+        absent = [
+            kind
+            for kind in registry.KINDS
+            if not ModelVersion.objects.filter(kind=kind, is_active=True).exists()
+        ]
         if absent:
             self.stderr.write(f"no model for: {', '.join(absent)}")
         if broken:
