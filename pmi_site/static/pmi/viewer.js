@@ -10,14 +10,16 @@
   "use strict";
 
   const HEAT = "pmi-heat";
-  // Nothing below about a third of full support, then violet, orange, yellow: told apart in every common colour vision.
+  // Black, violet, red, orange, yellow, as in the still pictures: told apart in every common colour vision.
+  // How much shows through is set by TRANSLUCENT and cal_min: NiiVue rounds an overlay's own alpha to all or nothing.
   const HEAT_COLOURS = {
-    R: [0, 50, 100, 185, 245, 255],
-    G: [0, 8, 20, 55, 140, 252],
-    B: [0, 80, 110, 85, 15, 160],
-    A: [0, 0, 60, 130, 200, 235],
-    I: [0, 55, 95, 140, 195, 255],
+    R: [0, 87, 188, 249, 252],
+    G: [0, 16, 55, 142, 255],
+    B: [4, 110, 84, 9, 164],
+    A: [0, 255, 255, 255, 255],
+    I: [0, 64, 128, 191, 255],
   };
+  const TRANSLUCENT_BELOW_MIN = 1;
   const SLICE = { axial: 0, coronal: 1, sagittal: 2, all: 3 };
   const AXIS = { axial: 2, coronal: 1, sagittal: 0, all: 2 };
   const MIN_ZOOM = 0.5;
@@ -282,8 +284,9 @@
       try {
         const image = await window.niivue.NVImage.loadFromUrl({ url, name: "heatmap.nii.gz", colormap: HEAT });
         if (request !== this.heatRequest) return undefined; // another choice was made meanwhile
-        image.cal_min = 0;
         image.cal_max = image.global_max > 1.5 ? 255 : 1;
+        image.cal_min = 0.9 * image.cal_max;
+        image.colormapType = TRANSLUCENT_BELOW_MIN;
         image.opacity = Number(this.part("opacity").value) / 100;
         this.nv.addVolume(image);
         this.heat = image;
