@@ -258,6 +258,14 @@ def plane_words(plane: str) -> str:
 
 # --- waiting --------------------------------------------------------------------------------------
 STAGES: tuple[str, ...] = ("queued", "loading", "gate", "reading", "saving", "done")
+_STAGE_WORDS: dict[str, Text] = {
+    "queued": gettext_lazy("Waiting for its turn"),
+    "loading": gettext_lazy("Opening the scan"),
+    "gate": gettext_lazy("Checking what kind of scan it is"),
+    "reading": gettext_lazy("Reading the scan"),
+    "saving": gettext_lazy("Writing down the result"),
+    "done": gettext_lazy("Finished"),
+}
 _SLOW = timedelta(minutes=2)
 _STUCK = timedelta(minutes=15)
 _GIVE_UP = timedelta(hours=1)
@@ -307,6 +315,11 @@ def waiting(elapsed: timedelta, *, queued: bool) -> Waiting:
             _("Your scan is waiting for its turn. This usually takes less than a minute."), 2, False
         )
     return Waiting(_("Your scan is being read. This usually takes less than a minute."), 2, False)
+
+
+def stage_words(stage: str) -> str:
+    """Where the work is, for somebody who waits; an unknown stage is just being worked on."""
+    return str(_STAGE_WORDS.get(stage, _("Working on it")))
 
 
 def progress_value(stage: str) -> int:

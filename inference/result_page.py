@@ -8,6 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
 
 from cases.models import Scan
 from inference import presenters
@@ -93,7 +94,7 @@ class Progress:
     @property
     def stage(self) -> str:
         """Where the work is, in words."""
-        return str(Analysis.Stage(self.analysis.stage).label)
+        return presenters.stage_words(self.analysis.stage)
 
     @property
     def elapsed_words(self) -> str:
@@ -153,6 +154,17 @@ class Result:
     def kind_words(self) -> str:
         """The kind in the middle of a sentence."""
         return presenters.kind_words(self.kind)
+
+    @property
+    def title(self) -> str:
+        """The page's heading."""
+        if self.is_read:
+            return _("Result of the %(what)s") % {"what": self.kind_words}
+        if self.is_rejected:
+            return _("Your scan was not read")
+        if self.pending:
+            return _("Your %(what)s is being read") % {"what": self.kind_words}
+        return _("Your %(what)s") % {"what": self.kind_words}
 
     # --- danger ---
     @property

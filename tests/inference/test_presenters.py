@@ -140,6 +140,8 @@ def test_every_stage_is_further_than_the_one_before() -> None:
     values = [presenters.progress_value(stage) for stage in presenters.STAGES]
     assert values == sorted(set(values)) and values[-1] == 100
     assert presenters.progress_value("lost") == 0
+    words = {presenters.stage_words(stage) for stage in (*presenters.STAGES, "lost")}
+    assert len(words) == len(presenters.STAGES) + 1
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from cases.models import Scan
 from inference.models import Analysis
+from inference.presenters import stage_words
 from inference.result_page import Progress
 from tests.factories import CareRelationshipFactory, ScanFactory
 from tests.inference import reading_rows as rows
@@ -37,7 +38,7 @@ def test_shows_the_stage_and_goes_on_polling(as_user: Any, patient: Any, scan: S
     response = as_user(patient).get(address(made), **HTMX)
     text = response.content.decode()
     assert response.status_code == 200
-    assert str(Analysis.Stage(made.stage).label) in text
+    assert stage_words(made.stage) in text
     assert "hx-get" in text and "<progress" in text
     assert response["Cache-Control"] == "private, no-store"
 

@@ -90,6 +90,7 @@
           crosshairColor: [0.35, 0.75, 1, 0.9],
           crosshairWidth: 0,
           multiplanarShowRender: 0, // no 3D tile beside the three slices
+          multiplanarLayout: 2, // a grid: larger than three in a row
           fontColor: [0.9, 0.9, 0.9, 1],
           backColor: [0, 0, 0, 1],
           loadingText: "",
