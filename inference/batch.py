@@ -10,7 +10,7 @@ import tempfile
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -154,17 +154,24 @@ class BatchReader:
     def _read(self, job: Job, work: Path) -> list[dict[str, Any]]:
         incoming = [intake.IncomingFile(path.name, path) for path in job.paths]
         prepared, refused = intake.prepare(incoming, work, self.limits)
+        # Films of one study often share a series: each is a scan of its own and answers under its own name.
+        own = {file.name: str(file.path) for file in incoming} if len(incoming) > 1 else {}
         answers = []
         for scan in prepared:
+            name = own.get(scan.source_names[0], job.name) if len(scan.source_names) == 1 else job.name
+            named = replace(job, name=name)
             if scan.refusal:
-                answers.append(_no_reading(job, "rejected", scan.refusal))
+                answers.append(_no_reading(named, "rejected", scan.refusal))
                 continue
-            reading = self.engine.analyze(scan.volume, job.kind, job.age_group, maps=False)
-            answers.append(_answer(job, reading))
-        own_names = {file.name for file in incoming}
+            answers.append(
+                _answer(named, self.engine.analyze(scan.volume, job.kind, job.age_group, maps=False))
+            )
+        only = incoming[0].name if len(incoming) == 1 else ""
         for refusal in refused:
-            inner = "" if len(own_names) == 1 and refusal.name in own_names else f"{refusal.name}: "
-            answers.append(_no_reading(job, "rejected", inner + refusal.message))
+            named = replace(job, name=own.get(refusal.name, job.name))
+            # A file inside an archive has no path of its own: the reason names it.
+            inner = "" if refusal.name == only or refusal.name in own else f"{refusal.name}: "
+            answers.append(_no_reading(named, "rejected", inner + refusal.message))
         return answers or [
             _no_reading(job, "rejected", _("There is nothing in this file that could be read."))
         ]

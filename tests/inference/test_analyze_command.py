@@ -16,7 +16,8 @@ from PIL import Image
 from tests.inference.pictures import picture
 
 KEYS = {
-    "file", "status", "reason", "kind", "model", "version", "danger", "findings", "probabilities", "timings_ms",
+    "file", "status", "reason", "kind", "model", "version", "danger", "findings", "probabilities",
+    "timings_ms",
 }  # fmt: skip
 
 
@@ -87,6 +88,19 @@ def test_a_zip_is_opened(bundle_dir, pictures, tmp_path):
     answers = analyze(archive, json=True)
     assert [answer["file"] for answer in answers] == [str(archive)] * 2
     assert {answer["kind"] for answer in answers} == {"chest_xray", "brain_mri"}
+
+
+def test_films_of_one_series_answer_under_their_own_names(bundle_dir, samples_dir):
+    """Both files carry the same series number, but they are two films."""
+    films = [samples_dir / name for name in ("cxr_rsna_jpeg.dcm", "cxr_rsna_tag_says_monochrome1.dcm")]
+    answers = analyze(*films, samples_dir / "ct_abdomen_big_endian.dcm", json=True)
+    assert {answer["file"] for answer in answers} == {
+        *(str(film) for film in films),
+        str(samples_dir / "ct_abdomen_big_endian.dcm"),
+    }
+    (ct,) = (answer for answer in answers if "ct_abdomen" in answer["file"])
+    assert ct["status"] == "rejected"
+    assert "CT scan" in ct["reason"]
 
 
 def test_the_table_is_for_people(bundle_dir, pictures):
