@@ -1,4 +1,4 @@
-"""How a reading is put into words: probabilities, calls, danger levels, waiting, how good the model is.
+"""How a reading is put into words: probabilities, calls, danger levels and waiting times.
 
 Pure: no database, no request. A probability is never shown as 0 or 100 %: no model can promise that.
 """
@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -340,105 +338,6 @@ def duration_words(elapsed: timedelta) -> str:
     if hours < 48:
         return ngettext("%(n)s hour", "%(n)s hours", hours) % {"n": hours}
     return ngettext("%(n)s day", "%(n)s days", hours // 24) % {"n": hours // 24}
-
-
-# --- how good the model is ------------------------------------------------------------------------
-@dataclass(frozen=True)
-class Measured:
-    """What was measured on one set of scans: its name, how many scans, and one sentence a figure."""
-
-    name: str
-    scans: int | None
-    sentences: tuple[str, ...]
-
-
-def _share(value: float) -> str:
-    """A measured share as counted scans out of 100, never all of them."""
-    percent = value * 100
-    if percent > 99:
-        return _("more than 99 of 100")
-    if percent < 1:
-        return _("fewer than 1 of 100")
-    return _("%(n)s of 100") % {"n": _half_up(percent)}
-
-
-def _metric_sentence(name: str, value: float) -> str:
-    share = _share(value) if 0 <= value <= 1 else ""
-    if name == "accuracy":
-        return _("It gave the right answer for %(share)s scans.") % {"share": share} if share else ""
-    if name in {"balanced_accuracy", "macro_recall"}:
-        return (
-            _("Counting every answer equally, it was right for %(share)s scans.") % {"share": share}
-            if share
-            else ""
-        )
-    if name in {"sensitivity", "recall"}:
-        return _("It noticed %(share)s scans that had the condition.") % {"share": share} if share else ""
-    if name == "specificity":
-        return (
-            _("It was right about %(share)s scans that did not have it.") % {"share": share} if share else ""
-        )
-    if name in {"auc", "roc_auc", "macro_auc"} and share:
-        return _(
-            "Shown one scan with and one without the condition, it ranked them the right way round "
-            "%(share)s times."
-        ) % {"share": share}
-    if name in {"quadratic_weighted_kappa", "qwk", "kappa"}:
-        return _(
-            "Its agreement with the experts' grades was %(value).2f, where 1 is perfect and 0 is chance."
-        ) % {"value": value}
-    return ""
-
-
-def measured(eval_metrics: object) -> list[Measured]:
-    """Put a bundle's `eval_metrics` into words, one entry for each set of scans it names.
-
-    A set is any mapping that holds a figure we have words for; what we have no words for is left out rather
-    than shown bare.
-    """
-    return list(_measured_sets(eval_metrics, "")) if isinstance(eval_metrics, Mapping) else []
-
-
-def _measured_sets(block: Mapping[str, Any], name: str) -> Iterator[Measured]:
-    title = str(block.get("title") or block.get("dataset") or block.get("name") or name)
-    sentences: list[str] = []
-    for key, value in block.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            continue
-        if sentence := _metric_sentence(str(key), float(value)):
-            sentences.append(sentence)
-    if sentences:
-        yield Measured(_readable(title), _count(block), tuple(dict.fromkeys(sentences)))
-    for key, value in block.items():
-        if isinstance(value, Mapping):
-            yield from _measured_sets(value, str(key))
-        elif isinstance(value, list | tuple):
-            for item in value:
-                if isinstance(item, Mapping):
-                    yield from _measured_sets(item, str(key))
-
-
-def _count(block: Mapping[str, Any]) -> int | None:
-    for key in ("n", "count", "images", "scans", "samples"):
-        value = block.get(key)
-        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-            return value
-    return None
-
-
-def _readable(name: str) -> str:
-    return name.replace("_", " ").strip()
-
-
-def data_sets(training_data: object) -> list[str]:
-    """The names of the collections a model learnt from, with their number of images where known."""
-    names: list[str] = []
-    for entry in training_data if isinstance(training_data, Iterable) else ():
-        if not isinstance(entry, Mapping) or not entry.get("name"):
-            continue
-        name, images = str(entry["name"]), _count(entry)
-        names.append(_("%(name)s (%(n)s images)") % {"name": name, "n": f"{images:,}"} if images else name)
-    return names
 
 
 # --- limits ---------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
 from cases.models import Scan
-from inference import presenters
+from inference import model_words, presenters
 from inference.calls import NORMAL_CONDITIONS
 from inference.display import needs_reduction, reduction
 from inference.models import Analysis, Finding
@@ -283,15 +283,20 @@ class Result:
         """What the model is for, in its makers' words."""
         return str(self._metadata.get("intended_use") or "")
 
-    @property
-    def measured(self) -> list[presenters.Measured]:
+    @cached_property
+    def measured(self) -> list[model_words.Measured]:
         """How well the model did, on which scans."""
-        return presenters.measured(self._metadata.get("eval_metrics"))
+        return model_words.measured(self._metadata)
+
+    @property
+    def has_detailed_figures(self) -> bool:
+        """There are figures for parts of the test that few readers ask for."""
+        return any(part.is_detail for part in self.measured)
 
     @property
     def data_sets(self) -> list[str]:
         """What the model learnt from."""
-        return presenters.data_sets(self._metadata.get("training_data"))
+        return model_words.data_sets(self._metadata.get("training_data"))
 
     @property
     def model_limits(self) -> list[str]:

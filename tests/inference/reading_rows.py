@@ -25,8 +25,8 @@ METADATA: dict[str, Any] = {
         {"name": "no_finding", "high_sensitivity": 0.3, "high_specificity": 0.7},
         {"name": "covid19", "high_sensitivity": 0.3, "high_specificity": 0.7},
     ],
-    "eval_metrics": {"kermany_children": {"n": 624, "auc": 0.962}},
-    "training_data": [{"name": "Kermany 2018", "images": 5232}],
+    "eval_metrics": {"all": {"images": 624, "per_label": {"pneumonia": {"auc": 0.962}}}},
+    "training_data": [{"name": "Kermany 2018", "licence": "CC BY 4.0"}],
     "limits": ["One hospital."],
 }
 

@@ -160,42 +160,6 @@ def test_time_spans_in_words(seconds: int, words: str) -> None:
     assert presenters.duration_words(timedelta(seconds=seconds)) == words
 
 
-def test_figures_of_a_model_are_said_for_each_set_of_scans() -> None:
-    sets = presenters.measured(
-        {
-            "kermany_children": {"n": 624, "auc": 0.962, "accuracy": 0.91, "confusion": [[1, 2], [3, 4]]},
-            "nih": {"dataset": "NIH ChestX-ray14, adults", "auc": 0.71, "passed": True},
-            "note": "text",
-        }
-    )
-    assert [(item.name, item.scans) for item in sets] == [
-        ("kermany children", 624),
-        ("NIH ChestX-ray14, adults", None),
-    ]
-    assert any("96 of 100" in sentence for sentence in sets[0].sentences)
-    assert any("91 of 100" in sentence for sentence in sets[0].sentences)
-    assert len(sets[1].sentences) == 1
-
-
-@pytest.mark.parametrize(
-    "nothing", [None, {}, [], "0.9", {"auc": None}, {"auc": float("nan")}, {"loss": 0.2}]
-)
-def test_figures_that_cannot_be_said_are_left_out(nothing: object) -> None:
-    assert presenters.measured(nothing) == []
-
-
-def test_a_measured_share_is_never_all_or_nothing() -> None:
-    sentences = presenters.measured({"accuracy": 1.0, "specificity": 0.0})[0].sentences
-    assert "more than 99 of 100" in sentences[0]
-    assert "fewer than 1 of 100" in sentences[1]
-
-
-def test_training_data_are_named_with_their_size() -> None:
-    entries = [{"name": "Set A", "images": 5232}, {"name": "Set B"}, {"images": 3}, "text"]
-    assert presenters.data_sets(entries) == ["Set A (5,232 images)", "Set B"]
-    assert presenters.data_sets(None) == []
-
-
 @pytest.mark.parametrize("kind", ["brain_mri", "chest_xray", "knee_xray", "unsure", ""])
 @pytest.mark.parametrize("age", ["child", "adult", "unknown"])
 def test_every_kind_says_what_it_cannot_tell(kind: str, age: str) -> None:

@@ -45,7 +45,7 @@ def test_a_reading_says_level_next_step_finding_model_and_limits(
         "Only frontal films.",
         "PMI chest X-ray 0.a",
         "96 of 100",
-        "Kermany 2018 (5,232 images)",
+        "Kermany 2018 (CC BY 4.0)",
         "covid19",
     ):
         assert expected in text
