@@ -28,6 +28,8 @@ class Label(Protocol):
     def high_specificity(self) -> float: ...
     @property
     def claimed(self) -> bool: ...
+    @property
+    def ages(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -55,19 +57,25 @@ def call_of(probability: float, high_sensitivity: float, high_specificity: float
 
 
 def call_labels(
-    labels: Sequence[Label], probabilities: Mapping[str, float], *, exclusive: bool, ordinal: bool = False
+    labels: Sequence[Label],
+    probabilities: Mapping[str, float],
+    *,
+    exclusive: bool,
+    ordinal: bool = False,
+    age_group: str = "unknown",
 ) -> list[CalledLabel]:
     """Calls of all claimed labels, the most telling first.
 
     `exclusive`: the labels compete (softmax), so only the most probable one can be likely, and it is at least
-    possible. `ordinal`: neighbouring grades are both true to a degree, so a possible next grade does not
+    possible. A label that was learnt on some age groups only is no finding for the others, nor where the age
+    is unknown. `ordinal`: neighbouring grades are both true to a degree, so a possible next grade does not
     weaken a likely grade 0. A label that says "nothing found" is likely only where no disease is even
     possible.
     """
     calls: dict[str, Call] = {
         label.name: call_of(probabilities[label.name], label.high_sensitivity, label.high_specificity)
         for label in labels
-        if label.claimed
+        if label.claimed and (not label.ages or age_group in label.ages)
     }
     if not calls:
         return []

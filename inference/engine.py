@@ -198,7 +198,7 @@ class Engine:
         if volume.is_volume and kind in gate_rules.XRAY_KINDS:
             return _refused(gate_rules.several_frames(kind), kind, clock)
         tell("reading")
-        return _Run(reader, volume, clock, tell, maps).reading()
+        return _Run(reader, volume, clock, tell, maps, age_group).reading()
 
     def _gate(self, volume: CanonicalVolume, expected: str | None) -> str | Refusal:
         refusal = gate_rules.header_refusal(volume, expected)
@@ -229,8 +229,15 @@ class _Run:
     """One pass of one reader over one scan."""
 
     def __init__(
-        self, reader: Reader, volume: CanonicalVolume, clock: _Clock, tell: Progress, maps: bool
+        self,
+        reader: Reader,
+        volume: CanonicalVolume,
+        clock: _Clock,
+        tell: Progress,
+        maps: bool,
+        age_group: str,
     ) -> None:
+        self.age_group = age_group
         self.reader, self.volume, self.clock, self.tell, self.maps = reader, volume, clock, tell, maps
         self.plane = slices.choose_plane(volume, reader.planes)
         pooling = reader.metadata.get("pooling") or {}
@@ -258,6 +265,7 @@ class _Run:
                 probabilities,
                 exclusive=self.reader.exclusive,
                 ordinal=self.reader.ordinal,
+                age_group=self.age_group,
             )
         key = self._key_position(called, each)
         findings = []

@@ -46,6 +46,7 @@ class LabelSpec:
     high_specificity: float
     claimed: bool = True
     limits: str = ""
+    ages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,9 @@ class Bundle:
             if metadata["format"] != FORMAT:
                 raise BundleError(f"{path.name}: format {metadata['format']} is not supported")
             _verify(path, metadata["files"])
-            labels = [LabelSpec(**label) for label in metadata["labels"]]
+            labels = [
+                LabelSpec(**{**label, "ages": tuple(label.get("ages", ()))}) for label in metadata["labels"]
+            ]
             network = metadata["network"]
             return cls(
                 path=path,

@@ -21,13 +21,15 @@ class Label:
     """One output of a model.
 
     `claimed` is False where the label is reported among the probabilities but must not become a finding,
-    because it has not been shown to survive a new hospital or a new scanner.
+    because it has not been shown to survive a new hospital or a new scanner. `ages` (child, adult) are the
+    age groups that it may become a finding for; empty means all.
     """
 
     name: str
     condition: str
     claimed: bool = True
     limits: str = ""
+    ages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def _chest_target(row: Mapping[str, str]) -> list[float]:
     return [0.0, pneumonia, bacterial, viral, float("covid19" in names)]
 
 
-_SUBTYPE = "Told apart from children's films of one hospital only; not shown to hold for adults."
+_SUBTYPE = "Told apart on children's films of one hospital only, so never a finding for adults."
 
 TASKS: dict[str, Task] = {
     "brain_mri": Task(
@@ -113,8 +115,8 @@ TASKS: dict[str, Task] = {
         (
             Label("no_finding", "no-chest-finding"),
             Label("pneumonia", "pneumonia"),
-            Label("bacterial", "bacterial-pneumonia", limits=_SUBTYPE),
-            Label("viral", "viral-pneumonia", limits=_SUBTYPE),
+            Label("bacterial", "bacterial-pneumonia", limits=_SUBTYPE, ages=("child",)),
+            Label("viral", "viral-pneumonia", limits=_SUBTYPE, ages=("child",)),
             Label(
                 "covid19",
                 "covid-19-pneumonia",

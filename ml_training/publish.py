@@ -158,7 +158,7 @@ def _metadata(
         "images": {name: len(getattr(splits, name)) for name in ("train", "val", "test")},
         "labels": [
             {"name": label.name, "condition": label.condition, **points[label.name],
-             "claimed": label.claimed, "limits": label.limits}
+             "claimed": label.claimed, "limits": label.limits, "ages": list(label.ages)}
             for label in task.labels
         ],
         "planes": list(task.planes),

@@ -70,9 +70,9 @@ class AugmentationSpec:
 class SourceSpec:
     """One manifest.
 
-    `label` overrides the row's own label (the gate learns whole data sets as one class). Test items are the rows
-    whose `test_column` holds one of `test_values` or, where there is no such column, the `test_fraction` of the
-    groups that a hash picks. `limit` draws so many of the others; 0 takes all.
+    `label` overrides the row's own label (the gate learns whole data sets as one class). Test items are the
+    rows whose `test_column` holds one of `test_values` or, where there is no such column, the `test_fraction`
+    of the groups that a hash picks. `limit` draws so many of the others; 0 takes all.
     """
 
     manifest: str

@@ -14,6 +14,7 @@ class Label:
     high_sensitivity: float = 0.2
     high_specificity: float = 0.6
     claimed: bool = True
+    ages: tuple[str, ...] = ()
 
 
 BRAIN = [
@@ -105,3 +106,11 @@ def test_order_is_by_call_then_probability():
 
 def test_no_claimed_label_gives_no_finding():
     assert call_labels([Label("x", "glioma", claimed=False)], {"x": 0.9}, exclusive=True) == []
+
+
+@pytest.mark.parametrize(("age_group", "named"), [("child", True), ("adult", False), ("unknown", False)])
+def test_a_label_learnt_on_children_is_a_finding_for_children_only(age_group: str, named: bool) -> None:
+    labels = [Label("pneumonia", "pneumonia"), Label("viral", "viral-pneumonia", ages=("child",))]
+    called = call_labels(labels, {"pneumonia": 0.97, "viral": 0.9}, exclusive=False, age_group=age_group)
+    assert ("viral" in {item.name for item in called}) is named
+    assert "pneumonia" in {item.name for item in called}
