@@ -11,140 +11,359 @@ import inference.models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('cases', '0002_scan_notes'),
+        ("cases", "0002_scan_notes"),
     ]
 
     operations = [
         pgvector.django.VectorExtension(),
         migrations.CreateModel(
-            name='ModelVersion',
+            name="ModelVersion",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='changed')),
-                ('kind', models.CharField(choices=[('brain_mri', 'Brain MRI'), ('chest_xray', 'Chest X-ray'), ('knee_xray', 'Knee X-ray'), ('gate', 'Image type check')], max_length=20)),
-                ('version', models.CharField(max_length=40)),
-                ('bundle', models.CharField(help_text='Folder name under the bundle directory.', max_length=120)),
-                ('sha256', models.CharField(max_length=64, unique=True)),
-                ('is_active', models.BooleanField(default=False)),
-                ('metadata', models.JSONField(default=dict)),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created")),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="changed")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("brain_mri", "Brain MRI"),
+                            ("chest_xray", "Chest X-ray"),
+                            ("knee_xray", "Knee X-ray"),
+                            ("gate", "Image type check"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                ("version", models.CharField(max_length=40)),
+                (
+                    "bundle",
+                    models.CharField(help_text="Folder name under the bundle directory.", max_length=120),
+                ),
+                ("sha256", models.CharField(max_length=64, unique=True)),
+                ("is_active", models.BooleanField(default=False)),
+                ("metadata", models.JSONField(default=dict)),
             ],
             options={
-                'ordering': ['kind', '-created_at'],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('is_active', True)), fields=('kind',), name='inference_one_active_version_per_kind'), models.CheckConstraint(condition=models.Q(('kind__in', ['brain_mri', 'chest_xray', 'knee_xray', 'gate'])), name='inference_modelversion_kind_known')],
+                "ordering": ["kind", "-created_at"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("is_active", True)),
+                        fields=("kind",),
+                        name="inference_one_active_version_per_kind",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("kind__in", ["brain_mri", "chest_xray", "knee_xray", "gate"])),
+                        name="inference_modelversion_kind_known",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Analysis',
+            name="Analysis",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='changed')),
-                ('status', models.CharField(choices=[('queued', 'Waiting'), ('running', 'Being read'), ('succeeded', 'Read'), ('rejected', 'Could not be read'), ('failed', 'Failed')], default='queued', max_length=12)),
-                ('stage', models.CharField(choices=[('queued', 'Waiting for a free reader'), ('loading', 'Opening the scan'), ('gate', 'Checking what kind of scan it is'), ('reading', 'Reading the scan'), ('saving', 'Writing down the result'), ('done', 'Finished')], default='queued', max_length=12)),
-                ('kind', models.CharField(blank=True, help_text='What the scan was read as; empty until known.', max_length=20)),
-                ('attempt', models.PositiveSmallIntegerField(default=0)),
-                ('lease_expires_at', models.DateTimeField(blank=True, null=True)),
-                ('queued_at', models.DateTimeField()),
-                ('dispatched_at', models.DateTimeField(help_text='When a worker was last told about this analysis.')),
-                ('started_at', models.DateTimeField(blank=True, null=True)),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('reason_code', models.CharField(blank=True, max_length=40)),
-                ('reason', models.TextField(blank=True, help_text='Why there is no reading, in words for the user.')),
-                ('danger', models.CharField(blank=True, choices=[('emergency', 'Emergency'), ('urgent', 'Urgent'), ('soon', 'See a doctor soon'), ('routine', 'Routine'), ('none_found', 'Nothing found'), ('inconclusive', 'No answer')], max_length=12)),
-                ('danger_reasons', models.JSONField(blank=True, default=list)),
-                ('next_step', models.TextField(blank=True)),
-                ('danger_rules', models.JSONField(blank=True, default=list, help_text='Ids of the danger rules that fired.')),
-                ('rules_version', models.CharField(blank=True, max_length=40)),
-                ('probabilities', models.JSONField(blank=True, default=dict)),
-                ('timings_ms', models.JSONField(blank=True, default=dict)),
-                ('key_slice', models.PositiveIntegerField(blank=True, null=True)),
-                ('key_plane', models.CharField(blank=True, max_length=10)),
-                ('slices_read', models.PositiveIntegerField(default=0)),
-                ('scan', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='analyses', to='cases.scan')),
-                ('model_version', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='analyses', to='inference.modelversion')),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created")),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="changed")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("queued", "Waiting"),
+                            ("running", "Being read"),
+                            ("succeeded", "Read"),
+                            ("rejected", "Could not be read"),
+                            ("failed", "Failed"),
+                        ],
+                        default="queued",
+                        max_length=12,
+                    ),
+                ),
+                (
+                    "stage",
+                    models.CharField(
+                        choices=[
+                            ("queued", "Waiting for a free reader"),
+                            ("loading", "Opening the scan"),
+                            ("gate", "Checking what kind of scan it is"),
+                            ("reading", "Reading the scan"),
+                            ("saving", "Writing down the result"),
+                            ("done", "Finished"),
+                        ],
+                        default="queued",
+                        max_length=12,
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        blank=True, help_text="What the scan was read as; empty until known.", max_length=20
+                    ),
+                ),
+                ("attempt", models.PositiveSmallIntegerField(default=0)),
+                ("lease_expires_at", models.DateTimeField(blank=True, null=True)),
+                ("queued_at", models.DateTimeField()),
+                (
+                    "dispatched_at",
+                    models.DateTimeField(help_text="When a worker was last told about this analysis."),
+                ),
+                ("started_at", models.DateTimeField(blank=True, null=True)),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                ("reason_code", models.CharField(blank=True, max_length=40)),
+                (
+                    "reason",
+                    models.TextField(blank=True, help_text="Why there is no reading, in words for the user."),
+                ),
+                (
+                    "danger",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("emergency", "Emergency"),
+                            ("urgent", "Urgent"),
+                            ("soon", "See a doctor soon"),
+                            ("routine", "Routine"),
+                            ("none_found", "Nothing found"),
+                            ("inconclusive", "No answer"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("danger_reasons", models.JSONField(blank=True, default=list)),
+                ("next_step", models.TextField(blank=True)),
+                (
+                    "danger_rules",
+                    models.JSONField(
+                        blank=True, default=list, help_text="Ids of the danger rules that fired."
+                    ),
+                ),
+                ("rules_version", models.CharField(blank=True, max_length=40)),
+                ("probabilities", models.JSONField(blank=True, default=dict)),
+                ("timings_ms", models.JSONField(blank=True, default=dict)),
+                ("key_slice", models.PositiveIntegerField(blank=True, null=True)),
+                ("key_plane", models.CharField(blank=True, max_length=10)),
+                ("slices_read", models.PositiveIntegerField(default=0)),
+                (
+                    "scan",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="analyses", to="cases.scan"
+                    ),
+                ),
+                (
+                    "model_version",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="analyses",
+                        to="inference.modelversion",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'analyses',
-                'ordering': ['-queued_at'],
+                "verbose_name_plural": "analyses",
+                "ordering": ["-queued_at"],
             },
         ),
         migrations.CreateModel(
-            name='Finding',
+            name="Finding",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='changed')),
-                ('label', models.CharField(max_length=40)),
-                ('condition', models.SlugField(help_text='Slug of the condition in the knowledge base.', max_length=80)),
-                ('probability', models.FloatField(validators=[django.core.validators.MinValueValidator(0.0), django.core.validators.MaxValueValidator(1.0)])),
-                ('call', models.CharField(choices=[('likely', 'Likely'), ('possible', 'Possible'), ('unlikely', 'Unlikely')], max_length=8)),
-                ('rank', models.PositiveSmallIntegerField(help_text='0 is the most telling finding.')),
-                ('heatmap', models.FileField(blank=True, max_length=200, null=True, upload_to=inference.models.heatmap_path)),
-                ('heatmap_png', models.FileField(blank=True, max_length=200, null=True, upload_to=inference.models.heatmap_path)),
-                ('analysis', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='findings', to='inference.analysis')),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created")),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="changed")),
+                ("label", models.CharField(max_length=40)),
+                (
+                    "condition",
+                    models.SlugField(help_text="Slug of the condition in the knowledge base.", max_length=80),
+                ),
+                (
+                    "probability",
+                    models.FloatField(
+                        validators=[
+                            django.core.validators.MinValueValidator(0.0),
+                            django.core.validators.MaxValueValidator(1.0),
+                        ]
+                    ),
+                ),
+                (
+                    "call",
+                    models.CharField(
+                        choices=[("likely", "Likely"), ("possible", "Possible"), ("unlikely", "Unlikely")],
+                        max_length=8,
+                    ),
+                ),
+                ("rank", models.PositiveSmallIntegerField(help_text="0 is the most telling finding.")),
+                (
+                    "heatmap",
+                    models.FileField(
+                        blank=True, max_length=200, null=True, upload_to=inference.models.heatmap_path
+                    ),
+                ),
+                (
+                    "heatmap_png",
+                    models.FileField(
+                        blank=True, max_length=200, null=True, upload_to=inference.models.heatmap_path
+                    ),
+                ),
+                (
+                    "analysis",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="findings",
+                        to="inference.analysis",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['analysis', 'rank'],
-                'constraints': [models.UniqueConstraint(fields=('analysis', 'label'), name='inference_finding_label_once'), models.UniqueConstraint(fields=('analysis', 'rank'), name='inference_finding_rank_once'), models.CheckConstraint(condition=models.Q(('probability__gte', 0.0), ('probability__lte', 1.0)), name='inference_finding_probability_in_range'), models.CheckConstraint(condition=models.Q(('call__in', ['likely', 'possible', 'unlikely'])), name='inference_finding_call_known')],
+                "ordering": ["analysis", "rank"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("analysis", "label"), name="inference_finding_label_once"
+                    ),
+                    models.UniqueConstraint(fields=("analysis", "rank"), name="inference_finding_rank_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(("probability__gte", 0.0), ("probability__lte", 1.0)),
+                        name="inference_finding_probability_in_range",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("call__in", ["likely", "possible", "unlikely"])),
+                        name="inference_finding_call_known",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Embedding',
+            name="Embedding",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='changed')),
-                ('vector', pgvector.django.halfvec.HalfVectorField()),
-                ('analysis', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='embedding', to='inference.analysis')),
-                ('model_version', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='embeddings', to='inference.modelversion')),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created")),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="changed")),
+                ("vector", pgvector.django.halfvec.HalfVectorField()),
+                (
+                    "analysis",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="embedding",
+                        to="inference.analysis",
+                    ),
+                ),
+                (
+                    "model_version",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="embeddings",
+                        to="inference.modelversion",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['model_version'], name='inference_embedding_by_version')],
+                "indexes": [models.Index(fields=["model_version"], name="inference_embedding_by_version")],
             },
         ),
         migrations.AddIndex(
-            model_name='analysis',
-            index=models.Index(fields=['scan', '-queued_at'], name='inference_analysis_by_scan'),
+            model_name="analysis",
+            index=models.Index(fields=["scan", "-queued_at"], name="inference_analysis_by_scan"),
         ),
         migrations.AddIndex(
-            model_name='analysis',
-            index=models.Index(condition=models.Q(('status', 'running')), fields=['lease_expires_at'], name='inference_analysis_leases'),
+            model_name="analysis",
+            index=models.Index(
+                condition=models.Q(("status", "running")),
+                fields=["lease_expires_at"],
+                name="inference_analysis_leases",
+            ),
         ),
         migrations.AddIndex(
-            model_name='analysis',
-            index=models.Index(fields=['status', 'danger'], name='inference_analysis_by_danger'),
+            model_name="analysis",
+            index=models.Index(fields=["status", "danger"], name="inference_analysis_by_danger"),
         ),
         migrations.AddConstraint(
-            model_name='analysis',
-            constraint=models.UniqueConstraint(condition=models.Q(('status__in', ['queued', 'running'])), fields=('scan',), name='inference_one_unfinished_analysis_per_scan'),
+            model_name="analysis",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("status__in", ["queued", "running"])),
+                fields=("scan",),
+                name="inference_one_unfinished_analysis_per_scan",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='analysis',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['queued', 'running', 'succeeded', 'rejected', 'failed'])), name='inference_analysis_status_known'),
+            model_name="analysis",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("status__in", ["queued", "running", "succeeded", "rejected", "failed"])),
+                name="inference_analysis_status_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='analysis',
-            constraint=models.CheckConstraint(condition=models.Q(('danger', ''), ('danger__in', ['emergency', 'urgent', 'soon', 'routine', 'none_found', 'inconclusive']), _connector='OR'), name='inference_analysis_danger_known'),
+            model_name="analysis",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("danger", ""),
+                    ("danger__in", ["emergency", "urgent", "soon", "routine", "none_found", "inconclusive"]),
+                    _connector="OR",
+                ),
+                name="inference_analysis_danger_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='analysis',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status', 'running'), ('lease_expires_at__isnull', False)), models.Q(models.Q(('status', 'running'), _negated=True), ('lease_expires_at__isnull', True)), _connector='OR'), name='inference_analysis_lease_iff_running'),
+            model_name="analysis",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("status", "running"), ("lease_expires_at__isnull", False)),
+                    models.Q(
+                        models.Q(("status", "running"), _negated=True), ("lease_expires_at__isnull", True)
+                    ),
+                    _connector="OR",
+                ),
+                name="inference_analysis_lease_iff_running",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='analysis',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('finished_at__isnull', True), ('status__in', ['queued', 'running'])), models.Q(('finished_at__isnull', False), ('status__in', ['succeeded', 'rejected', 'failed'])), _connector='OR'), name='inference_analysis_finished_at_iff_finished'),
+            model_name="analysis",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("finished_at__isnull", True), ("status__in", ["queued", "running"])),
+                    models.Q(
+                        ("finished_at__isnull", False), ("status__in", ["succeeded", "rejected", "failed"])
+                    ),
+                    _connector="OR",
+                ),
+                name="inference_analysis_finished_at_iff_finished",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='analysis',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status', 'succeeded'), _negated=True), models.Q(('model_version__isnull', False), models.Q(('danger', ''), _negated=True)), _connector='OR'), name='inference_analysis_success_is_complete'),
+            model_name="analysis",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("status", "succeeded"), _negated=True),
+                    models.Q(("model_version__isnull", False), models.Q(("danger", ""), _negated=True)),
+                    _connector="OR",
+                ),
+                name="inference_analysis_success_is_complete",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='analysis',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status__in', ['rejected', 'failed']), _negated=True), models.Q(models.Q(('reason', ''), _negated=True), models.Q(('reason_code', ''), _negated=True)), _connector='OR'), name='inference_analysis_refusal_has_reason'),
+            model_name="analysis",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("status__in", ["rejected", "failed"]), _negated=True),
+                    models.Q(
+                        models.Q(("reason", ""), _negated=True), models.Q(("reason_code", ""), _negated=True)
+                    ),
+                    _connector="OR",
+                ),
+                name="inference_analysis_refusal_has_reason",
+            ),
         ),
     ]
