@@ -34,6 +34,7 @@ def test_a_bad_file_is_named_and_the_good_one_goes_in(
     visitor.goto(visitor.open_case("chest_xray"))
     empty = tmp_path / "nothing.jpg"
     empty.write_bytes(b"")
+    visitor.expected_statuses.add(400)  # a browser writes each refusal to its console
     visitor.drop(inputs.garbage(tmp_path / "broken.jpg"), readable.chest, empty)
     page.locator(".upload-row.is-done").wait_for(timeout=60_000)
     refused = page.locator(".upload-row.is-refused")
@@ -51,5 +52,5 @@ def test_the_same_file_twice_is_one_scan(visit: Callable[..., Visitor], readable
     visitor.drop(readable.chest)
     visitor.page.locator(".upload-row.is-done").wait_for(timeout=60_000)
     visitor.drop(readable.chest)
-    visitor.page.get_by_text("already in the case").wait_for(timeout=60_000)
+    visitor.page.locator(".upload-row", has_text="already in the case").wait_for(timeout=60_000)
     expect(visitor.page.locator("article.scan-card")).to_have_count(1)
