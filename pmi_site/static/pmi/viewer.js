@@ -26,25 +26,7 @@
   const MAX_ZOOM = 12;
   const LOAD_BY_ITSELF_BYTES = 30e6;
 
-  function hasWebGL2() {
-    try {
-      return Boolean(document.createElement("canvas").getContext("webgl2"));
-    } catch (error) {
-      return false;
-    }
-  }
-
-  function loadScript(src) {
-    return new Promise((resolve, reject) => {
-      const script = document.createElement("script");
-      script.src = src;
-      script.onload = resolve;
-      script.onerror = () => reject(new Error("script"));
-      document.head.append(script);
-    });
-  }
-
-  const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
+  const { hasWebGL2, loadScript, clamp } = window.pmiBrowser;
 
   class ScanViewer {
     constructor(root) {
