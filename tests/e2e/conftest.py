@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Playwright, sync_playwright
 from tests.e2e import inputs
 from tests.e2e.running_site import KINDS, REPOSITORY, Site, shared_site
 from tests.e2e.visitor import Visitor
+from tests.inference.conftest import _made_once as made_once
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
@@ -59,15 +60,28 @@ def _samples() -> Path | None:
     return folder if folder.is_dir() else None
 
 
+def make_tiny_bundles(folder: Path) -> None:
+    """One small real model per kind, for drawn pictures; the tests of `inference` use the same ones."""
+    from tests.inference.tiny_bundles import make_bundle
+
+    for kind in KINDS:
+        make_bundle(kind, folder / kind)
+
+
 @pytest.fixture(scope="session")
 def site(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The running PMI, one for all processes of this test run."""
     base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "site"
+    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
     bundles = Path(os.environ.get("PMI_BUNDLE_DIR") or REPOSITORY / "inference" / "bundles")
     has_models = all((bundles / kind / "configs" / "metadata.json").is_file() for kind in KINDS)
     real = has_models and _samples() is not None
-    with shared_site(folder, bundles if real else inputs.tiny_bundles(), real_models=real) as running:
+    if real:
+        # Converting a model takes a while and gives the same file each time: kept between runs.
+        onnx = REPOSITORY / "var" / "onnx"
+    else:
+        bundles, onnx = made_once(shared, "tiny-bundles", make_tiny_bundles), shared / "onnx"
+    with shared_site(shared / "site", bundles, onnx, real_models=real) as running:
         yield running
 
 

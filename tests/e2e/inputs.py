@@ -1,17 +1,14 @@
 """Files that people drop on the page."""
 
 import csv
-import fcntl
-import hashlib
 import os
-import shutil
 from pathlib import Path
 
 import nibabel
 import numpy as np
 from PIL import Image
 
-from tests.e2e.running_site import KINDS, REPOSITORY
+from tests.e2e.running_site import REPOSITORY
 from tests.inference.pictures import picture
 
 
@@ -71,26 +68,3 @@ def real_knee(folder: Path) -> Path | None:
             Image.open(source).convert("L").save(target, quality=92)
             return target
     return None
-
-
-def tiny_bundles() -> Path:
-    """Small real models for drawn pictures, made once and kept under var/ until their sources change."""
-    sources = [*sorted((REPOSITORY / "ml_training").glob("*.py"))]
-    sources += [REPOSITORY / "tests" / "inference" / name for name in ("tiny_bundles.py", "pictures.py")]
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
-    base = REPOSITORY / "var" / "e2e-bundles"
-    base.mkdir(parents=True, exist_ok=True)
-    target = base / digest
-    with (base / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not target.is_dir():
-            from tests.inference.tiny_bundles import make_bundle
-
-            for old in base.iterdir():
-                if old.is_dir():
-                    shutil.rmtree(old)
-            draft = base / "draft"
-            for kind in KINDS:
-                make_bundle(kind, draft / kind)
-            draft.rename(target)
-    return target

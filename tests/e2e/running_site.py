@@ -66,13 +66,18 @@ class Site:
 
 
 @contextmanager
-def shared_site(folder: Path, bundles: Path, *, real_models: bool) -> Iterator[Site]:
+def shared_site(folder: Path, bundles: Path, onnx: Path, *, real_models: bool) -> Iterator[Site]:
     """The site of this test run; `folder` is the same for all processes that share it."""
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
         state = _state(folder)
         if not state or not psutil.pid_exists(state["site"]["pid"]):
-            state = {"users": [], "site": _plain(_start(folder, bundles, real_models=real_models))}
+            state = {
+                "users": [],
+                "site": _plain(
+                    _start(folder, environment(folder / "var", bundles, onnx), real_models=real_models)
+                ),
+            }
         state["users"].append(os.getpid())
         _write(folder, state)
     try:
@@ -87,7 +92,7 @@ def shared_site(folder: Path, bundles: Path, *, real_models: bool) -> Iterator[S
             _write(folder, state)
 
 
-def environment(var: Path, bundles: Path) -> dict[str, str]:
+def environment(var: Path, bundles: Path, onnx: Path) -> dict[str, str]:
     """What the site is started with; the variables of the test run itself stay out."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PMI_", "DJANGO_"))}
     for name in ("DATABASE_URL", "BROKER_URL"):
@@ -97,15 +102,14 @@ def environment(var: Path, bundles: Path) -> dict[str, str]:
         "DJANGO_SETTINGS_MODULE": "pmi_site.settings.dev",
         "PMI_VAR_DIR": str(var),
         "PMI_BUNDLE_DIR": str(bundles),
-        # Converting a model takes a while and gives the same file each time: keep it between runs.
-        "PMI_ONNX_CACHE": str(REPOSITORY / "var" / "onnx"),
+        "PMI_ONNX_CACHE": str(onnx),
         "PMI_STATIC_ROOT": str(REPOSITORY / "var" / "e2e-staticfiles"),
         "PMI_ANALYSIS_LEASE_SECONDS": str(LEASE_SECONDS),
         "PYTHONUNBUFFERED": "1",
     }
 
 
-def _start(folder: Path, bundles: Path, *, real_models: bool) -> Site:
+def _start(folder: Path, environ: dict[str, str], *, real_models: bool) -> Site:
     var = folder / "var"
     shutil.rmtree(var, ignore_errors=True)
     var.mkdir(parents=True)
@@ -115,7 +119,7 @@ def _start(folder: Path, bundles: Path, *, real_models: bool) -> Site:
         process = subprocess.Popen(
             [sys.executable, "manage.py", "run", "--port", str(port)],
             cwd=REPOSITORY,
-            env=environment(var, bundles),
+            env=environ,
             stdout=log,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
