@@ -4,15 +4,16 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('cases', '0001_initial'),
+        ("cases", "0001_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='scan',
-            name='notes',
-            field=models.JSONField(blank=True, default=list, help_text='what the user should know about this scan'),
+            model_name="scan",
+            name="notes",
+            field=models.JSONField(
+                blank=True, default=list, help_text="what the user should know about this scan"
+            ),
         ),
     ]

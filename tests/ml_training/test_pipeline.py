@@ -86,7 +86,7 @@ def test_an_interrupted_run_ends_like_an_unbroken_one(
 
     original = ModelCheckpoint.on_validation_end
 
-    def stop_after_two(self: ModelCheckpoint, trainer, module) -> None:  # type: ignore[no-untyped-def]
+    def stop_after_two(self: ModelCheckpoint, trainer, module) -> None:
         original(self, trainer, module)
         if trainer.current_epoch == 1:
             raise Interrupted
