@@ -190,18 +190,20 @@ def _data_format(size: int, labels: list[str]) -> dict[str, Any]:
 def _inference_config(config: TrainConfig, task: Task) -> dict[str, Any]:
     """What MONAI's `bundle run` executes; `ml_training/README.md` shows the command."""
     network = {"_target_": "DenseNet", "spatial_dims": 2, "in_channels": 1, "out_channels": len(task.labels)}
-    modules = ["torch", "pathlib", "safetensors.torch", "ml_training.bundle", "ml_training.specs"]
-    modules += ["ml_training.transforms", "ml_training.data.dataset"]
-    spec = f"ml_training.specs.PreprocessingSpec(**{to_plain(config.preprocessing)!r})"
+    # MONAI binds a dotted import under its whole name, which no expression can use; hence the aliases.
+    modules = ["torch", "pathlib", "safetensors.torch as weights", "ml_training.bundle as bundles"]
+    modules += ["ml_training.specs as specs", "ml_training.transforms as transforms"]
+    modules += ["ml_training.data.dataset as dataset"]
+    spec = f"specs.PreprocessingSpec(**{to_plain(config.preprocessing)!r})"
     return {
         "imports": [f"$import {module}" for module in modules],
         "bundle_root": ".",
         "image": "",
         "network_def": {**network, **to_plain(config.network)},
-        "state": "$safetensors.torch.load_file(@bundle_root + '/models/model.safetensors')",
-        "transform": f"$ml_training.transforms.serving_transform({spec})",
-        "bundle": "$ml_training.bundle.Bundle.load(pathlib.Path(@bundle_root))",
-        "tensor": "$torch.from_numpy(@transform(ml_training.data.dataset.load_grey(@image)))[None]",
+        "state": "$weights.load_file(@bundle_root + '/models/model.safetensors')",
+        "transform": f"$transforms.serving_transform({spec})",
+        "bundle": "$bundles.Bundle.load(pathlib.Path(@bundle_root))",
+        "tensor": "$torch.from_numpy(@transform(dataset.load_grey(@image)))[None]",
         "run": [
             "$@network_def.load_state_dict(@state)",
             "$@network_def.eval()",
