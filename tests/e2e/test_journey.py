@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.e2e.conftest import Readable
-from tests.e2e.visitor import PASSWORD, Visitor, colourful
+from tests.e2e.visitor import PASSWORD, READ_SECONDS, Visitor, colourful
 
 
 def _sign_up(visitor: Visitor) -> None:
@@ -122,7 +122,7 @@ def test_register_upload_and_read_a_chest_film(
     visitor.wait_until_stored()
     visitor.slow_upload(0)
     visitor.look("case-being-read")
-    page.get_by_role("link", name="See the result").wait_for(timeout=240_000)
+    page.get_by_role("link", name="See the result").wait_for(timeout=READ_SECONDS * 1000)
     _check_progress(visitor)
     visitor.look("case")
     visitor.open_result()
@@ -149,7 +149,7 @@ def test_a_brain_volume_can_be_leafed_through(visit: Callable[..., Visitor], rea
     visitor.drop(readable.brain)
     visitor.wait_until_stored()
     page.get_by_role("link", name="Watch it being read").click()
-    page.locator(".danger-banner").wait_for(timeout=240_000)
+    page.locator(".danger-banner").wait_for(timeout=READ_SECONDS * 1000)
     _check_result(visitor)
     viewer = visitor.viewer()
     slider = page.get_by_label("Picture in the stack")

@@ -239,8 +239,10 @@ class Visitor:
 
     def open_result(self) -> None:
         """Follows the case page to the first result, once it is there."""
-        button = self.page.get_by_role("link", name="See the result").first
+        button = self.page.locator(".reading-card .btn").first
         button.wait_for(timeout=READ_SECONDS * 1000)
+        card = self.page.locator(".reading-card").first.inner_text()
+        assert button.inner_text() == "See the result", card
         button.click()
         self.page.locator(".danger-banner").wait_for()
 
