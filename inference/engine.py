@@ -307,12 +307,13 @@ class _Run:
         )
 
     def _key_position(self, called: list[CalledLabel], each: np.ndarray) -> int:
-        """Position of the slice that tells most about the top finding; the middle one where nothing was
-        found.
+        """Position of the slice that tells most about the first suspected disease, also where "nothing found"
+        is more probable; the middle one where nothing is suspected.
         """
-        if not called or called[0].is_normal:
+        suspected = [label.name for label in called if label.call != "unlikely" and not label.is_normal]
+        if not suspected:
             return len(self.indices) // 2
-        return int(each[:, self.reader.names.index(called[0].name)].argmax())
+        return int(each[:, self.reader.names.index(suspected[0])].argmax())
 
     def _finding(self, label: CalledLabel, each: np.ndarray, features: np.ndarray) -> LabelFinding:
         heatmap = None

@@ -222,6 +222,8 @@ class Result:
         slugs = [UNREADABLE]
         if self.is_read:
             raised = [f for f in self.answer.findings.all() if f.call != Finding.Call.UNLIKELY]
+            # Beside a possible disease, "nothing found" of the same strength is not what to read first.
+            raised.sort(key=lambda f: (f.call != Finding.Call.LIKELY, f.condition in NORMAL_CONDITIONS))
             slugs = [f.condition for f in raised][:_MOST_GUIDES]
         audience = Audience.DOCTOR if self.for_doctor else Audience.PATIENT
         return published_for(slugs, self.answer.danger, audience)

@@ -4,13 +4,15 @@ import json
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from cases.imaging.volume import from_affine, from_film
 from inference import heat
-from inference.engine import Engine, ModelBroken, square_pixels
+from inference.calls import CalledLabel
+from inference.engine import Engine, ModelBroken, _Run, square_pixels
 from tests.inference.pictures import picture
 
 
@@ -242,6 +244,25 @@ def test_a_volume_names_its_most_telling_slice(engine, brain):
     assert 30 <= reading.slices_read <= 48
     weight = reading.top.heatmap.astype(float).sum(axis=(0, 1))
     assert weight[22:32].sum() > 0.6 * weight.sum()
+
+
+@pytest.mark.parametrize(
+    ("calls", "position"),
+    [
+        ({"none": "possible", "glioma": "possible"}, 4),
+        ({"none": "likely", "glioma": "unlikely"}, 3),
+        ({}, 3),
+    ],
+)
+def test_the_most_telling_slice_is_one_of_the_suspected_disease(calls, position):
+    called = [
+        CalledLabel(name, "glioma" if name == "glioma" else "no-brain-tumour", 0.5, call)
+        for name, call in calls.items()
+    ]
+    work = SimpleNamespace(indices=list(range(6)), reader=SimpleNamespace(names=["glioma", "none"]))
+    each = np.full((6, 2), 0.2)
+    each[4, 0] = 0.4
+    assert _Run._key_position(work, called, each) == position
 
 
 def test_a_healthy_volume_is_none(engine, brain):

@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from accounts.models import AccessLog
 from cases.models import Scan
+from inference import result_page
 from inference.presenters import danger_words
 from tests.factories import CareRelationshipFactory, ScanFactory
 from tests.inference import reading_rows as rows
@@ -202,3 +203,14 @@ def test_wrong_method(as_user: Any, patient: Any, scan: Scan, method: str) -> No
 
 def test_bad_id(as_user: Any, patient: Any, scan: Scan) -> None:
     assert as_user(patient).get(f"/cases/{scan.case_id}/scans/1/").status_code == 404
+
+
+def test_the_guide_of_a_possible_disease_comes_before_nothing_found(
+    patient: Any, scan: Scan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = rows.analysis(scan, "succeeded", danger="soon")
+    rows.finding(made, "no-chest-finding", label="no_finding", probability=0.7, call="possible")
+    rows.finding(made, "pneumonia", label="pneumonia", probability=0.3, call="possible")
+    monkeypatch.setattr(result_page, "published_for", lambda slugs, *_: slugs)
+    asked: Any = result_page.Result(scan, [made]).guides
+    assert asked == ["pneumonia", "no-chest-finding"]
