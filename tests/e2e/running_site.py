@@ -22,6 +22,8 @@ from pathlib import Path
 
 import psutil
 
+from pmi_site.supervisor import _end_with_parent
+
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 KINDS = ("gate", "brain_mri", "chest_xray", "knee_xray")
 _started: list[subprocess.Popen[bytes]] = []
@@ -124,6 +126,8 @@ def _start(folder: Path, environ: dict[str, str], *, real_models: bool) -> Site:
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
+            # A run that is killed outright takes its site along; parallel runs may not, the starter ends first.
+            preexec_fn=None if os.environ.get("PYTEST_XDIST_WORKER") else _end_with_parent,
         )
     _started.append(process)
     deadline = time.monotonic() + START_SECONDS
