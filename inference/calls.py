@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from inference.reading import Call
+from ml_training.labels import NORMAL_CONDITIONS
 
-# Labels that say that nothing was found, by condition. They are findings too, but never outrank a disease.
-NORMAL_CONDITIONS = frozenset({"no-brain-tumour", "no-chest-finding", "knee-oa-0"})
+__all__ = ["NORMAL_CONDITIONS", "CalledLabel", "call_labels", "call_of"]
+
 # A kind of pneumonia cannot be surer than pneumonia.
 PARENT_LABEL = {"bacterial": "pneumonia", "viral": "pneumonia", "covid19": "pneumonia"}
 _STRENGTH: dict[str, int] = {"unlikely": 0, "possible": 1, "likely": 2}

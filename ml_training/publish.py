@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import monai
 import numpy as np
 import torch
+from torch import nn
 
-from ml_training import calibrate, ood
+from ml_training import calibrate, ood, pooling
 from ml_training.bundle import Bundle, write_bundle
 from ml_training.card import model_card
 from ml_training.data.manifest import Item, read_manifest
 from ml_training.errors import TrainingError
 from ml_training.evaluate import report
-from ml_training.labels import Task, task_of
+from ml_training.labels import NORMAL_CONDITIONS, Task, task_of
 from ml_training.specs import TrainConfig, to_plain
-from ml_training.train import load_network, make_splits, predict
+from ml_training.train import Splits, load_network, make_splits, predict
 
 # Share of validation images that a bundle's distance bound lets through.
 _KEPT = {"gate": 0.99}
@@ -33,6 +35,8 @@ def publish(config: TrainConfig, data_dir: Path, run_dir: Path, bundle_dir: Path
         TrainingError: no whole checkpoint, or data that no longer match.
     """
     task = task_of(config.kind)
+    if config.network.architecture != "densenet":
+        raise TrainingError("a teacher is for learning from; only network.architecture densenet is published")
     splits = make_splits(config, data_dir)
     # Figures are those of the half-precision weights that are shipped, not of the ones that were trained.
     network = load_network(config, run_dir / "best.ckpt").half().float()
@@ -49,7 +53,11 @@ def publish(config: TrainConfig, data_dir: Path, run_dir: Path, bundle_dir: Path
         figures |= _gate_figures(
             task, test_probs, statistics.distances(test_embedding).min(1), test_target, statistics
         )
+    pooled: dict[str, Any] = dict(config.pooling)
+    if pooled.get("method") == pooling.METHOD:
+        pooled, figures["simulated volumes"] = _pooling(task, config, network, calibration, splits)
     metadata = _metadata(config, task, calibration, points, statistics, figures, splits)
+    metadata["pooling"] = pooled
     bundle = write_bundle(
         bundle_dir / config.kind, metadata, network, model_card(metadata), _inference_config(config, task)
     )
@@ -77,6 +85,30 @@ def evaluate_bundle(path: Path, manifest: Path, where: list[str], group_column: 
     )
     logits, _, targets = predict(bundle.torch_network(), config, items)
     return _figures(task, bundle.predict_probabilities(logits), targets, items)
+
+
+def _pooling(
+    task: Task, config: TrainConfig, network: nn.Module, calibration: calibrate.Calibration, splits: Splits
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Pooling fitted on volumes simulated from validation slices, and its figures on those of test slices."""
+    normal = next(k for k, label in enumerate(task.labels) if label.condition in NORMAL_CONDITIONS)
+
+    def read(items: Sequence[Item], augmented: bool) -> np.ndarray:
+        logits, _, _ = predict(network, config, list(items), augmented=augmented)
+        return calibration(logits)
+
+    torch.manual_seed(config.seed)
+    volumes = pooling.simulate(task, normal, splits.val, read, seed=config.seed)
+    fitted = pooling.fit(volumes, normal)
+    truth = np.stack([volume.truth for volume in volumes])
+    read_val = pooling.read_volumes(volumes, normal, fitted)
+    fitted["operating_points"] = calibrate.operating_points(task, read_val, truth)
+    tests = pooling.simulate(task, normal, splits.test, read, seed=config.seed + 1)
+    answers = pooling.read_volumes(tests, normal, fitted)
+    figures = report(
+        task, answers, np.stack([volume.truth for volume in tests]), [volume.group for volume in tests]
+    )
+    return fitted, figures
 
 
 def _figures(task: Task, probs: np.ndarray, targets: np.ndarray, items: list[Item]) -> dict[str, Any]:
@@ -164,7 +196,7 @@ def _metadata(
         "planes": list(task.planes),
         "activation": task.activation,
         "preprocessing": to_plain(config.preprocessing),
-        "network": to_plain(config.network),
+        "network": config.network.arguments(),
         "calibration": calibration.to_plain(),
         "pooling": dict(config.pooling),
         "gate": {"min_probability": _GATE_MIN_PROBABILITY} if config.kind == "gate" else None,
@@ -199,7 +231,7 @@ def _inference_config(config: TrainConfig, task: Task) -> dict[str, Any]:
         "imports": [f"$import {module}" for module in modules],
         "bundle_root": ".",
         "image": "",
-        "network_def": {**network, **to_plain(config.network)},
+        "network_def": {**network, **config.network.arguments()},
         "state": "$weights.load_file(@bundle_root + '/models/model.safetensors')",
         "transform": f"$transforms.serving_transform({spec})",
         "bundle": "$bundles.Bundle.load(pathlib.Path(@bundle_root))",

@@ -15,6 +15,8 @@ import yaml
 
 from ml_training.errors import TrainingError
 
+ARCHITECTURES = ("densenet", "efficientnet_lite0")
+
 
 @dataclass(frozen=True)
 class PreprocessingSpec:
@@ -37,20 +39,39 @@ class PreprocessingSpec:
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """Arguments of `monai.networks.nets.DenseNet`.
+    """Arguments of `monai.networks.nets.DenseNet`; (64, 32, (6, 12, 24, 16)) is DenseNet121.
 
-    (64, 32, (6, 12, 24, 16)) is DenseNet121.
+    `architecture: efficientnet_lite0` ignores the other keys and makes a teacher (see
+    `TrainConfig.teachers`): it can be trained and learnt from, never published.
     """
 
+    architecture: str = "densenet"
     init_features: int = 32
     growth_rate: int = 16
     block_config: tuple[int, ...] = (6, 12, 24, 16)
     dropout_prob: float = 0.0
 
+    def __post_init__(self) -> None:
+        if self.architecture not in ARCHITECTURES:
+            raise TrainingError(
+                f"network.architecture must be one of {', '.join(ARCHITECTURES)}, not {self.architecture!r}"
+            )
+
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments for MONAI's DenseNet."""
+        plain = dataclasses.asdict(self)
+        del plain["architecture"]
+        return plain
+
 
 @dataclass(frozen=True)
 class AugmentationSpec:
-    """Strengths of the training-time augmentation; 0 switches a part off."""
+    """Strengths of the training-time augmentation; 0 switches a part off.
+
+    `histogram_shift` and `ellipse_mask` are probabilities: of a random monotone remapping of the grey values,
+    as between MR sequences and scanners, and of keeping only an ellipse around the foreground, as brain
+    extraction does.
+    """
 
     flip: bool = False
     rotate_degrees: float = 10.0
@@ -64,6 +85,8 @@ class AugmentationSpec:
     blur: float = 0.8
     border_mask: float = 0.0
     dropout_holes: int = 2
+    histogram_shift: float = 0.0
+    ellipse_mask: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -86,7 +109,14 @@ class SourceSpec:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One run, from manifest to checkpoint."""
+    """One run, from manifest to checkpoint.
+
+    `init` is a checkpoint whose fitting tensors start the network, or `imagenet` (where the architecture's
+    package brings such weights). `teachers` are run folders with `config.json` and `best.ckpt`: their mean
+    probabilities, softened by `distil_temperature`, make up the share `distil_weight` of the target
+    (Hinton et al. 2015, arXiv:1503.02531). `mixup` is the parameter of its beta distribution (Zhang et al.
+    2018, arXiv:1710.09412).
+    """
 
     kind: str
     version: str
@@ -105,6 +135,12 @@ class TrainConfig:
     size_schedule: tuple[tuple[float, int], ...] = ()
     val_fraction: float = 0.12
     ema_decay: float = 0.0
+    init: str = ""
+    teachers: tuple[str, ...] = ()
+    distil_weight: float = 0.7
+    distil_temperature: float = 2.0
+    mixup: float = 0.0
+    patience: int = 0
     synthetic_negatives: int = 0
     seed: int = 20261123
     workers: int = 1
@@ -168,6 +204,15 @@ def load_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:
         for parent in parents:
             node = node.setdefault(parent, {})
         node[last] = yaml.safe_load(text)
+    return typing.cast(TrainConfig, _build(TrainConfig, raw, "config"))
+
+
+def config_from_plain(raw: dict[str, Any]) -> TrainConfig:
+    """The config that `to_plain` described.
+
+    Raises:
+        TrainingError: unknown key or wrong type, naming the key.
+    """
     return typing.cast(TrainConfig, _build(TrainConfig, raw, "config"))
 
 

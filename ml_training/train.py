@@ -12,7 +12,13 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    EMAWeightAveraging,
+    ModelCheckpoint,
+    TQDMProgressBar,
+)
 from lightning.pytorch.loggers import CSVLogger
 from monai.data import DataLoader
 from torch import Tensor, nn
@@ -24,8 +30,8 @@ from ml_training.data.manifest import Item, group_split, read_source, refuse_str
 from ml_training.data.negatives import synthetic_negative
 from ml_training.errors import TrainingError
 from ml_training.labels import Task, task_of
-from ml_training.networks import ReadingNetwork, build_densenet
-from ml_training.specs import TrainConfig, to_plain
+from ml_training.networks import build_network
+from ml_training.specs import TrainConfig, config_from_plain, to_plain
 from ml_training.transforms import augmentation
 
 log = logging.getLogger(__name__)
@@ -73,8 +79,13 @@ class ReadingModule(lightning.LightningModule):
         super().__init__()
         self.config = config
         self.task = task_of(config.kind)
-        self.network = ReadingNetwork(build_densenet(config.network, len(self.task.labels)))
+        self.network = build_network(config.network, len(self.task.labels), config.init == "imagenet")
+        if config.init and config.init != "imagenet":
+            start_from(self.network, Path(config.init))
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # Kept out of the module's parameters: a checkpoint holds the student only.
+        self._teachers = [load_teacher(Path(run), config.kind) for run in config.teachers]
+        self._random = np.random.default_rng(config.seed)
         self.steps = steps
         self._logits: list[Tensor] = []
         self._targets: list[Tensor] = []
@@ -90,6 +101,34 @@ class ReadingModule(lightning.LightningModule):
             clean = clean * (1 - self.config.label_smoothing) + self.config.label_smoothing / 2
         each = functional.binary_cross_entropy_with_logits(logits, clean, reduction="none")
         return (each * known).sum() / known.sum().clamp(min=1)
+
+    @torch.no_grad()
+    def taught(self, image: Tensor) -> Tensor:
+        """Softened mean probabilities (N, K) of the teachers for a batch, each at its own input size."""
+        heat = self.config.distil_temperature
+        answers = []
+        for network, size in self._teachers:
+            fitted = image
+            if size != image.shape[-1]:
+                fitted = functional.interpolate(image, (size, size), mode="bilinear", align_corners=False)
+            logits = network.to(image.device)(fitted)[0].float() / heat
+            answers.append(logits.softmax(1) if self.task.activation == "softmax" else logits.sigmoid())
+        return torch.stack(answers).mean(0)
+
+    def distilled_loss(self, logits: Tensor, target: Tensor, taught: Tensor | None) -> Tensor:
+        """The loss on the labels, mixed with the loss on the teachers' answers where there are any."""
+        own = self.loss(logits, target, smooth=True)
+        if taught is None:
+            return own
+        heat, weight = self.config.distil_temperature, self.config.distil_weight
+        if self.task.activation == "softmax":
+            away = -(taught * functional.log_softmax(logits / heat, dim=1)).sum(dim=1).mean()
+        else:
+            # A teacher's guess stands in for a label that nobody knows only where the label set allows it.
+            known = ~torch.isnan(target)
+            each = functional.binary_cross_entropy_with_logits(logits / heat, taught, reduction="none")
+            away = (each * known).sum() / known.sum().clamp(min=1)
+        return (1 - weight) * own + weight * heat**2 * away
 
     def _soften(self, target: Tensor) -> Tensor:
         count = target.shape[1]
@@ -117,7 +156,16 @@ class ReadingModule(lightning.LightningModule):
         if size != image.shape[-1]:
             image = functional.interpolate(image, (size, size), mode="area")
         image = image.contiguous(memory_format=torch.channels_last)
-        loss = self.loss(self.network(image)[0], target, smooth=True)
+        taught = self.taught(image) if self._teachers else None
+        share = float(self._random.beta(self.config.mixup, self.config.mixup)) if self.config.mixup else 1.0
+        order = torch.randperm(len(image), device=image.device) if share < 1 else None
+        if order is not None:
+            image = share * image + (1 - share) * image[order]
+        logits = self.network(image)[0]
+        loss = self.distilled_loss(logits, target, taught)
+        if order is not None:
+            other = self.distilled_loss(logits, target[order], None if taught is None else taught[order])
+            loss = share * loss + (1 - share) * other
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(image))
         return loss
 
@@ -153,10 +201,13 @@ class ReadingModule(lightning.LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def loader(config: TrainConfig, items: list[Item], training: bool) -> DataLoader:
-    """Batches of (image (N, 1, S, S), target (N, K))."""
+def loader(
+    config: TrainConfig, items: list[Item], training: bool, augmented: bool | None = None
+) -> DataLoader:
+    """Batches of (image (N, 1, S, S), target (N, K)); training shuffles and augments."""
     size = config.preprocessing.size
-    augment = augmentation(config.augmentation, size) if training else None
+    wanted = training if augmented is None else augmented
+    augment = augmentation(config.augmentation, size) if wanted else None
     data = cached_dataset(items, config.preprocessing, augment, synthetic_negative)
     sampler = None
     if training and config.balance_columns:
@@ -190,6 +241,8 @@ def train(config: TrainConfig, data_dir: Path, run_dir: Path, progress: bool = T
     callbacks: list[Callback] = [checkpoint]
     if config.ema_decay:
         callbacks.append(EMAWeightAveraging(decay=config.ema_decay, update_starting_at_step=len(training)))
+    if config.patience:
+        callbacks.append(EarlyStopping("val_loss", mode="min", patience=config.patience))
     if progress:
         callbacks.append(TQDMProgressBar(refresh_rate=20))
     trainer = lightning.Trainer(
@@ -236,34 +289,74 @@ def _git_revision() -> str:
         return "unknown"
 
 
-def load_network(config: TrainConfig, checkpoint: Path) -> ReadingNetwork:
+def load_network(config: TrainConfig, checkpoint: Path) -> nn.Module:
     """The network of a checkpoint, in evaluation mode.
 
     Raises:
         TrainingError: the file is missing, truncated or of another network.
     """
-    network = ReadingNetwork(build_densenet(config.network, len(task_of(config.kind).labels)))
+    network = build_network(config.network, len(task_of(config.kind).labels))
     try:
-        # Lightning's checkpoints hold optimiser state as well; only tensors and plain types are let in.
-        whole = torch.load(checkpoint, map_location="cpu", weights_only=True)  # noqa: TID251
-        state = whole["state_dict"]
-        network.load_state_dict(
-            {key.removeprefix("network."): value for key, value in state.items()}, strict=True
-        )
+        network.load_state_dict(_weights(checkpoint), strict=True)
     except Exception as error:
         raise TrainingError(f"{checkpoint}: not a whole checkpoint of this network ({error})") from error
     return network.eval()
 
 
+def _weights(checkpoint: Path) -> dict[str, Tensor]:
+    # Lightning's checkpoints hold optimiser state as well; only tensors and plain types are let in.
+    whole = torch.load(checkpoint, map_location="cpu", weights_only=True)  # noqa: TID251
+    state = whole["state_dict"]
+    return {k.removeprefix("network."): v for k, v in state.items() if k.startswith("network.")}
+
+
+def start_from(network: nn.Module, checkpoint: Path) -> None:
+    """Copy every tensor of a checkpoint that fits `network` by name and shape; the others stay as they are.
+
+    Raises:
+        TrainingError: the file is not a checkpoint, or nothing in it fits.
+    """
+    try:
+        given = _weights(checkpoint)
+    except Exception as error:
+        raise TrainingError(f"init: {checkpoint} is not a whole checkpoint ({error})") from error
+    own = network.state_dict()
+    fitting = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
+    if not fitting:
+        raise TrainingError(f"init: nothing in {checkpoint} fits this network")
+    log.info("init: %d of %d tensors from %s", len(fitting), len(own), checkpoint)
+    network.load_state_dict({**own, **fitting})
+
+
+def load_teacher(run_dir: Path, kind: str) -> tuple[nn.Module, int]:
+    """A finished run as a frozen network, and the input size (pixels) that it learnt.
+
+    Raises:
+        TrainingError: the folder is no finished run, or one of another kind.
+    """
+    try:
+        config = config_from_plain(json.loads((run_dir / "config.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"teachers: {run_dir} is not a run folder ({error})") from error
+    if config.kind != kind:
+        raise TrainingError(f"teachers: {run_dir} learnt {config.kind}, not {kind}")
+    network = load_network(config, run_dir / "best.ckpt")
+    network.requires_grad_(False)
+    return network.to(memory_format=torch.channels_last), config.preprocessing.size  # type: ignore[call-overload]
+
+
 @torch.inference_mode()
 def predict(
-    network: nn.Module, config: TrainConfig, items: list[Item]
+    network: nn.Module, config: TrainConfig, items: list[Item], augmented: bool = False
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Logits (N, K), embeddings (N, C) and targets (N, K) for items, in their order."""
+    """Logits (N, K), embeddings (N, C) and targets (N, K) for items, in their order.
+
+    `augmented` draws a new random variant of every item, as training does.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = network.to(device).eval()
     logits, embeddings, targets = [], [], []
-    for image, target in loader(config, items, training=False):
+    for image, target in loader(config, items, training=False, augmented=augmented):
         out, _, embedding = network(torch.as_tensor(image).to(device, memory_format=torch.channels_last))
         logits.append(out.cpu().numpy())
         embeddings.append(embedding.cpu().numpy())

@@ -15,6 +15,7 @@ from monai.transforms import (
     RandFlip,
     RandGaussianNoise,
     RandGaussianSmooth,
+    RandHistogramShift,
     Resize,
     ScaleIntensityRangePercentiles,
 )
@@ -93,6 +94,34 @@ class BorderMask:
         return masked
 
 
+class EllipseMask:
+    """Keeps an ellipse around the bright part, as brain extraction leaves it: the skull must not be what a
+    network lives on."""
+
+    def __init__(self, prob: float) -> None:
+        self.prob = prob
+        self.random = np.random.RandomState()
+
+    def set_random_state(self, seed: int | None = None) -> EllipseMask:
+        self.random.seed(seed)
+        return self
+
+    def __call__(self, image: torch.Tensor) -> torch.Tensor:
+        if self.random.rand() >= self.prob:
+            return image
+        bright = np.argwhere(np.asarray(image[0]) > 0.15)
+        if len(bright) < 32:
+            return image
+        (top, left), (bottom, right) = np.percentile(bright, 2, axis=0), np.percentile(bright, 98, axis=0)
+        shrink = self.random.uniform(0.78, 0.98)
+        half = shrink * np.array([bottom - top, right - left]) / 2 + 1.0
+        rows, columns = np.ogrid[: image.shape[1], : image.shape[2]]
+        inside = ((rows - (top + bottom) / 2) / half[0]) ** 2 + (
+            (columns - (left + right) / 2) / half[1]
+        ) ** 2
+        return image * torch.as_tensor(inside <= 1.0, dtype=image.dtype)
+
+
 def augmentation(spec: AugmentationSpec, size: int) -> Compose:
     """Random transforms for a preprocessed tensor (1, size, size) in 0..1; the result stays in 0..1."""
     steps: list[Callable] = []
@@ -113,6 +142,8 @@ def augmentation(spec: AugmentationSpec, size: int) -> Compose:
     )
     if spec.bias_field:
         steps.append(RandBiasField(degree=2, coeff_range=(0.0, spec.bias_field), prob=0.25))
+    if spec.histogram_shift:
+        steps.append(RandHistogramShift(num_control_points=(4, 8), prob=spec.histogram_shift))
     if spec.gamma:
         steps.append(RandAdjustContrast(prob=0.7, gamma=(1 / (1 + spec.gamma), 1 + spec.gamma)))
     if spec.blur:
@@ -126,6 +157,8 @@ def augmentation(spec: AugmentationSpec, size: int) -> Compose:
                 holes=1, max_holes=spec.dropout_holes, spatial_size=hole, fill_value=0.0, prob=0.25
             )
         )
+    if spec.ellipse_mask:
+        steps.append(EllipseMask(spec.ellipse_mask))
     if spec.border_mask:
         steps.append(BorderMask(spec.border_mask))
     return Compose([*steps, _unit_range])

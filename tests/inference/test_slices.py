@@ -77,3 +77,12 @@ def test_without_a_normal_label_the_surest_slices_count():
 def test_an_unknown_method_is_an_error():
     with pytest.raises(ValueError, match="unknown pooling"):
         pool(np.ones((2, 2)), 0, {"method": "median"})
+
+
+def test_a_calibrated_window_is_asked_for_by_the_bundle():
+    each = np.array([[0.05, 0.95]] * 20 + [[0.95, 0.05]] * 5 + [[0.05, 0.95]] * 20)
+    rule = {"method": "window", "width": 0.1, "slope": 1.0, "intercept": 0.0}
+    pooled, weights = pool(each, 1, rule)
+    assert pooled[0] > 0.9
+    assert weights[20:25].sum() > 0.99
+    assert pool(each[:1], 1, rule)[0] == pytest.approx([0.05, 0.95])

@@ -1,0 +1,107 @@
+"""Volumes out of slices: a head with a tumour on a run of slices, a healthy one with scattered mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ml_training import pooling
+from ml_training.data.manifest import Item
+from ml_training.labels import task_of
+
+TASK = task_of("brain_mri")
+NORMAL = TASK.names.index("none")
+RULE = {"method": "window", "width": 0.1, "slope": 1.0, "intercept": 0.0}
+
+
+def slices(*columns: tuple[int, float]) -> np.ndarray:
+    """One row per (label, probability), the rest shared evenly."""
+    rows = np.full((len(columns), 4), 0.0)
+    for row, (label, probability) in zip(rows, columns, strict=True):
+        row[:] = (1 - probability) / 3
+        row[label] = probability
+    return rows
+
+
+def test_scattered_mistakes_weigh_less_than_a_run() -> None:
+    healthy, meningioma = (NORMAL, 0.97), (1, 0.9)
+    scattered = slices(*([healthy] * 9 + [meningioma]) * 4)
+    together = slices(*[healthy] * 18, *[meningioma] * 4, *[healthy] * 18)
+    loose, _ = pooling.window_pool(scattered, NORMAL, RULE)
+    run, weights = pooling.window_pool(together, NORMAL, RULE)
+    assert loose[NORMAL] > 0.6
+    assert run.argmax() == 1 and run[1] > 0.8
+    assert set(np.flatnonzero(weights)) == {18, 19, 20, 21}
+    assert weights.sum() == pytest.approx(1)
+    assert run.sum() == pytest.approx(1) and loose.sum() == pytest.approx(1)
+
+
+def test_the_order_of_labels_is_kept() -> None:
+    pooled, _ = pooling.window_pool(slices(*[(2, 0.94)] * 6), NORMAL, RULE)
+    assert pooled.argmax() == 2
+
+
+def test_two_slices_are_a_volume_too() -> None:
+    pooled, weights = pooling.window_pool(slices((0, 0.9), (NORMAL, 0.9)), NORMAL, RULE)
+    assert weights == pytest.approx([0.5, 0.5])
+    assert pooled.sum() == pytest.approx(1)
+
+
+def _items() -> list[Item]:
+    items = []
+    for patient in range(12):
+        for plane in ("axial", "coronal"):
+            for number in range(3):
+                row = {"file": f"t{patient}{plane}{number}", "plane": plane}
+                items.append(Item(Path(row["file"]), (0.0, 1.0, 0.0, 0.0), f"p{patient}", row))
+    for head in range(12):
+        items += [
+            Item(Path(f"h{head}{n}"), (0.0, 0.0, 0.0, 1.0), f"h{head}", {"file": f"h{head}{n}"})
+            for n in range(4)
+        ]
+    return items
+
+
+def _reader(confusion: float) -> object:
+    """A network that calls each healthy slice a tumour with the probability `confusion`."""
+    random = np.random.default_rng(3)
+
+    def read(items: Sequence[Item], augmented: bool) -> np.ndarray:
+        rows = []
+        for item in items:
+            wrong = item.target[NORMAL] == 1 and random.random() < confusion
+            rows.append((1, 0.9) if item.target[1] == 1 or wrong else (NORMAL, 0.95))
+        return slices(*rows)
+
+    return read
+
+
+@pytest.mark.parametrize("confusion", [0.0, 0.15])
+def test_fitted_pooling_tells_simulated_volumes_apart(confusion: float) -> None:
+    volumes = pooling.simulate(TASK, NORMAL, _items(), _reader(confusion), seed=1)
+    truth = np.array([volume.truth.argmax() for volume in volumes])
+    assert {NORMAL, 1} == set(truth)
+    fitted = pooling.fit(volumes, NORMAL)
+    answers = pooling.read_volumes(volumes, NORMAL, fitted)
+    assert (answers.argmax(1) == truth).mean() > 0.9
+    assert np.allclose(answers.sum(1), 1)
+
+
+def test_a_volume_holds_one_patient_in_one_plane_only() -> None:
+    seen: list[str] = []
+
+    def read(items: Sequence[Item], augmented: bool) -> np.ndarray:
+        seen.extend(item.group for item in items if augmented)
+        return slices(*[(1, 0.9) if item.target[1] == 1 else (NORMAL, 0.9) for item in items])
+
+    volumes = pooling.simulate(TASK, NORMAL, _items(), read, seed=1)
+    assert {group[0] for group in seen} == {"h"}, "patients' slices are never augmented copies"
+    assert {volume.group[0] for volume in volumes if volume.truth[1]} == {"p"}
+
+
+def test_without_healthy_slices_nothing_is_simulated() -> None:
+    ill = [item for item in _items() if item.target[1]]
+    assert pooling.simulate(TASK, NORMAL, ill, _reader(0), seed=1) == []
