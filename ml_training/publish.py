@@ -178,7 +178,7 @@ def _metadata(
         "name": f"PMI {config.kind}",
         "kind": config.kind,
         "version": config.version,
-        "changelog": {config.version: "first published version"},
+        "changelog": {config.version: config.changelog},
         "monai_version": monai.__version__,
         "pytorch_version": torch.__version__.partition("+")[0],
         "numpy_version": np.__version__,

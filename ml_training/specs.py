@@ -145,6 +145,7 @@ class TrainConfig:
     seed: int = 20261123
     workers: int = 1
     pooling: dict[str, Any] = field(default_factory=dict)
+    changelog: str = "first published version"
     intended_use: str = ""
     limits: tuple[str, ...] = ()
     training_data: tuple[dict[str, str], ...] = ()
