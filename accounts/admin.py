@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from accounts import services
-from accounts.models import AccessLog, CareRelationship, DoctorProfile, Role, User
+from accounts.models import AccessLog, CareRelationship, Consent, DoctorProfile, Role, User
 from pmi_site.errors import UserError
 
 
@@ -149,3 +149,13 @@ class AccessLogAdmin(ReadOnlyAdmin):
     list_filter = ["action", "object_type"]
     list_select_related = ["actor"]
     date_hierarchy = "at"
+
+
+@admin.register(Consent)
+class ConsentAdmin(ReadOnlyAdmin):
+    """Who agreed to what, in which version of the text."""
+
+    list_display = ("patient", "purpose", "text_version", "given_at", "revoked_at")
+    list_filter = ("purpose", "text_version")
+    list_select_related = ("patient",)
+    show_full_result_count = False

@@ -214,3 +214,34 @@ class ApiToken(BaseModel):
     def digest_of(key: str) -> str:
         """What is stored of a key. A plain hash is enough: the key is random, not a password."""
         return hashlib.sha256(key.encode()).hexdigest()
+
+
+class ConsentPurpose(models.TextChoices):
+    """What a patient can agree to; each purpose is asked for on its own."""
+
+    SIMILAR_SEARCH = "similar_search", _("Comparing with other people's scans")
+
+
+class Consent(BaseModel):
+    """A patient agreed to one purpose, in the words of one version of its text. Ended ones are kept."""
+
+    patient = models.ForeignKey(User, models.CASCADE, related_name="consents", verbose_name=_("patient"))
+    purpose = models.CharField(_("purpose"), max_length=32, choices=ConsentPurpose)
+    text_version = models.CharField(_("version of the text"), max_length=20)
+    given_at = models.DateTimeField(_("given on"), default=timezone.now)
+    revoked_at = models.DateTimeField(_("taken back on"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("consent")
+        verbose_name_plural = _("consents")
+        ordering = ["-given_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["patient", "purpose"],
+                condition=Q(revoked_at__isnull=True),
+                name="one_open_consent_per_purpose",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.purpose} {self.text_version}"

@@ -18,13 +18,16 @@ unfinished analysis; the database sees to it.
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from pgvector.django import HalfVectorField
 
 from cases.models import Scan
+from cases.storage import private_storage
 from pmi_site.models import BaseModel
 
 
@@ -249,3 +252,122 @@ class Embedding(BaseModel):
 
     def __str__(self) -> str:
         return f"Embedding of {self.analysis_id}"
+
+
+class Confirmation(BaseModel):
+    """A verified doctor of the patient confirmed one finding. A doctor's review builds on it."""
+
+    finding = models.OneToOneField(Finding, on_delete=models.CASCADE, related_name="confirmation")
+    doctor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    confirmed_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"Confirmation of {self.finding_id}"
+
+
+class VectorSpace(BaseModel):
+    """The embedding space of one model version: its size, how far it is filled, and what is near in it.
+
+    Vectors of two spaces are never compared: every search names its space.
+    """
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("waiting")
+        FILLING = "filling", _("being filled")
+        READY = "ready", _("filled")
+        FAILED = "failed", _("broken off")
+
+    model_version = models.OneToOneField(ModelVersion, on_delete=models.CASCADE, related_name="space")
+    dims = models.PositiveIntegerField(null=True, blank=True, help_text=_("Length of a vector."))
+    state = models.CharField(max_length=8, choices=State.choices, default=State.WAITING)
+    total = models.PositiveIntegerField(default=0)
+    done = models.PositiveIntegerField(default=0)
+    failed = models.PositiveIntegerField(default=0)
+    indexed = models.BooleanField(default=False, help_text=_("There is an HNSW index over it."))
+    near = models.FloatField(null=True, blank=True, help_text=_("Distance of close pairs."))
+    typical = models.FloatField(null=True, blank=True, help_text=_("Distance of usual nearest pairs."))
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"Space of {self.model_version_id}"
+
+
+def reference_path(reference: ReferenceImage, filename: str) -> str:
+    """Private storage name of a reference picture: by id only."""
+    return f"references/{str(reference.pk)[:2]}/{reference.pk}/{filename}"
+
+
+class ReferenceImage(BaseModel):
+    """A labelled image that similar-image search may name: of the atlas, or a consented, confirmed scan.
+
+    It carries no date, file name or identifier of a patient. `picture` is kept to embed it again; it is shown
+    only where `showable`.
+    """
+
+    class Source(models.TextChoices):
+        ATLAS = "atlas", _("Reference atlas")
+        PLATFORM = "platform", _("Scan confirmed by a doctor")
+
+    class AgeBand(models.TextChoices):
+        CHILD = "child", _("Child")
+        ADULT = "adult", _("Adult")
+        UNKNOWN = "unknown", _("Age not known")
+
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    source = models.CharField(max_length=8, choices=Source.choices)
+    condition = models.SlugField(max_length=80)
+    age_band = models.CharField(max_length=8, choices=AgeBand.choices, default=AgeBand.UNKNOWN)
+    collection = models.CharField(max_length=120, blank=True, help_text=_("The data set it is from."))
+    licence = models.CharField(max_length=120, blank=True)
+    citation = models.TextField(blank=True)
+    showable = models.BooleanField(default=False, help_text=_("Its licence allows showing the picture."))
+    key = models.CharField(max_length=64, help_text=_("Hash that tells an image imported before."))
+    group_key = models.CharField(max_length=64, blank=True, help_text=_("Hash of the person it is from."))
+    picture = models.FileField(upload_to=reference_path, storage=private_storage, max_length=200)
+    heatmap = models.FileField(
+        upload_to=reference_path, storage=private_storage, max_length=200, null=True, blank=True
+    )
+    confirmation = models.OneToOneField(
+        Confirmation, on_delete=models.CASCADE, null=True, blank=True, related_name="reference"
+    )
+    scan = models.ForeignKey(Scan, on_delete=models.CASCADE, null=True, blank=True, related_name="references")
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, blank=True, related_name="+"
+    )
+
+    class Meta:
+        indexes = [models.Index(fields=["kind", "condition"], name="inference_reference_by_kind")]
+        constraints = [
+            models.UniqueConstraint(fields=["kind", "key"], name="inference_reference_once"),
+            models.CheckConstraint(
+                condition=Q(source="atlas", scan__isnull=True, owner__isnull=True, confirmation__isnull=True)
+                | Q(source="platform", scan__isnull=False, owner__isnull=False, confirmation__isnull=False),
+                name="inference_reference_source_is_complete",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.condition}"
+
+
+class ReferenceVector(BaseModel):
+    """A reference image in the space of one model version. The HNSW indexes are partial, one per space, and
+    are built by `inference.similar_services` once a space is large enough to gain from one.
+    """
+
+    reference = models.ForeignKey(ReferenceImage, on_delete=models.CASCADE, related_name="vectors")
+    model_version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="+")
+    vector = HalfVectorField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["model_version", "reference"], name="inference_reference_vector_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"Vector of {self.reference_id}"

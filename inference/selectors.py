@@ -27,7 +27,7 @@ def visible_analyses(user: User | AnonymousUser) -> QuerySet[Analysis]:
     """
     return (
         Analysis.objects.filter(scan__in=visible_scans(user))
-        .select_related("scan", "scan__case", "model_version")
+        .select_related("scan", "scan__case", "model_version", "model_version__space")
         .prefetch_related(Prefetch("findings", queryset=Finding.objects.order_by("rank")))
         .order_by("-queued_at", "-id")
     )
