@@ -10,9 +10,12 @@ from django.db import transaction
 from django.db.models.signals import post_delete
 from django.dispatch import receiver
 
+from accounts.models import ConsentPurpose
+from accounts.signals import consent_given, consent_revoked
 from cases.signals import scan_stored
+from cases.storage import remove_files
 from inference.heatmaps import remove_analysis_files
-from inference.models import Analysis
+from inference.models import Analysis, ReferenceImage
 
 
 @receiver(scan_stored, dispatch_uid="inference.read_stored_scan")
@@ -27,3 +30,30 @@ def read_stored_scan(sender: Any, scan_id: uuid.UUID, **kwargs: Any) -> None:
 def remove_heatmaps(sender: type[Analysis], instance: Analysis, using: str, **kwargs: Any) -> None:
     """Removes the heatmaps of a deleted analysis once the deletion is committed."""
     transaction.on_commit(functools.partial(remove_analysis_files, instance.pk), using=using, robust=True)
+
+
+@receiver(post_delete, sender=ReferenceImage, dispatch_uid="inference.remove_reference_files")
+def remove_reference_files(
+    sender: type[ReferenceImage], instance: ReferenceImage, using: str, **kwargs: Any
+) -> None:
+    """Removes the pictures of a withdrawn reference image once the deletion is committed."""
+    names = [file.name for file in (instance.picture, instance.heatmap) if file and file.name]
+    transaction.on_commit(functools.partial(remove_files, names), using=using, robust=True)
+
+
+@receiver(consent_given, dispatch_uid="inference.release_consented")
+def release_consented(sender: Any, patient_id: uuid.UUID, purpose: str, **kwargs: Any) -> None:
+    """Confirmed scans of a patient who agreed may be found."""
+    if purpose == ConsentPurpose.SIMILAR_SEARCH:
+        from inference.similar_services import release_consented as release
+
+        release(patient_id)
+
+
+@receiver(consent_revoked, dispatch_uid="inference.withdraw_revoked")
+def withdraw_revoked(sender: Any, patient_id: uuid.UUID, purpose: str, **kwargs: Any) -> None:
+    """Scans of a patient who took the consent back are gone with the same commit."""
+    if purpose == ConsentPurpose.SIMILAR_SEARCH:
+        from inference.similar_services import withdraw_patient
+
+        withdraw_patient(patient_id)

@@ -21,8 +21,8 @@ from django.utils.translation import gettext as _
 
 from cases.imaging.volume import CanonicalVolume
 from cases.models import Scan
-from inference import danger, heatmaps, registry
-from inference.models import Analysis, Embedding, Finding, ModelVersion
+from inference import danger, heatmaps, registry, similar_services
+from inference.models import Analysis, Embedding, Finding, ModelVersion, VectorSpace
 from inference.reading import Reading
 
 logger = logging.getLogger(__name__)
@@ -181,6 +181,10 @@ def complete(held: Claim, reading: Reading, volume: CanonicalVolume, age_group: 
             if reading.embedding is not None:
                 Embedding.objects.create(
                     analysis_id=held.analysis_id, model_version=version, vector=reading.embedding.tolist()
+                )
+                VectorSpace.objects.get_or_create(model_version=version)
+                VectorSpace.objects.filter(model_version=version, dims__isnull=True).update(
+                    dims=len(reading.embedding)
                 )
     except LeaseLost:
         heatmaps.remove(written)
@@ -365,4 +369,5 @@ def activate(version: ModelVersion) -> None:
             is_active=False, updated_at=timezone.now()
         )
         ModelVersion.objects.filter(pk=version.pk).update(is_active=True, updated_at=timezone.now())
+        similar_services.request_filling(version)
     version.is_active = True

@@ -1,0 +1,253 @@
+"""Every read of similar-image search: who may be found, and the one statement that finds.
+
+Who is found: the atlas; other people's scans that a doctor confirmed and whose owner consents now; and,
+apart, the same patient's own earlier scans, if the asking user may see them. All of one embedding space.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from django.db import models
+from django.db.models import Exists, F, Func, OuterRef, Q, QuerySet, Subquery, Value
+from django.http import Http404
+from pgvector.django import HalfVectorField
+
+from accounts.consents import open_consents
+from accounts.models import ConsentPurpose, Role, User
+from cases.models import Scan
+from inference.models import (
+    Confirmation,
+    Embedding,
+    Finding,
+    ReferenceImage,
+    ReferenceVector,
+    VectorSpace,
+)
+from inference.selectors import as_uuid
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
+NEAREST = 6
+MOST = 50
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What may be found; empty means anything. `own` False leaves the patient's earlier scans out."""
+
+    condition: str = ""
+    source: str = ""
+    age_band: str = ""
+    own: bool = True
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """One hit. `distance` is the cosine distance. Of an own scan the ids of scan, case, analysis
+    and finding are given; of a reference `reference_id`. Nothing else leads to a person.
+    """
+
+    distance: float
+    condition: str
+    source: str
+    age_band: str
+    collection: str
+    licence: str
+    citation: str
+    showable: bool
+    has_heatmap: bool
+    reference_id: uuid.UUID | None = None
+    scan_id: uuid.UUID | None = None
+    case_id: uuid.UUID | None = None
+    analysis_id: uuid.UUID | None = None
+    finding_id: uuid.UUID | None = None
+
+
+@dataclass(frozen=True)
+class Hits:
+    """What was found, nearest first: other cases, and the patient's own earlier scans."""
+
+    others: tuple[Neighbour, ...] = ()
+    own: tuple[Neighbour, ...] = ()
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What is searched for: the vector of an analysis (it stays in the database) or a given one.
+
+    `patient_id` and `scan_id` say whose scan it is, where that is known.
+    """
+
+    space: VectorSpace
+    analysis_id: uuid.UUID | None = None
+    vector: Sequence[float] = field(default_factory=tuple)
+    patient_id: uuid.UUID | None = None
+    scan_id: uuid.UUID | None = None
+
+
+class _Sized(Func):
+    """The vector as a type of fixed length: exactly the expression that the space's index is built over."""
+
+    output_field = HalfVectorField()
+
+    def __init__(self, expression: Any, dims: int) -> None:
+        super().__init__(expression)
+        self.template = f"(%(expressions)s::halfvec({int(dims)}))"
+
+
+class _Distance(Func):
+    template = "(%(expressions)s)"
+    arg_joiner = " <=> "
+    output_field = models.FloatField()
+
+
+def released() -> QuerySet[ReferenceImage]:
+    """The reference images that may be found now.
+
+    Taking a consent back deletes the rows; that the consent holds is asked here once more all the same.
+    """
+    consent = open_consents(ConsentPurpose.SIMILAR_SEARCH).filter(patient_id=OuterRef("owner_id"))
+    return ReferenceImage.objects.filter(Q(owner__isnull=True) | Exists(consent))
+
+
+def neighbours(
+    probe: Probe, visible: QuerySet[Scan], filters: Filters | None = None, k: int = NEAREST
+) -> Hits:
+    """The nearest images in the probe's space, in one SQL statement.
+
+    `visible` are the scans that the asking user may read: own earlier scans come from these only. A space
+    without dimensions holds nothing and is not searched.
+    """
+    wanted = filters or Filters()
+    if not probe.space.dims:
+        return Hits()
+    k = max(1, min(k, MOST))
+    dims = probe.space.dims
+    query: Any
+    if probe.analysis_id:
+        held = Embedding.objects.filter(
+            analysis_id=probe.analysis_id, model_version_id=probe.space.model_version_id
+        )
+        query = Subquery(held.values(sized=_Sized(F("vector"), dims))[:1])
+    else:
+        query = _Sized(Value(list(probe.vector), output_field=HalfVectorField()), dims)
+    distance = _Distance(_Sized(F("vector"), dims), query)
+    found = _references(probe, wanted, distance)[:k]
+    searched = [found]
+    if probe.patient_id and wanted.own and not wanted.source:
+        # Several readings of one scan lie at one place: some more rows leave enough scans.
+        searched.append(_own(probe, wanted, distance, visible)[: 4 * k])
+    rows = list(searched[0] if len(searched) == 1 else searched[0].union(*searched[1:], all=True))
+    hits = sorted((Neighbour(*row) for row in rows if row[0] is not None), key=lambda hit: hit.distance)
+    own: dict[Any, Neighbour] = {}
+    for hit in hits:
+        if hit.scan_id and hit.scan_id not in own:
+            own[hit.scan_id] = hit
+    return Hits(tuple(hit for hit in hits if not hit.scan_id)[:k], tuple(own.values())[:k])
+
+
+def _references(probe: Probe, wanted: Filters, distance: Any) -> QuerySet[Any, Any]:
+    consent = open_consents(ConsentPurpose.SIMILAR_SEARCH).filter(patient_id=OuterRef("reference__owner_id"))
+    vectors = ReferenceVector.objects.filter(
+        Q(reference__owner__isnull=True) | Exists(consent), model_version_id=probe.space.model_version_id
+    )
+    if probe.patient_id:
+        vectors = vectors.filter(Q(reference__owner__isnull=True) | ~Q(reference__owner_id=probe.patient_id))
+    for name in ("condition", "source", "age_band"):
+        if value := getattr(wanted, name):
+            vectors = vectors.filter(**{f"reference__{name}": value})
+    nothing = Value(None, output_field=models.UUIDField())
+    return (
+        vectors.annotate(c_distance=distance)
+        .order_by("c_distance")
+        .values_list(
+            "c_distance",
+            "reference__condition",
+            "reference__source",
+            "reference__age_band",
+            "reference__collection",
+            "reference__licence",
+            "reference__citation",
+            "reference__showable",
+            models.ExpressionWrapper(Q(reference__heatmap__gt=""), output_field=models.BooleanField()),
+            "reference_id",
+            nothing,
+            nothing,
+            nothing,
+            nothing,
+        )
+    )
+
+
+def _own(probe: Probe, wanted: Filters, distance: Any, visible: QuerySet[Scan]) -> QuerySet[Any, Any]:
+    top = Finding.objects.filter(analysis_id=OuterRef("analysis_id")).order_by("rank")
+    heat = top.filter(heatmap_png__gt="")
+    scans = Embedding.objects.filter(
+        model_version_id=probe.space.model_version_id,
+        analysis__status="succeeded",
+        analysis__scan__in=visible,
+        analysis__scan__case__patient_id=probe.patient_id,
+    )
+    if probe.scan_id:
+        scans = scans.exclude(analysis__scan_id=probe.scan_id)
+        current = Scan.objects.filter(pk=probe.scan_id).values("created_at")[:1]
+        scans = scans.filter(analysis__scan__created_at__lte=Subquery(current))
+    scans = scans.annotate(
+        c_distance=distance,
+        c_condition=Subquery(top.values("condition")[:1]),
+        c_finding=Subquery(heat.values("pk")[:1]),
+    )
+    if wanted.condition:
+        scans = scans.filter(c_condition=wanted.condition)
+    if wanted.age_band:
+        scans = scans.filter(analysis__scan__case__age_group=wanted.age_band)
+    text = models.TextField()
+    return scans.order_by("c_distance").values_list(
+        "c_distance",
+        "c_condition",
+        Value("own", output_field=text),
+        "analysis__scan__case__age_group",
+        Value("", output_field=text),
+        Value("", output_field=text),
+        Value("", output_field=text),
+        Value(True, output_field=models.BooleanField()),
+        models.ExpressionWrapper(Q(c_finding__isnull=False), output_field=models.BooleanField()),
+        Value(None, output_field=models.UUIDField()),
+        "analysis__scan_id",
+        "analysis__scan__case_id",
+        "analysis_id",
+        "c_finding",
+    )
+
+
+def active_space(kind: str) -> VectorSpace | None:
+    """The space of the version that reads this kind now; a retired space is never searched."""
+    return (
+        VectorSpace.objects.select_related("model_version")
+        .filter(model_version__kind=kind, model_version__is_active=True)
+        .first()
+    )
+
+
+def get_reference(user: User | AnonymousUser, reference_id: uuid.UUID | str) -> ReferenceImage:
+    """One reference image that may be shown to a signed-in user.
+
+    Raises Http404 when there is none, it may not be shown, its owner's consent ended, or the user is an
+    administrator's account or signed out.
+    """
+    if not isinstance(user, User) or not user.is_active or user.role == Role.ADMIN:
+        raise Http404("No such picture.")
+    found = released().filter(pk=as_uuid(reference_id), showable=True).first()
+    if found is None:
+        raise Http404("No such picture.")
+    return found
+
+
+def confirmation_of(finding: Finding) -> Confirmation | None:
+    """The doctor's confirmation of a finding, or None."""
+    return Confirmation.objects.select_related("doctor").filter(finding=finding).first()

@@ -1,0 +1,48 @@
+"""Background filling of embedding spaces: thin, resumable, ids only."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from inference import similar_services
+from inference.models import VectorSpace
+from pmi_site.tasks import pmi_task
+
+logger = logging.getLogger(__name__)
+
+FILL_TIME_LIMIT = 900
+_WORK_SECONDS = 480
+
+
+@pmi_task(queue="inference", time_limit=FILL_TIME_LIMIT)
+def fill_space(version_id: str) -> None:
+    """Embeds the reference images that the space lacks, for some minutes, then goes on in a new message, so
+    that readings get their turn. What is done stays done, however often it is killed.
+    """
+    space = similar_services.claim_space(version_id)
+    if space is None:
+        return
+    from inference import similar_embedding
+
+    try:
+        finished = similar_embedding.fill(space, until=time.monotonic() + _WORK_SECONDS)
+    except Exception as error:
+        logger.error("The space of %s broke off: %s", version_id, type(error).__name__)
+        similar_services.finish_space(space, state=VectorSpace.State.FAILED)
+        return
+    if finished:
+        similar_services.finish_space(space)
+    else:
+        similar_services.give_back_space(space)
+        fill_space.delay(version_id)
+
+
+@pmi_task(queue="default", time_limit=60)
+def fill_waiting_spaces() -> None:
+    """Sends again what a lost message or a dead worker left unfilled; runs every few minutes."""
+    for space in VectorSpace.objects.select_related("model_version").filter(
+        model_version__is_active=True, state__in=[VectorSpace.State.WAITING, VectorSpace.State.FILLING]
+    ):
+        if similar_services.missing(space.model_version).exists():
+            similar_services.request_filling(space.model_version)
