@@ -6,6 +6,8 @@ wrote, so that loading the seed again can tell an untouched row from one that a 
 `seeding.py`).
 """
 
+from typing import Any
+
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
@@ -25,10 +27,24 @@ from resources.choices import (
     Status,
     TreatmentKind,
 )
+from resources.codes import ICD10, ICD11, RADLEX, snomed_ct
 from resources.fields import LinesField
+from resources.sanitise import plain_value
+from resources.workflow_models import LinkCheck, Revision, RevisionState
 
-ICD10 = RegexValidator(r"^[A-Z]\d[0-9A-Z](\.[0-9A-Z]{1,4})?$", _("An ICD-10 code looks like J18.9."))
-ICD11 = RegexValidator(r"^[0-9A-Z]{4}(\.[0-9A-Z]{1,3})?$", _("An ICD-11 code looks like CA40.Z."))
+__all__ = [
+    "Advice",
+    "Citation",
+    "Condition",
+    "LinkCheck",
+    "Resource",
+    "Revision",
+    "RevisionState",
+    "Source",
+    "Translation",
+    "Treatment",
+]
+
 LANGUAGE = RegexValidator(r"^[a-z]{2,3}(-[A-Z]{2})?$", _("A language code looks like en or pt-BR."))
 COUNTRY = RegexValidator(r"^[A-Z]{2}$", _("A country code is two capital letters, like GB."))
 
@@ -43,6 +59,13 @@ class Seeded(BaseModel):
 
     class Meta:
         abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        for field in self._meta.concrete_fields:
+            if isinstance(field, models.CharField | models.TextField | LinesField | models.JSONField):
+                if not isinstance(field, models.URLField) and field.editable:
+                    setattr(self, field.attname, plain_value(getattr(self, field.attname)))
+        super().save(*args, **kwargs)
 
 
 class Publishable(Seeded):
@@ -137,6 +160,16 @@ class Condition(MedicalText):
     )
     icd11 = models.CharField(
         _("ICD-11"), max_length=10, blank=True, validators=[ICD11], help_text=_("Only if you are certain.")
+    )
+    snomed = models.CharField(
+        _("SNOMED CT"),
+        max_length=18,
+        blank=True,
+        validators=[snomed_ct],
+        help_text=_("Only if you are certain."),
+    )
+    radlex = models.CharField(
+        _("RadLex"), max_length=12, blank=True, validators=[RADLEX], help_text=_("Only if you are certain.")
     )
     summary = models.CharField(_("in one sentence"), max_length=240, help_text=_("Shown in lists."))
     what_it_is = models.TextField(_("what it is"))
@@ -251,6 +284,64 @@ class Advice(MedicalText):
     def __str__(self) -> str:
         subject = self.condition.name if self.condition else str(_("Any condition"))
         return f"{subject}, {self.danger_level}, {self.audience}"
+
+
+class Translation(MedicalText):
+    """One condition, treatment or advice in another language.
+
+    A row of its own, because a translation of medical text is medical text: it is written, reviewed and
+    published by itself, and a reader of Spanish gets English where only a draft exists.
+    """
+
+    condition = models.ForeignKey(
+        Condition, on_delete=models.CASCADE, related_name="translations", null=True, blank=True
+    )
+    treatment = models.ForeignKey(
+        Treatment, on_delete=models.CASCADE, related_name="translations", null=True, blank=True
+    )
+    advice = models.ForeignKey(
+        Advice, on_delete=models.CASCADE, related_name="translations", null=True, blank=True
+    )
+    language = models.CharField(_("language"), max_length=8, validators=[LANGUAGE])
+    # {name of the field: text, or list of texts where the field is a list}
+    texts: Any = models.JSONField(_("texts"), default=dict)
+    # Hash of the English texts that were translated: says when they have changed since.
+    original_hash = models.CharField(_("hash of the original"), max_length=64, blank=True, editable=False)
+
+    class Meta:
+        ordering = ["language", "created_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["condition", "treatment", "advice", "language"],
+                name="one_translation_each",
+                nulls_distinct=False,
+            ),
+            models.CheckConstraint(
+                condition=models.Q(condition__isnull=False, treatment=None, advice=None)
+                | models.Q(condition=None, treatment__isnull=False, advice=None)
+                | models.Q(condition=None, treatment=None, advice__isnull=False),
+                name="translation_of_one_entry",
+            ),
+        ]
+        verbose_name = _("translation")
+        verbose_name_plural = _("translations")
+
+    def __str__(self) -> str:
+        return f"{self.original} [{self.language}]"
+
+    @property
+    def original(self) -> "Condition | Treatment | Advice | None":
+        """The English entry."""
+        return self.condition or self.treatment or self.advice
+
+    @property
+    def is_stale(self) -> bool:
+        """The English text has changed since it was translated."""
+        from resources.translating import original_hash
+
+        return bool(self.original_hash and self.original) and self.original_hash != original_hash(
+            self.original
+        )
 
 
 class Resource(Publishable):

@@ -1,7 +1,7 @@
 """Reads the seed files and checks every row before anything is written. Touches no database.
 
-A seed file is YAML with any of the lists `sources`, `conditions`, `advice` and `resources`. Each row
-becomes a `SeedRow`: plain field values, plus links to other rows by their keys.
+A seed file is YAML with any of the lists `sources`, `conditions`, `advice`, `resources` and `translations`.
+Each row becomes a `SeedRow`: plain field values, plus links to other rows by their keys.
 """
 
 import datetime as dt
@@ -15,7 +15,8 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 from resources.choices import Audience, DangerLevel, Section, Status
-from resources.models import Advice, Condition, Resource, Source, Treatment
+from resources.models import Advice, Condition, Resource, Source, Translation, Treatment
+from resources.translating import TRANSLATABLE
 
 SEED_DIR = Path(__file__).resolve().parent / "seed"
 LINE = "__line__"
@@ -31,6 +32,8 @@ FIELDS: dict[type[models.Model], tuple[str, ...]] = {
         "kind!",
         "icd10",
         "icd11",
+        "snomed",
+        "radlex",
         "summary!",
         "what_it_is!",
         "how_confirmed!",
@@ -82,6 +85,21 @@ FIELDS: dict[type[models.Model], tuple[str, ...]] = {
         "position",
         "status",
     ),
+    Translation: (
+        "language!",
+        "texts!",
+        "status",
+        "reviewed_by",
+        "reviewed_on",
+        "review_by!",
+    ),
+}
+
+# How a translation names what it translates.
+TRANSLATED: dict[str, type[models.Model]] = {
+    "condition": Condition,
+    "treatment": Treatment,
+    "advice": Advice,
 }
 
 
@@ -177,6 +195,7 @@ class _Reader:
             "conditions": self._condition,
             "advice": self._general_advice,
             "resources": self._resource,
+            "translations": self._translation,
         }
         for name, entries in data.items():
             if name in (LINE, "review_by", "shared"):
@@ -198,6 +217,16 @@ class _Reader:
         self._add(
             Resource, file, entry, key=str(entry.pop("key", "")), links=conditions, link_name="conditions"
         )
+
+    def _translation(self, file: str, entry: dict[str, Any], shared: Mapping[str, Any]) -> None:
+        """`{language: es, of: "condition:glioma", texts: {name: …}}`; also `treatment:<slug>/<key>` and
+        `advice:<slug or any>/<level>/<audience>`."""
+        target = str(entry.pop("of", ""))
+        texts = entry.get("texts")
+        if isinstance(texts, dict):
+            texts.pop(LINE, None)
+        key = f"{target}@{entry.get('language', '')}"
+        self._add(Translation, file, {**shared, **entry}, key=key, links=[target], link_name="of")
 
     def _general_advice(self, file: str, entry: dict[str, Any], shared: Mapping[str, Any]) -> None:
         key = f"any/{entry.get('danger_level')}/{entry.get('audience')}"
@@ -295,12 +324,31 @@ class _Reader:
                 self.problems.append(Problem(row.where, row.key, f"the key is already used at {first.where}"))
         sources = {row.key for row in self.rows if row.model is Source}
         slugs = {row.key for row in self.rows if row.model is Condition}
+        targets = {
+            f"{name}:{row.key}"
+            for row in self.rows
+            for name, model in TRANSLATED.items()
+            if row.model is model
+        }
         for row in self.rows:
+            if row.model is Translation:
+                self._check_translation(row, targets)
+                continue
             known, what = (slugs, "condition") if row.model is Resource else (sources, "source")
             for link in row.links:
                 name = link.partition(":")[2] if row.model is Condition else link
                 if name not in known:
                     self.problems.append(Problem(row.where, row.key, f"names an unknown {what}: {name!r}"))
+
+    def _check_translation(self, row: SeedRow, targets: set[str]) -> None:
+        target = row.links[0]
+        if target not in targets:
+            self.problems.append(Problem(row.where, row.key, f"of: names an unknown entry: {target!r}"))
+            return
+        texts = row.values["texts"]
+        known = TRANSLATABLE[TRANSLATED[target.partition(":")[0]]]
+        for name in sorted(set(texts) - set(known) if isinstance(texts, dict) else {"texts"}):
+            self.problems.append(Problem(row.where, row.key, f"texts: {name!r} is not translated"))
 
 
 def _value(model: type[models.Model], name: str, raw: Any) -> Any:
@@ -312,9 +360,15 @@ def _value(model: type[models.Model], name: str, raw: Any) -> Any:
         return None if model_field.null else model_field.get_default()
     if isinstance(raw, list):
         return [str(item).strip() for item in raw]
+    if isinstance(raw, dict):
+        return {name: _text(value) for name, value in raw.items()}
     if isinstance(raw, dt.date | int):
         return raw
     return str(raw).strip()
+
+
+def _text(raw: Any) -> Any:
+    return [str(item).strip() for item in raw] if isinstance(raw, list) else str(raw).strip()
 
 
 def _field_errors(row: SeedRow) -> Iterator[tuple[str, str]]:

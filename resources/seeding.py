@@ -16,8 +16,9 @@ from typing import Any
 from django.db import connection, models, transaction
 
 from resources.choices import Status
-from resources.models import Advice, Citation, Condition, Resource, Source, Treatment
-from resources.seed_reader import FIELDS, SeedRow
+from resources.models import Advice, Citation, Condition, Resource, Source, Translation, Treatment
+from resources.seed_reader import FIELDS, TRANSLATED, SeedRow
+from resources.translating import original_hash
 
 # Any number: two loads at the same time wait for each other on it.
 _LOCK = 7_640_021
@@ -107,6 +108,9 @@ class _Load:
             },
             Resource: {"url": values.get("url"), "language": values.get("language")},
         }
+        if row.model is Translation:
+            name, _colon, key = row.links[0].partition(":")
+            natural[Translation] = {f"{name}__seed_key": key, "language": values.get("language")}
         if row.model not in natural:
             return False
         others = row.model._default_manager.filter(**natural[row.model])
@@ -117,6 +121,8 @@ class _Load:
             setattr(instance, name, value)
         if row.model in (Treatment, Advice):
             instance.condition = self.conditions[row.condition] if row.condition else None
+        if isinstance(instance, Translation):
+            self._aim(instance, row.links[0])
         instance.seed_hash = new_hash
         instance.save()
         if isinstance(instance, Condition):
@@ -129,6 +135,13 @@ class _Load:
             instance.conditions.set([self.conditions[slug] for slug in row.links])
         elif isinstance(instance, Treatment | Advice):
             instance.sources.set([self.sources[key] for key in row.links])
+
+    def _aim(self, translation: Translation, target: str) -> None:
+        """Points a translation at the entry it translates and notes which English text that is now."""
+        name, _colon, key = target.partition(":")
+        original = TRANSLATED[name]._default_manager.get(seed_key=key)
+        setattr(translation, name, original)
+        translation.original_hash = original_hash(original)
 
     def _gone(self, stored: Any, counts: Counts) -> None:
         """The seed no longer has this row: take it off the pages, unless a curator has made it theirs."""
@@ -161,6 +174,9 @@ def _links(instance: Any) -> list[str]:
         return [condition.slug for condition in instance.conditions.all()]
     if isinstance(instance, Treatment | Advice):
         return [_source_key(source) for source in instance.sources.all()]
+    if isinstance(instance, Translation) and instance.original is not None:
+        name = str(instance.original._meta.model_name)
+        return [f"{name}:{instance.original.seed_key or instance.original.pk}"]
     return []
 
 
@@ -177,6 +193,8 @@ def _stored(model: type[models.Model]) -> Iterable[Any]:
         return rows.prefetch_related("conditions")
     if model in (Treatment, Advice):
         return rows.select_related("condition").prefetch_related("sources")
+    if model is Translation:
+        return rows.select_related("condition", "treatment", "advice")
     return rows
 
 
@@ -186,7 +204,10 @@ def _hash(values: dict[str, Any], condition: str | None, links: Iterable[str]) -
 
     # Choices compare as their values, and a form's line ends as the file's.
     content = {
-        name: plain(str(v).replace("\r\n", "\n") if isinstance(v, str) else v) for name, v in values.items()
+        name: plain(str(v).replace("\r\n", "\n") if isinstance(v, str) else v)
+        for name, v in values.items()
+        # Fields that came after the first release: a row without them must keep its hash.
+        if v or name not in ("snomed", "radlex")
     }
     text = json.dumps([content, condition, sorted(links)], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
