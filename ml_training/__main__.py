@@ -53,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("--group-column", default="group")
     evaluate.set_defaults(run=_evaluate)
+    from ml_training.data.prepare_verb import add_prepare
+
+    add_prepare(verbs)
     return parser
 
 
