@@ -24,6 +24,7 @@ from cases.selectors import get_scan, person
 from inference import selectors, services
 from inference.models import Analysis, ModelVersion
 from inference.serializers import AnalysisRequestSerializer, AnalysisSerializer, ModelVersionSerializer
+from inference.similar_api import SimilarViewSet
 
 _UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _FINDING = f"findings/(?P<finding_id>{_UUID})"
@@ -33,6 +34,7 @@ _FINDING_ID = OpenApiParameter("finding_id", OpenApiTypes.UUID, OpenApiParameter
 def register(router: DefaultRouter) -> None:
     """Add the collections of this app to the API."""
     router.register("analyses", AnalysisViewSet, basename="analysis")
+    router.register("similar", SimilarViewSet, basename="similar")
     router.register("model-versions", ModelVersionViewSet, basename="model-version")
 
 

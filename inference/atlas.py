@@ -1,4 +1,4 @@
-"""Reading an atlas manifest: which rows can be used, under which licence, and what each shows. No database."""
+"""Reading an atlas manifest: which rows can be used, under which licence, what each shows. No database."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ _RESTRICTED = ("nc", "nd", "mixed", "unclear", "via")
 
 CITATIONS = {
     "figshare": "Cheng J. Brain tumor dataset. figshare (2017). doi:10.6084/m9.figshare.1512427",
-    "Kermany 2018": "Kermany D, Zhang K, Goldbaum M. Labeled OCT and chest X-ray images. Mendeley Data (2018). "
+    "Kermany 2018": "Kermany D, Zhang K, Goldbaum M. Labeled OCT and chest X-ray images. Mendeley (2018). "
     "doi:10.17632/rscbjbr9sj",
-    "OAI knee KL (Chen 2018)": "Chen P. Knee osteoarthritis severity grading dataset. Mendeley Data (2018). "
+    "OAI knee KL (Chen 2018)": "Chen P. Knee osteoarthritis severity grading dataset. Mendeley (2018). "
     "doi:10.17632/56rmx5bjcr",
-    "NIH ChestX-ray14": "Wang X et al. ChestX-ray8. CVPR (2017). Images: National Institutes of Health Clinical "
-    "Center.",
+    "NIH ChestX-ray14": "Wang X et al. ChestX-ray8. CVPR (2017). Images: NIH Clinical Center.",
 }
 
 
@@ -79,7 +78,7 @@ def kind_of(manifest: Path) -> str | None:
 
 
 def read(manifest: Path, kind: str) -> Iterator[AtlasRow | BadRow]:
-    """Every row of a manifest: `file`, `label` or `labels`, and where known `group` or `patient`, `age_group`,
+    """Every row: `file`, `label` or `labels`, and where known `group` or `patient`, `age_group`,
     `source`, `licence`, `citation`. Raises `AtlasError` when there is no such table.
     """
     try:

@@ -165,7 +165,7 @@ def _distances(space: VectorSpace) -> tuple[float | None, float | None]:
     )
     if len(rows) < 8:
         return None, None
-    vectors = np.stack([np.asarray(vector.to_list(), dtype=np.float32) for vector, _key in rows])
+    vectors = np.stack([np.asarray(vector, dtype=np.float32) for vector, _key in rows])
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     groups = np.array([key or str(n) for n, (_vector, key) in enumerate(rows)])
     distance = 1 - vectors[:_SAMPLE] @ vectors.T
@@ -270,7 +270,7 @@ def release_scan(confirmation: Confirmation) -> ReferenceImage | None:
         reference.save()
         held = Embedding.objects.filter(analysis=analysis).first()
         if held is not None:
-            store_vectors(space_of(version), [(reference, np.asarray(held.vector.to_list(), np.float32))])
+            store_vectors(space_of(version), [(reference, np.asarray(held.vector, np.float32))])
             VectorSpace.objects.filter(model_version=version, state=VectorSpace.State.WAITING).update(
                 lease_expires_at=None
             )

@@ -22,9 +22,9 @@ from accounts.services import log_access
 from cases.file_views import NIFTI, PNG, private_headers, volume_response
 from cases.imaging.volume import ImagingError
 from cases.models import Scan
-from cases.selectors import get_scan, may_write
+from cases.selectors import get_scan, may_write, visible_scans
 from cases.services import load_volume, local_copy
-from inference import services
+from inference import services, similar_page
 from inference.display import for_display, needs_reduction, reduced_affine, reduced_array, reduction
 from inference.models import Analysis, Finding
 from inference.result_page import Progress, Result
@@ -41,7 +41,13 @@ def scan_result(request: HttpRequest, case_id: uuid.UUID, scan_id: uuid.UUID) ->
     result = _result(request, scan)
     log_access(_actor(request), "view_reading", result.analysis or scan)
     case = scan.case
-    context = {"result": result, "scan": scan, "case": case, "may_write": may_write(request.user, case)}
+    context: dict[str, object] = {"result": result, "scan": scan, "case": case}
+    context["may_write"] = may_write(request.user, case)
+    if result.is_read and result.answer is not None:
+        visible = visible_scans(request.user)
+        context["similar"] = similar_page.section(result.answer, scan, visible, for_doctor=result.for_doctor)
+        if result.for_doctor and isinstance(request.user, User):
+            context["confirmable"] = similar_page.confirmable(result.answer, request.user)
     return private_headers(render(request, "inference/scan_result.html", context))
 
 

@@ -17,8 +17,8 @@ class Command(BaseCommand):
     """Safe to run again: what is there is passed over, and a killed import goes on."""
 
     help = (
-        "Adds a labelled image set to the atlas of known cases. The CSV has the columns file (relative to the "
-        "CSV) and label or labels, and where known group or patient, age_group, source, licence, citation. "
+        "Adds a labelled image set to the atlas of known cases. The CSV has the columns file (relative to "
+        "the CSV) and label or labels, and where known group, age_group, source, licence, citation. "
         "Pictures whose licence does not allow showing are compared with, but never shown."
     )
 
@@ -56,6 +56,6 @@ class Command(BaseCommand):
         for bad in outcome.bad:
             self.stderr.write(f"line {bad.line}: {bad.file}: {bad.reason}")
         self.stdout.write(
-            f"{kind}: {outcome.added} added ({outcome.label_only} by label only), {outcome.known} known before, "
+            f"{kind}: {outcome.added} added ({outcome.label_only} by label only), {outcome.known} known, "
             f"{len(outcome.bad)} bad rows"
         )

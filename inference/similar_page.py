@@ -1,0 +1,167 @@
+"""What pages and the API show of a search: hits with their words, and the neighbours' vote."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.cache import cache
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from cases.models import Scan
+from inference.models import Analysis, Confirmation, Finding, ReferenceImage, VectorSpace
+from inference.presenters import shown_words
+from inference.similar_selectors import Filters, Hits, Neighbour, Probe, neighbours
+from pmi_site.errors import UserError
+
+SEARCHES_PER_MINUTE = 30
+_ENOUGH_VOTES = 4
+
+
+@dataclass(frozen=True)
+class HitView:
+    """One hit in words."""
+
+    hit: Neighbour
+    space: VectorSpace
+
+    @property
+    def label(self) -> str:
+        """What the image shows."""
+        words = shown_words(self.hit.condition)
+        return words[:1].upper() + words[1:]
+
+    @property
+    def likeness(self) -> str:
+        """Similarity in words, measured against pairs within the atlas, since bare distances mean nothing."""
+        near, typical = self.space.near, self.space.typical
+        if near is None or typical is None:
+            return _("Among the nearest there are")
+        if self.hit.distance <= near:
+            return _("Looks very much alike")
+        if self.hit.distance <= typical:
+            return _("Looks alike")
+        return _("Looks only a little alike")
+
+    @property
+    def age(self) -> str:
+        """The age band in words; empty when not known."""
+        return {"child": _("child"), "adult": _("adult")}.get(self.hit.age_band, "")
+
+    @property
+    def origin(self) -> str:
+        """Where it is from."""
+        if self.hit.source == ReferenceImage.Source.PLATFORM:
+            return _("A scan that a doctor confirmed, shared with consent")
+        return self.hit.collection or _("Reference atlas")
+
+    @property
+    def has_picture(self) -> bool:
+        """The picture may be shown."""
+        return self.hit.scan_id is not None or self.hit.showable
+
+
+@dataclass(frozen=True)
+class Section:
+    """The result of a search, ready to show. `vote` is for doctors only and mostly empty."""
+
+    others: tuple[HitView, ...]
+    own: tuple[HitView, ...]
+    vote: str = ""
+    empty: bool = False
+
+
+def view_of(hits: Hits, space: VectorSpace, vote: str = "") -> Section:
+    """Hits with their words."""
+    return Section(
+        tuple(HitView(hit, space) for hit in hits.others),
+        tuple(HitView(hit, space) for hit in hits.own),
+        vote,
+        empty=not hits.others,
+    )
+
+
+def section(
+    analysis: Analysis, scan: Scan, visible: QuerySet[Scan], *, for_doctor: bool = False
+) -> Section | None:
+    """The similar cases of a reading, by the vector that the reading wrote: one SQL statement, no model.
+
+    None where the reading's model version no longer reads: a retired space is not searched.
+    """
+    version = analysis.model_version
+    if version is None or not version.is_active or analysis.status != Analysis.Status.SUCCEEDED:
+        return None
+    space = getattr(version, "space", None)
+    if space is None or not space.dims:
+        return Section((), (), empty=True)
+    probe = Probe(space=space, analysis_id=analysis.pk, patient_id=scan.case.patient_id, scan_id=scan.pk)
+    hits = neighbours(probe, visible)
+    findings = list(analysis.findings.all())
+    return view_of(hits, space, vote(hits, findings) if for_doctor else "")
+
+
+def vote(hits: Hits, findings: list[Finding]) -> str:
+    """Why a doctor should look twice: most neighbours differ from the model. It changes nothing."""
+    if not findings or len(hits.others) < _ENOUGH_VOTES:
+        return ""
+    (condition, count), *_rest = Counter(hit.condition for hit in hits.others).most_common(1)
+    said = {f.condition for f in findings if f.call != Finding.Call.UNLIKELY} or {findings[0].condition}
+    if count < _ENOUGH_VOTES or condition in said:
+        return ""
+    text = _(
+        "%(count)d of the %(all)d nearest known cases show %(what)s; the model says %(said)s. Look twice."
+    )
+    return text % {
+        "count": count,
+        "all": len(hits.others),
+        "what": shown_words(condition),
+        "said": ", ".join(shown_words(name) for name in sorted(said)),
+    }
+
+
+def confirmable(analysis: Analysis, user: User) -> list[tuple[Finding, Confirmation | None]]:
+    """The raised findings, each with its confirmation, for a doctor's buttons."""
+    held = {
+        c.finding_id: c
+        for c in Confirmation.objects.select_related("doctor").filter(finding__analysis=analysis)
+    }
+    raised = [f for f in analysis.findings.all() if f.call != Finding.Call.UNLIKELY]
+    return [(finding, held.get(finding.pk)) for finding in raised]
+
+
+def count_search(user: User) -> None:
+    """Counts a search against the person's limit. Raises UserError `too_many` above it.
+
+    Unlimited searching would let somebody walk through the whole index, or test which pictures are in it.
+    """
+    key = f"similar:{user.pk}"
+    cache.add(key, 0, timeout=60)
+    try:
+        count = cache.incr(key)
+    except ValueError:  # it expired between the two
+        cache.set(key, 1, timeout=60)
+        count = 1
+    if count > SEARCHES_PER_MINUTE:
+        raise UserError("too_many", _("You have searched very often. Please wait a minute."))
+
+
+def filters_of(values: Any) -> Filters:
+    """Filters from a form or a request. Raises UserError for a value that means nothing."""
+    source, age = str(values.get("source") or ""), str(values.get("age_band") or "")
+    if source and source not in ReferenceImage.Source.values:
+        raise UserError("bad_filter", _("The source is atlas or platform."))
+    if age and age not in ReferenceImage.AgeBand.values:
+        raise UserError("bad_filter", _("The age band is child, adult or unknown."))
+    return Filters(condition=str(values.get("condition") or "")[:80], source=source, age_band=age)
+
+
+def region_of(text: str) -> tuple[float, float, float, float]:
+    """Four shares "x,y,width,height". Raises UserError otherwise."""
+    try:
+        x, y, width, height = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UserError("bad_region", _("A region is four numbers: x, y, width, height.")) from error
+    return x, y, width, height

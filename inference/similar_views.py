@@ -1,0 +1,181 @@
+"""Pages of similar-image search: search only, a region, side by side, pictures, a doctor's confirmation."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts.models import Role, User
+from accounts.selectors import is_verified_doctor
+from accounts.services import log_access
+from cases import uploads
+from cases.file_views import PNG, private_headers
+from cases.selectors import get_scan, visible_scans
+from inference import similar_page, similar_services
+from inference.models import Analysis, ReferenceImage
+from inference.registry import READABLE_KINDS
+from inference.selectors import get_finding, visible_analyses
+from inference.similar_selectors import get_reference, neighbours
+from pmi_site.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+def _person(request: HttpRequest) -> User:
+    user = request.user
+    if not isinstance(user, User) or user.role == Role.ADMIN:
+        raise PermissionDenied(_("An administrator's account sees no scans."))
+    if user.role == Role.DOCTOR and not is_verified_doctor(user):
+        raise PermissionDenied(_("Your licence is still being checked."))
+    return user
+
+
+# The body must not be read before the upload handler is in place; the inner view checks the token.
+@csrf_exempt
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def search(request: HttpRequest) -> HttpResponse:
+    """Search with a picture that is not kept."""
+    user = _person(request)
+    if request.method != "POST":
+        return _search_page(request)
+    try:
+        similar_page.count_search(user)
+        uploads.check_announced_length(request.META.get("CONTENT_LENGTH"))
+        with uploads.spooling(request), uploads.readable_body_errors():
+            return _search(request)
+    except UserError as error:
+        return _search_page(request, status=400, error=error.message)
+
+
+@csrf_protect
+def _search(request: HttpRequest) -> HttpResponse:
+    from inference import similar_embedding
+
+    user = _person(request)
+    kind = request.POST.get("kind") or None
+    filters = similar_page.filters_of(request.POST)
+    probe = similar_embedding.probe_of_files(
+        uploads.incoming_files(request.FILES), kind if kind in READABLE_KINDS else None
+    )
+    log_access(user, "search_similar_upload", probe.space)
+    hits = neighbours(probe, visible_scans(user), filters)
+    return _search_page(request, section=similar_page.view_of(hits, probe.space))
+
+
+def _search_page(request: HttpRequest, status: int = 200, **context: Any) -> HttpResponse:
+    choices = {"sources": ReferenceImage.Source.choices, "ages": ReferenceImage.AgeBand.choices}
+    page = render(request, "inference/similar_search.html", {**context, **choices}, status=status)
+    return private_headers(page)
+
+
+@login_required
+@require_safe
+def region(request: HttpRequest, case_id: uuid.UUID, scan_id: uuid.UUID) -> HttpResponse:
+    """Search with a part of a scan (`region=x,y,w,h`), or filter the neighbours of the whole."""
+    from inference import similar_embedding
+
+    user = _person(request)
+    scan = get_scan(user, scan_id, case_id=case_id)
+    analysis = visible_analyses(user).filter(scan=scan, status=Analysis.Status.SUCCEEDED).first()
+    if analysis is None:
+        raise Http404("This scan has no reading.")
+    context: dict[str, Any] = {"scan": scan, "case": scan.case, "analysis": analysis}
+    status = 200
+    if text := request.GET.get("region"):
+        try:
+            similar_page.count_search(user)
+            probe = similar_embedding.probe_of_region(scan, analysis, similar_page.region_of(text))
+            hits = neighbours(probe, visible_scans(user), similar_page.filters_of(request.GET))
+            context["section"] = similar_page.view_of(hits, probe.space)
+            log_access(user, "search_similar_region", scan)
+        except UserError as error:
+            context["error"], status = error.message, 400
+    return private_headers(render(request, "inference/similar_region.html", context, status=status))
+
+
+@login_required
+@require_safe
+def compare(
+    request: HttpRequest, case_id: uuid.UUID, scan_id: uuid.UUID, reference_id: uuid.UUID
+) -> HttpResponse:
+    """A scan and a known case side by side, zoomed and moved together."""
+    user = _person(request)
+    scan = get_scan(user, scan_id, case_id=case_id)
+    reference = get_reference(user, reference_id)
+    log_access(user, "compare_similar", reference)
+    context = {"scan": scan, "case": scan.case, "reference": reference, "analysis": _read(user, scan)}
+    return private_headers(render(request, "inference/similar_compare.html", context))
+
+
+@login_required
+@require_safe
+def compare_own(
+    request: HttpRequest, case_id: uuid.UUID, scan_id: uuid.UUID, other_id: uuid.UUID
+) -> HttpResponse:
+    """A scan and an earlier one of the same patient side by side."""
+    user = _person(request)
+    scan, other = get_scan(user, scan_id, case_id=case_id), get_scan(user, other_id)
+    if other.case.patient_id != scan.case.patient_id:
+        raise Http404("No such scan.")
+    log_access(user, "compare_own", other)
+    context = {
+        "scan": scan,
+        "case": scan.case,
+        "other": other,
+        "analysis": _read(user, scan),
+        "other_analysis": _read(user, other),
+    }
+    return private_headers(render(request, "inference/similar_compare.html", context))
+
+
+def _read(user: User, scan: Any) -> Analysis | None:
+    return visible_analyses(user).filter(scan=scan, status=Analysis.Status.SUCCEEDED).first()
+
+
+@login_required
+@require_safe
+def picture(request: HttpRequest, reference_id: uuid.UUID) -> HttpResponseBase:
+    """The picture of a known case, where it may be shown; `heat=1` with the heatmap on it."""
+    user = _person(request)
+    reference = get_reference(user, reference_id)
+    file = reference.heatmap if request.GET.get("heat") else reference.picture
+    if not file:
+        raise Http404("No such picture.")
+    try:
+        handle = file.storage.open(file.name or "", "rb")
+    except OSError as error:
+        logger.error("A picture of reference %s is missing", reference.pk)
+        raise Http404("The file is missing.") from error
+    log_access(user, "view_reference_picture", reference)
+    return private_headers(FileResponse(handle, content_type=PNG))
+
+
+@login_required
+@require_POST
+def confirm(request: HttpRequest, analysis_id: uuid.UUID, finding_id: uuid.UUID) -> HttpResponse:
+    """A doctor confirms a finding, or with `answer=withdraw` takes that back."""
+    user = _person(request)
+    finding = get_finding(user, analysis_id, finding_id)
+    if request.POST.get("answer") == "withdraw":
+        if not similar_services.withdraw_confirmation(user, finding):
+            raise PermissionDenied(_("Only the doctor who confirmed a finding can take that back."))
+        messages.success(request, _("Your confirmation is taken back."))
+    else:
+        try:
+            similar_services.confirm_finding(user, finding)
+            messages.success(request, _("You confirmed this finding."))
+        except UserError as error:
+            messages.error(request, error.message)
+    scan = finding.analysis.scan
+    return redirect("inference:scan_result", scan.case_id, scan.pk)

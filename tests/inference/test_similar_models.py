@@ -1,0 +1,112 @@
+"""Similar cases with real (tiny) models: import, search only, regions, and a promoted version."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from django.core.management import call_command
+from django.urls import reverse
+from PIL import Image
+
+from inference import services
+from inference.atlas import showable
+from inference.models import ReferenceImage, ReferenceVector, VectorSpace
+from tests.inference.pictures import picture
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    """Six knees, one of them label only, a missing file, a broken one and an unknown label."""
+    folder = tmp_path / "knee_xray"
+    folder.mkdir()
+    lines = []
+    for number in range(6):
+        name = f"{number}.png"
+        grade = "0" if number < 3 else "4"
+        Image.fromarray(picture("knee_xray", grade, number).astype(np.uint8)).save(folder / name)
+        lines.append([name, grade, f"p{number}", "mixed" if number == 5 else "CC BY 4.0", "Set"])
+    (folder / "broken.png").write_bytes(b"no")
+    lines += [
+        ["missing.png", "0", "x", "", ""],
+        ["broken.png", "0", "x", "", ""],
+        ["0.png", "9", "x", "", ""],
+    ]
+    with (folder / "manifest.csv").open("w", newline="") as handle:
+        csv.writer(handle).writerows([["file", "label", "patient", "licence", "source"], *lines])
+    return folder / "manifest.csv"
+
+
+def load(manifest: Path) -> tuple[str, str]:
+    out, err = io.StringIO(), io.StringIO()
+    call_command("import_atlas", str(manifest), stdout=out, stderr=err)
+    return out.getvalue(), err.getvalue()
+
+
+def test_import_search_and_promotion(
+    models: Any,
+    manifest: Path,
+    bundle_dir: Path,
+    as_user: Any,
+    patient: Any,
+    run_tasks: Any,
+    private_root: Path,
+) -> None:
+    said, bad = load(manifest)
+    assert "6 added (1 by label only)" in said and "3 bad rows" in said
+    assert "missing.png" in bad and "broken.png" in bad and "'9'" in bad
+    assert "0 added" in load(manifest)[0] and ReferenceImage.objects.count() == 6
+    space = VectorSpace.objects.get(model_version=models["knee_xray"])
+    assert (space.done, space.total, space.state) == (6, 6, "ready")
+
+    # Search only: found, and nothing is kept.
+    before = {path for path in private_root.rglob("*") if path.is_file()}
+    with (manifest.parent / "4.png").open("rb") as handle:
+        answer = as_user(patient).post(reverse("inference:similar_search"), {"files": handle})
+    text = answer.content.decode()
+    assert answer.status_code == 200, text[:500]
+    assert text.count('class="card similar-hit"') == 6
+    assert {path for path in private_root.rglob("*") if path.is_file()} == before
+
+    # Promotion: the new version's space is filled in the background, the old one stays as it was.
+    from tests.inference.tiny_bundles import make_bundle
+
+    shutil.rmtree(bundle_dir / "knee_xray")
+    make_bundle("knee_xray", bundle_dir / "knee_xray", version="0.2.0", seed=8)
+    from inference import registry
+
+    version, _new = services.register_bundle(registry.inspect(bundle_dir / "knee_xray"))
+    with run_tasks():
+        services.activate(version)
+    fresh = VectorSpace.objects.get(model_version=version)
+    assert (fresh.done, fresh.state) == (6, "ready")
+    assert ReferenceVector.objects.filter(model_version=models["knee_xray"]).count() == 6
+
+
+def test_the_command_evaluates_a_manifest(models: Any, manifest: Path) -> None:
+    out = io.StringIO()
+    call_command("similar", manifest=manifest, kind="knee_xray", json=True, stdout=out, stderr=io.StringIO())
+    assert '"map_at_5"' in out.getvalue() and '"per_class"' in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("licence", "may"),
+    [
+        ("CC BY 4.0", True),
+        ("NIH: free use with attribution", True),
+        ("mixed, mostly BIMCV-COVID19+", False),
+        ("NIH images via RSNA/Kaggle compilation", False),
+        ("unclear (web-sourced Kaggle set)", False),
+        ("CC BY-NC 4.0", False),
+        ("", False),
+    ],
+)
+def test_what_a_licence_allows(licence: str, may: bool) -> None:
+    assert showable(licence) is may
