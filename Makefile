@@ -4,7 +4,7 @@
 #   make test PYTEST_ARGS="-n 2 tests/cases"                                some tests, two at a time
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test venv frontend lint format types migrations deploy-check pytest e2e schema clean
+.PHONY: help run test venv frontend lint format types migrations deploy-check pytest e2e schema clean bench-similar
 
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3 2>/dev/null))
 BIN := .venv/bin
@@ -56,6 +56,10 @@ e2e: .venv/.stamp-dev node_modules/.stamp ## Only the browser tests
 schema: .venv/.stamp-dev ## Write the API's OpenAPI schema to var/schema.yml; fails on a warning
 	@mkdir -p var
 	$(BIN)/python manage.py spectacular --api-version v1 --validate --fail-on-warn --file var/schema.yml
+
+bench-similar: .venv/.stamp-dev ## Similar-image search at 10k to 1M vectors against faiss (an hour; writes var/)
+	$(PIP) -r requirements-bench.txt
+	DJANGO_SETTINGS_MODULE=pmi_site.settings.test $(BIN)/python manage.py bench_similar
 
 clean: ## Remove what can be made again (var/ with your data stays)
 	rm -rf .venv node_modules .mypy_cache .ruff_cache .pytest_cache

@@ -16,7 +16,7 @@ from django.utils.translation import ngettext
 
 from accounts.admin import ReadOnlyAdmin
 from inference import services
-from inference.models import Analysis, ModelVersion
+from inference.models import Analysis, ModelVersion, VectorSpace
 
 
 @admin.register(ModelVersion)
@@ -148,3 +148,11 @@ class AnalysisAdmin(ReadOnlyAdmin):
     def has_retry_permission(self, request: HttpRequest) -> bool:
         """Asking again is for whoever may change analyses."""
         return request.user.has_perm("inference.change_analysis")
+
+
+@admin.register(VectorSpace)
+class VectorSpaceAdmin(ReadOnlyAdmin):
+    """How far each embedding space is filled."""
+
+    list_display = ("model_version", "state", "done", "total", "failed", "dims", "indexed", "finished_at")
+    list_select_related = ("model_version",)
