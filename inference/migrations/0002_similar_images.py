@@ -14,7 +14,7 @@ import inference.models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("cases", "0003_case_symptoms"),
+        ("cases", "0002_scan_notes"),
         ("inference", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
