@@ -34,6 +34,9 @@ class Case(BaseModel):
     age_group = models.CharField(
         _("age group"), max_length=8, choices=AgeGroup.choices, default=AgeGroup.UNKNOWN
     )
+    symptoms = models.JSONField(
+        _("symptoms"), default=dict, blank=True, help_text=_("answers by code; a missing code is no answer")
+    )
 
     class Meta:
         ordering = ["-created_at", "-id"]

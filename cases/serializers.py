@@ -15,6 +15,11 @@ class CaseSerializer(serializers.ModelSerializer[Case]):
         max_length=120, required=False, help_text="Named after its kind and today's date when left out."
     )
     patient = serializers.UUIDField(source="patient_id", read_only=True, help_text="Whose case it is.")
+    symptoms = serializers.DictField(
+        required=False,
+        help_text="Answers by symptom code: true, false or a number. A missing code was not answered. "
+        "PATCH replaces all answers.",
+    )
     may_write = serializers.SerializerMethodField(help_text="Whether you may change the case and add scans.")
 
     class Meta:
@@ -25,6 +30,7 @@ class CaseSerializer(serializers.ModelSerializer[Case]):
             "question",
             "kind",
             "age_group",
+            "symptoms",
             "patient",
             "may_write",
             "created_at",

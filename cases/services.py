@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import nibabel
 from django.conf import settings
@@ -27,12 +27,13 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from cases import intake
+from cases import symptoms as symptoms_of_cases
 from cases.imaging.preview import preview_png
 from cases.imaging.volume import CanonicalVolume
 from cases.intake import IncomingFile, PreparedScan, Refused
 from cases.models import Case, Scan
 from cases.selectors import may_open_case, may_write
-from cases.signals import scan_stored
+from cases.signals import case_changed, scan_stored
 from cases.storage import new_directory, private_storage, remove_files, work_root
 from pmi_site.errors import UserError
 
@@ -76,11 +77,13 @@ def open_case(
     age_group: str = Case.AgeGroup.UNKNOWN,
     title: str = "",
     question: str = "",
+    symptoms: dict[str, Any] | None = None,
 ) -> Case:
     """Open a case for a patient; without a title it is named after its kind and today's date.
 
-    Raises PermissionDenied when the user is not a patient.
+    Raises PermissionDenied when the user is not a patient, UserError ``bad_symptoms``.
     """
+    _check_symptoms(symptoms)
     if not may_open_case(patient):
         raise PermissionDenied(
             _("Only patients open cases. Doctors see the cases of patients who shared them.")
@@ -89,19 +92,41 @@ def open_case(
         kind_name = _("Scan") if kind == Case.Kind.UNSURE else str(Case.Kind(kind).label)
         title = _("%(kind)s, %(date)s") % {"kind": kind_name, "date": date_format(timezone.localdate())}
     return Case.objects.create(
-        patient=patient, kind=kind, age_group=age_group, title=title.strip(), question=question.strip()
+        patient=patient,
+        kind=kind,
+        age_group=age_group,
+        title=title.strip(),
+        question=question.strip(),
+        symptoms=symptoms or {},
     )
 
 
-def update_case(case: Case, user: "User", **changes: str) -> Case:
-    """Change title, question, kind or age group of a case. Raises PermissionDenied for anybody but its
-    patient."""
+def update_case(case: Case, user: "User", **changes: Any) -> Case:
+    """Change title, question, kind, age group or symptoms of a case.
+
+    ``symptoms`` replaces all answers. Readings are judged anew when symptoms or age group change. Raises
+    PermissionDenied for anybody but its patient, UserError ``bad_symptoms``.
+    """
     _require_write(case, user)
-    allowed = {"title", "question", "kind", "age_group"}
+    _check_symptoms(changes.get("symptoms"))
+    allowed = {"title", "question", "kind", "age_group", "symptoms"}
     for name in changes.keys() & allowed:
-        setattr(case, name, changes[name].strip())
-    case.save(update_fields=[*sorted(changes.keys() & allowed), "updated_at"])
+        value = changes[name]
+        setattr(case, name, value.strip() if isinstance(value, str) else value)
+    with transaction.atomic():
+        case.save(update_fields=[*sorted(changes.keys() & allowed), "updated_at"])
+        if changes.keys() & {"age_group", "symptoms"}:
+            transaction.on_commit(functools.partial(_announce_change, case.pk))
     return case
+
+
+def _check_symptoms(answers: dict[str, Any] | None) -> None:
+    if answers is not None and (problem := symptoms_of_cases.problem_with(answers)):
+        raise UserError("bad_symptoms", problem)
+
+
+def _announce_change(case_id: uuid.UUID) -> None:
+    case_changed.send_robust(sender=Case, case_id=case_id)
 
 
 def delete_case(case: Case, user: "User") -> None:

@@ -2,8 +2,10 @@
 
 ``scan_stored(sender=Scan, scan_id=UUID)``: sent once per scan, after the transaction that stored it
 committed.
+``case_changed(sender=Case, case_id=UUID)``: symptoms or age group changed, after the commit.
 """
 
 from django.dispatch import Signal
 
 scan_stored = Signal()
+case_changed = Signal()

@@ -13,4 +13,8 @@ class InferenceConfig(AppConfig):
     verbose_name = _("Readings")
 
     def ready(self) -> None:
+        from cases.symptoms import use_check
         from inference import checks, receivers  # noqa: F401  (importing registers them)
+        from resources.symptoms import problem_with
+
+        use_check(problem_with)

@@ -191,4 +191,75 @@ TEXTS = {
     "inconclusive.failed_do": _(
         "Ask for the reading again, or show the scan to a doctor. If you feel ill, do not wait for a reading."
     ),
+    # --- symptoms, as the person answered them --------------------------------------------------------------
+    "symptom.breathless_at_rest": _(
+        "You said: short of breath even at rest. That can mean that the body gets too little oxygen."
+    ),
+    "symptom.blue_lips": _("You said: blue or grey lips or face. That is a sign of too little oxygen."),
+    "symptom.chest_pain": _(
+        "You said: chest pain that does not stop. The heart or the lungs can be the cause, and an X-ray "
+        "reading cannot rule that out."
+    ),
+    "symptom.confusion": _(
+        "You said: new confusion, or hard to wake. With an illness of the lungs that is a warning sign."
+    ),
+    "symptom.oxygen_low": _(
+        "The oxygen level you gave is below 92 %. That is dangerously low for most people."
+    ),
+    "symptom.oxygen_reduced": _(
+        "The oxygen level you gave is below 95 %. That is lower than it should be for most people."
+    ),
+    "symptom.coughing_blood": _(
+        "You said: coughing up blood. A doctor should find the cause soon, whatever the X-ray shows."
+    ),
+    "symptom.high_fever": _("You said: fever above 38.5 °C. A doctor should look for the cause."),
+    "symptom.child_not_drinking": _("You said that the child will not drink. A child can dry out quickly."),
+    "symptom.first_seizure": _(
+        "You said: a seizure, now or for the first time. That needs help at once, whatever the scan shows."
+    ),
+    "symptom.sudden_weakness": _(
+        "You said: sudden weakness, numbness or trouble speaking. That can be a stroke, and every minute "
+        "counts."
+    ),
+    "symptom.worst_headache": _(
+        "You said: a sudden headache, the worst ever. That can be bleeding in the head, which this "
+        "reading cannot see."
+    ),
+    "symptom.sudden_vision_loss": _("You said: sudden loss of sight. That needs help at once."),
+    "symptom.drowsy": _("You said: very drowsy or hard to wake. That can mean pressure in the head."),
+    "symptom.morning_vomiting": _(
+        "You said: vomiting in the mornings with a headache. That can mean pressure in the head."
+    ),
+    "symptom.hot_swollen_fever": _(
+        "You said: a hot, swollen knee with fever. That can be an infection of the joint, which this "
+        "reading cannot see."
+    ),
+    "symptom.cannot_bear_weight": _(
+        "You said that the leg cannot take weight. That can be a break, which this reading cannot rule out."
+    ),
+    "symptom.locked_knee": _("You said that the knee is locked. Something may be caught in the joint."),
+    "symptom.calf_pain": _(
+        "You said: a painful, swollen calf. That can be a blood clot, which an X-ray does not show."
+    ),
+    "symptom.night_pain": _("You said: knee pain that wakes at night. A doctor should look for the cause."),
+    "symptom.night_pain_child": _(
+        "You said that knee pain wakes the child at night. In a child a doctor should check this quickly."
+    ),
+    "symptom.fever_pneumonia": _(
+        "Fever above 38.5 °C together with weak signs of pneumonia makes pneumonia more likely."
+    ),
+    "symptom.vomiting_tumour": _(
+        "Vomiting in the mornings together with signs of a tumour can mean dangerous pressure in the head."
+    ),
+    "symptom.emergency_do": _(
+        "Call your local emergency number now, or go to the nearest emergency department. Do not wait for "
+        "a reading, and do not drive yourself."
+    ),
+    "symptom.today_do": _(
+        "See a doctor today. If you get worse, or cannot reach a doctor, go to an emergency department."
+    ),
+    "symptom.days_do": _("See a doctor in the next day or two. If you get worse, get help at once."),
+    # --- set by a doctor ------------------------------------------------------------------------------------
+    "doctor.because": _("A doctor looked at this and set the level. No software lowers it."),
+    "doctor.do": _("Do what your doctor told you to do. If you get worse, get help at once."),
 }

@@ -28,6 +28,8 @@ from pgvector.django import HalfVectorField
 
 from cases.models import Scan
 from cases.storage import private_storage
+from inference.rule_models import DangerAssessment as DangerAssessment
+from inference.rule_models import DangerRuleSet as DangerRuleSet
 from pmi_site.models import BaseModel
 
 
@@ -135,6 +137,9 @@ class Analysis(BaseModel):
         default=list, blank=True, help_text=_("Ids of the danger rules that fired.")
     )
     rules_version = models.CharField(max_length=40, blank=True)
+    doctor_level = models.CharField(
+        max_length=12, blank=True, help_text=_("Set by a doctor; no rule gives less than this.")
+    )
     probabilities = models.JSONField(default=dict, blank=True)
     timings_ms = models.JSONField(default=dict, blank=True)
     key_slice = models.PositiveIntegerField(null=True, blank=True)

@@ -12,7 +12,7 @@ from django.dispatch import receiver
 
 from accounts.models import ConsentPurpose
 from accounts.signals import consent_given, consent_revoked
-from cases.signals import scan_stored
+from cases.signals import case_changed, scan_stored
 from cases.storage import remove_files
 from inference.heatmaps import remove_analysis_files
 from inference.models import Analysis, ReferenceImage
@@ -24,6 +24,14 @@ def read_stored_scan(sender: Any, scan_id: uuid.UUID, **kwargs: Any) -> None:
     from inference.services import request_analysis
 
     request_analysis(scan_id)
+
+
+@receiver(case_changed, dispatch_uid="inference.reassess_changed_case")
+def reassess_changed_case(sender: Any, case_id: uuid.UUID, **kwargs: Any) -> None:
+    """Judges the danger anew when symptoms or age group changed."""
+    from inference.assessing import reassess_case
+
+    reassess_case(case_id)
 
 
 @receiver(post_delete, sender=Analysis, dispatch_uid="inference.remove_heatmaps")

@@ -11,7 +11,7 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
 from cases.models import Scan
-from inference import model_words, presenters
+from inference import assessing, model_words, presenters
 from inference.calls import NORMAL_CONDITIONS
 from inference.display import needs_reduction, reduction
 from inference.models import Analysis, Finding
@@ -175,8 +175,36 @@ class Result:
     @property
     def next_step(self) -> tuple[str, str]:
         """The one thing to do, and what else to know about it."""
-        text = self.answer.next_step if self.answer else ""
+        text = self._words[1] if self.answer else ""
         return presenters.split_lead(text or str(self.danger.next_step))
+
+    @cached_property
+    def _words(self) -> tuple[list[str], str]:
+        return assessing.words(self.answer) if self.answer else ([], "")
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why the danger level is what it is, in the reader's language."""
+        return self._words[0]
+
+    @property
+    def _unread(self) -> Analysis | None:
+        return self.answer if self.is_rejected else self.failed
+
+    @property
+    def is_alarming(self) -> bool:
+        """There is no reading, but symptoms (or a doctor) give a danger level all the same."""
+        return self._unread is not None and self._unread.danger not in ("", "inconclusive")
+
+    @property
+    def alarm_words(self) -> presenters.DangerWords:
+        """That level in words."""
+        return presenters.danger_words(self._unread.danger if self._unread else "")
+
+    @property
+    def alarm_step(self) -> str:
+        """What to do now."""
+        return assessing.words(self._unread)[1] if self._unread else ""
 
     # --- findings ---
     @cached_property

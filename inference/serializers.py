@@ -8,6 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
+from inference import assessing
 from inference.models import Analysis, Finding, ModelVersion
 
 
@@ -109,7 +110,13 @@ class AnalysisSerializer(serializers.ModelSerializer[Analysis]):
         help_text="Calibrated probability of every label of the model, claimed as a finding or not.",
     )
     timings_ms = serializers.DictField(child=serializers.FloatField(), read_only=True)
-    danger_reasons = serializers.ListField(child=serializers.CharField(), read_only=True)
+    danger_reasons = serializers.SerializerMethodField(help_text="Why, in the language asked for.")
+    next_step = serializers.SerializerMethodField(help_text="What to do now.")
+    danger_rules = serializers.ListField(
+        child=serializers.CharField(),
+        read_only=True,
+        help_text="Ids of the rules that fired, decisive first.",
+    )
 
     class Meta:
         model = Analysis
@@ -126,6 +133,7 @@ class AnalysisSerializer(serializers.ModelSerializer[Analysis]):
             "danger",
             "danger_reasons",
             "next_step",
+            "danger_rules",
             "rules_version",
             "findings",
             "probabilities",
@@ -138,6 +146,14 @@ class AnalysisSerializer(serializers.ModelSerializer[Analysis]):
             "finished_at",
         ]
         read_only_fields = fields
+
+    def get_danger_reasons(self, analysis: Analysis) -> list[str]:
+        """The sentences of the rules that fired."""
+        return assessing.words(analysis)[0]
+
+    def get_next_step(self, analysis: Analysis) -> str:
+        """The decisive rule's advice."""
+        return assessing.words(analysis)[1]
 
 
 class AnalysisRequestSerializer(serializers.Serializer):

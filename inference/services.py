@@ -20,8 +20,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from cases.imaging.volume import CanonicalVolume
-from cases.models import Scan
-from inference import danger, heatmaps, registry, similar_services
+from cases.models import Case, Scan
+from inference import assessing, danger, heatmaps, registry, similar_services
 from inference.models import Analysis, Embedding, Finding, ModelVersion, VectorSpace
 from inference.reading import Reading
 
@@ -155,21 +155,17 @@ def complete(held: Claim, reading: Reading, volume: CanonicalVolume, age_group: 
         return fail(
             held, "model_gone", _("The model that read this scan was removed meanwhile. Please ask again.")
         )
-    assessed = danger.assess(reading.findings, age_group)
     written: list[str] = []
     try:
         findings = _findings_with_files(held, reading, volume, written)
         with transaction.atomic():
             if not _finish(
                 held,
+                assessing.case_of(held.analysis_id),
+                reading.findings,
                 status=Status.SUCCEEDED,
                 kind=reading.kind,
                 model_version=version,
-                danger=assessed.level,
-                danger_reasons=list(assessed.reasons),
-                danger_rules=list(assessed.rule_ids),
-                rules_version=assessed.rules_version,
-                next_step=assessed.next_step,
                 probabilities=reading.probabilities,
                 timings_ms=reading.timings_ms,
                 key_slice=reading.key_slice,
@@ -203,27 +199,23 @@ def reject(held: Claim, reading: Reading) -> bool:
     version = (
         ModelVersion.objects.filter(sha256=reading.model_sha256).first() if reading.model_sha256 else None
     )
-    assessed = danger.assess((), status="rejected")
-    return _finish(
-        held,
-        status=Status.REJECTED,
-        kind=reading.kind,
-        model_version=version,
-        reason_code=reading.reason_code,
-        reason=reading.reason,
-        danger=assessed.level,
-        danger_reasons=list(assessed.reasons),
-        danger_rules=list(assessed.rule_ids),
-        rules_version=assessed.rules_version,
-        next_step=assessed.next_step,
-        timings_ms=reading.timings_ms,
-        slices_read=reading.slices_read,
-    )
+    with transaction.atomic():
+        return _finish(
+            held,
+            assessing.case_of(held.analysis_id),
+            status=Status.REJECTED,
+            kind=reading.kind,
+            model_version=version,
+            reason_code=reading.reason_code,
+            reason=reading.reason,
+            timings_ms=reading.timings_ms,
+            slices_read=reading.slices_read,
+        )
 
 
 def fail(held: Claim, code: str, message: str) -> bool:
     """Ends an analysis that cannot be done; `message` is for the user. False when the claim was lost."""
-    return bool(_mine(held).update(**_failure(code, message)))
+    return _fail(_mine(held), held.analysis_id, code, message)
 
 
 def give_back(held: Claim, code: str, message: str) -> bool:
@@ -241,8 +233,10 @@ def requeue_expired() -> tuple[int, int]:
     """
     now = timezone.now()
     expired = Analysis.objects.filter(status=Status.RUNNING, lease_expires_at__lt=now)
-    given_up = expired.filter(attempt__gte=settings.PMI_ANALYSIS_MAX_ATTEMPTS).update(
-        **_failure("gave_up", str(_gave_up_text()))
+    tired = expired.filter(attempt__gte=settings.PMI_ANALYSIS_MAX_ATTEMPTS)
+    given_up = sum(
+        _fail(tired.filter(pk=analysis_id), analysis_id, "gave_up", str(_gave_up_text()))
+        for analysis_id in list(tired.values_list("pk", flat=True))
     )
     expired.filter(attempt__lt=settings.PMI_ANALYSIS_MAX_ATTEMPTS).update(**_queued())
     sent = 0
@@ -272,11 +266,24 @@ def _mine(held: Claim) -> QuerySet[Analysis]:
     return Analysis.objects.filter(pk=held.analysis_id, status=Status.RUNNING, attempt=held.attempt)
 
 
-def _finish(held: Claim, **fields: object) -> bool:
+def _finish(
+    held: Claim, case: Case, findings: Sequence[danger.HasCall] = (), *, status: str, **fields: object
+) -> bool:
+    """Writes an answer with its danger level; inside the caller's transaction, which holds `case`."""
     now = timezone.now()
-    return bool(
-        _mine(held).update(**fields, stage=Stage.DONE, lease_expires_at=None, finished_at=now, updated_at=now)
+    assessed = assessing.judge(case, findings, status=status)
+    changed = _mine(held).update(
+        **fields,
+        **assessing.fields_of(assessed),
+        status=status,
+        stage=Stage.DONE,
+        lease_expires_at=None,
+        finished_at=now,
+        updated_at=now,
     )
+    if changed:
+        assessing.record(held.analysis_id, case, assessed)
+    return bool(changed)
 
 
 def _queued() -> dict[str, object]:
@@ -291,23 +298,27 @@ def _queued() -> dict[str, object]:
     }
 
 
-def _failure(code: str, message: str) -> dict[str, object]:
+def _fail(which: QuerySet[Analysis], analysis_id: uuid.UUID, code: str, message: str) -> bool:
+    """Ends the analysis if it is still among `which`."""
     now = timezone.now()
-    assessed = danger.assess((), status="failed")
-    return {
-        "status": Status.FAILED,
-        "stage": Stage.DONE,
-        "lease_expires_at": None,
-        "finished_at": now,
-        "updated_at": now,
-        "reason_code": code,
-        "reason": message,
-        "danger": assessed.level,
-        "danger_reasons": list(assessed.reasons),
-        "danger_rules": list(assessed.rule_ids),
-        "rules_version": assessed.rules_version,
-        "next_step": assessed.next_step,
-    }
+    with transaction.atomic():
+        case = assessing.case_of(analysis_id) if which.exists() else None
+        if case is None:
+            return False
+        assessed = assessing.judge(case, status=Status.FAILED)
+        changed = which.update(
+            **assessing.fields_of(assessed),
+            status=Status.FAILED,
+            stage=Stage.DONE,
+            lease_expires_at=None,
+            finished_at=now,
+            updated_at=now,
+            reason_code=code,
+            reason=message,
+        )
+        if changed:
+            assessing.record(analysis_id, case, assessed)
+    return bool(changed)
 
 
 def _gave_up_text() -> str:

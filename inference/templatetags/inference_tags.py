@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django import template
+from django.template import Context
 
-from cases.models import Scan
+from cases.models import Case, Scan
+from inference import symptom_page
 from inference.result_page import Result
 
 register = template.Library()
@@ -21,6 +23,13 @@ def scan_reading_card(scan: Scan) -> dict[str, Any]:
     """
     analyses = sorted(scan.analyses.all(), key=lambda analysis: analysis.queued_at, reverse=True)
     return {"scan": scan, "result": Result(scan, analyses)}
+
+
+@register.inclusion_tag("inference/_symptom_panel.html", takes_context=True)
+def symptom_panel(context: Context, case: Case) -> dict[str, Any]:
+    """The symptom checklist of a case that the reader may see, and what the answers say already."""
+    shown = symptom_page.panel(case, context["request"].user)
+    return {**shown, "csrf_token": context.get("csrf_token")}
 
 
 @register.filter

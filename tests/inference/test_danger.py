@@ -128,8 +128,8 @@ def test_every_text_is_used_and_every_condition_known():
     raw = json.loads(danger.RULES_FILE.read_text())
     used = {rule[key] for rule in raw["rules"] for key in ("because", "do")}
     used |= {raw[name][key] for name in ("nothing", "rejected", "failed") for key in ("because", "do")}
-    assert used == set(TEXTS)
-    assert {rule["condition"] for rule in raw["rules"]} == set(REPORTABLE)
+    assert used | {danger.DOCTOR.because, danger.DOCTOR.do} == set(TEXTS)
+    assert {rule["condition"] for rule in raw["rules"] if "condition" in rule} == set(REPORTABLE)
 
 
 def test_an_unknown_condition_is_not_swallowed():
