@@ -8,6 +8,7 @@ from pmi_site import views
 urlpatterns = [
     path("", views.home, name="home"),
     path("healthz", views.healthz, name="healthz"),
+    path("language/", views.set_reading, name="set_language"),
     path("admin/", admin.site.urls),
     path("accounts/", include("allauth.account.urls")),
     path("account/", include("accounts.urls")),

@@ -2,9 +2,13 @@
 
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
+from django.views.i18n import set_language
+
+from pmi_site import reading
 
 
 @require_safe
@@ -23,6 +27,19 @@ def healthz(request: HttpRequest) -> JsonResponse:
     except Exception:  # whatever went wrong, the answer to a stranger is the same
         return JsonResponse({"status": "unavailable"}, status=503)
     return JsonResponse({"status": "ok"})
+
+
+@require_POST
+def set_reading(request: HttpRequest) -> HttpResponseBase:
+    """Choose the language (`language`) and, where given, the country (`country`, two letters or empty).
+
+    Both are kept in cookies, so that they work without an account. Goes back to `next`, on this site only.
+    """
+    response = set_language(request)
+    country = request.POST.get("country")
+    if country is not None:
+        reading.remember_country(response, country)
+    return response
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

@@ -31,6 +31,7 @@ MAY_IMPORT_ALL = {"pmi_site/urls.py", "pmi_site/api.py"}
 PUBLIC = {
     "home",
     "healthz",
+    "set_language",
     "v1:token",
     "v1:schema",
     "v1:docs",

@@ -5,7 +5,6 @@ from pathlib import Path
 import django_stubs_ext
 from csp.constants import NONE, SELF
 from django.urls import reverse_lazy
-from django.utils.translation import gettext_lazy as _
 
 from pmi_site import embedded, env
 
@@ -26,6 +25,8 @@ PMI_BUNDLE_DIR = env.path("PMI_BUNDLE_DIR", BASE_DIR / "inference" / "bundles")
 PMI_ONNX_CACHE = env.path("PMI_ONNX_CACHE", PMI_VAR_DIR / "onnx")
 PMI_ANALYSIS_LEASE_SECONDS = env.integer("PMI_ANALYSIS_LEASE_SECONDS", 300, minimum=10)
 PMI_ANALYSIS_MAX_ATTEMPTS = env.integer("PMI_ANALYSIS_MAX_ATTEMPTS", 3, minimum=1)
+# Every condition that a model can report must have a resource in each of these, or the model is not promoted.
+PMI_RESOURCE_LANGUAGES = ["en"]
 PMI_ENGINES_DIR = PMI_VAR_DIR
 PMI_ENGINES_DURABLE = True
 # Where mail is written instead of sent, so that pages can say so; None when it is really sent.
@@ -72,6 +73,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -90,6 +92,7 @@ TEMPLATES = [
         "OPTIONS": {
             "context_processors": [
                 "django.template.context_processors.request",
+                "django.template.context_processors.i18n",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "pmi_site.context_processors.site",
@@ -99,7 +102,10 @@ TEMPLATES = [
 ]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", _("English"))]
+# Each in its own words: whoever looks for their language may not read this one.
+LANGUAGES = [("en", "English"), ("es", "Español"), ("hi", "हिन्दी")]
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
 LOCALE_PATHS = [BASE_DIR / "locale"]
 TIME_ZONE = env.text("PMI_TIME_ZONE", "UTC")
 USE_I18N = True
@@ -180,6 +186,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600}
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     "requeue-expired-analyses": {"task": "inference.tasks.requeue_expired", "schedule": 30.0},
+    "check-links": {"task": "resources.tasks.check_links", "schedule": 7 * 24 * 3600.0},
     "fill-waiting-spaces": {"task": "inference.similar_tasks.fill_waiting_spaces", "schedule": 300.0},
 }
 
@@ -196,7 +203,13 @@ REST_FRAMEWORK = {
         "rest_framework.throttling.AnonRateThrottle",
         "rest_framework.throttling.UserRateThrottle",
     ],
-    "DEFAULT_THROTTLE_RATES": {"anon": "60/min", "user": "600/min", "token": "10/min", "upload": "60/min", "similar": "30/min"},
+    "DEFAULT_THROTTLE_RATES": {
+        "anon": "60/min",
+        "user": "600/min",
+        "token": "10/min",
+        "upload": "60/min",
+        "similar": "30/min",
+    },
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_VERSIONING_CLASS": "rest_framework.versioning.NamespaceVersioning",
