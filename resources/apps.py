@@ -1,9 +1,15 @@
 """The knowledge base: from a finding to treatments, advice and places to get help."""
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
 
 class ResourcesConfig(AppConfig):
     name = "resources"
     verbose_name = _("Knowledge base")
+
+    def ready(self) -> None:
+        from resources.groups import ensure_groups
+
+        post_migrate.connect(ensure_groups, sender=self, dispatch_uid="resources.groups")

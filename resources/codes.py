@@ -1,4 +1,4 @@
-"""The shapes of the code systems a condition may be filed under. A shape proves nothing: enter certain codes only."""
+"""The shapes of the code systems of conditions. A shape proves nothing: enter certain codes only."""
 
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator

@@ -13,12 +13,27 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection, models, transaction
+from django.utils import timezone
+from django.utils.translation import gettext
 
 from resources.choices import Status
-from resources.models import Advice, Citation, Condition, Resource, Source, Translation, Treatment
+from resources.content import ENTRIES, content_of
+from resources.models import (
+    Advice,
+    Citation,
+    Condition,
+    Resource,
+    Revision,
+    RevisionState,
+    Source,
+    Translation,
+    Treatment,
+)
 from resources.seed_reader import FIELDS, TRANSLATED, SeedRow
 from resources.translating import original_hash
+from resources.workflow_models import OPEN_STATES
 
 # Any number: two loads at the same time wait for each other on it.
 _LOCK = 7_640_021
@@ -54,6 +69,10 @@ class _Load:
         self.report = LoadReport()
         self.sources: dict[str, Source] = {}
         self.conditions: dict[str, Condition] = {}
+        # Entries that somebody is writing at: replacing them now would make that draft unpublishable.
+        self.being_edited = set(
+            Revision.objects.filter(state__in=OPEN_STATES).values_list("object_id", flat=True)
+        )
 
     def run(self, rows: Sequence[SeedRow]) -> LoadReport:
         for model in FIELDS:
@@ -80,11 +99,15 @@ class _Load:
                     # A curator arrived at the same words: from here on it counts as untouched again.
                     type(stored).objects.filter(pk=stored.pk).update(seed_hash=new_hash)
                 return
-            if current != stored.seed_hash:
+            if current != stored.seed_hash or stored.pk in self.being_edited:
                 return self._keep(row, counts)
         if self._taken_by_curator(row, stored):
             return self._keep(row, counts)
-        self._write(row, stored if stored is not None else row.model(seed_key=row.key), new_hash)
+        before = content_of(stored) if stored is not None and row.model in ENTRIES.values() else None
+        instance = stored if stored is not None else row.model(seed_key=row.key)
+        self._write(row, instance, new_hash)
+        if before is not None:
+            _remember(type(instance)._default_manager.get(pk=instance.pk), before)
         if stored is None:
             counts.created += 1
         else:
@@ -155,6 +178,20 @@ class _Load:
         stored.seed_hash = content_hash(stored)
         stored.save(update_fields=["status", "seed_hash", "updated_at"])
         counts.retired += 1
+
+
+def _remember(row: Any, before: dict[str, Any]) -> None:
+    """A published row got new words from the seed: the entry's history must say so."""
+    Revision.objects.create(
+        content_type=ContentType.objects.get_for_model(type(row)),
+        object_id=row.pk,
+        title=str(row)[:240],
+        state=RevisionState.PUBLISHED,
+        base=before,
+        content=content_of(row),
+        published_at=timezone.now(),
+        note=gettext("Updated from the seed files."),
+    )
 
 
 def content_hash(instance: Any) -> str:

@@ -1,0 +1,1 @@
+"""The curators' desk: forms, admin classes and pages behind `/admin/resources/`."""
