@@ -30,6 +30,7 @@ from resources.choices import (
 from resources.codes import ICD10, ICD11, RADLEX, snomed_ct
 from resources.fields import LinesField
 from resources.sanitise import plain_value
+from resources.search_models import SearchDocument
 from resources.workflow_models import LinkCheck, Revision, RevisionState
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "Resource",
     "Revision",
     "RevisionState",
+    "SearchDocument",
     "Source",
     "Translation",
     "Treatment",

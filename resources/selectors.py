@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Prefetch, QuerySet
 
+from resources import search
 from resources.choices import Audience, DangerLevel, Kind, ResourceAudience, Section, Status
 from resources.models import Advice, Citation, Condition, Resource, Source, Treatment
+from resources.translating import localise, published_translations
 
 _READERS = {
     Audience.PATIENT: [ResourceAudience.EVERYONE, ResourceAudience.PATIENT],
@@ -72,7 +74,7 @@ def published_for(
         return []
     audiences = [audience, Audience.PATIENT.value]
     advice = Advice.objects.filter(status=Status.PUBLISHED, danger_level=danger_level, audience__in=audiences)
-    advice = advice.prefetch_related("sources")
+    advice = advice.prefetch_related("sources", *_translations(language))
     conditions = published_conditions().filter(slug__in=wanted).prefetch_related(Prefetch("advice", advice))
     found = {condition.slug: condition for condition in _with_details(conditions, audience, language)}
     general = list(advice.filter(condition=None))
@@ -83,13 +85,13 @@ def published_for(
             continue
         own = list(condition.advice.all())
         chosen = _pick(own, audience) or _pick(general, audience)
-        guides.append(_guide(condition, danger_level, audience, chosen, country))
+        guides.append(_guide(condition, danger_level, audience, chosen, country, language))
     return guides
 
 
-def guide_of(condition: Condition, *, country: str = "") -> ConditionGuide:
+def guide_of(condition: Condition, *, language: str = "en", country: str = "") -> ConditionGuide:
     """All there is to read about `condition` (from `published_condition`), without advice for one level."""
-    return _guide(condition, "", Audience.DOCTOR.value, None, country)
+    return _guide(condition, "", Audience.DOCTOR.value, None, country, language)
 
 
 def published_conditions() -> QuerySet[Condition]:
@@ -97,11 +99,15 @@ def published_conditions() -> QuerySet[Condition]:
     return Condition.objects.filter(status=Status.PUBLISHED)
 
 
-def published_condition(slug: str) -> Condition | None:
-    """One published condition with all that its page shows, or None."""
-    advice = Advice.objects.filter(status=Status.PUBLISHED).prefetch_related("sources")
+def published_condition(slug: str, language: str = "en") -> Condition | None:
+    """One published condition with all that its page shows in `language`, or None."""
+    advice = Advice.objects.filter(status=Status.PUBLISHED)
+    advice = advice.prefetch_related("sources", *_translations(language))
     conditions = published_conditions().filter(slug=slug).prefetch_related(Prefetch("advice", advice))
-    return _with_details(conditions, Audience.DOCTOR.value, "").first()
+    condition = _with_details(conditions, Audience.DOCTOR.value, language).first()
+    if condition is not None:
+        localise([condition, *condition.treatments.all(), *condition.advice.all()], language)
+    return condition
 
 
 def published_treatments() -> QuerySet[Treatment]:
@@ -121,22 +127,19 @@ def published_resources() -> QuerySet[Resource]:
     )
 
 
-def search_conditions(query: str = "", kind: str = "") -> QuerySet[Condition]:
-    """Published conditions that match every word of `query` (names, other names, summary, codes)."""
+def search_conditions(query: str = "", kind: str = "", language: str = "en") -> QuerySet[Condition]:
+    """Published conditions that fit `query` (see `search.match`), best first; all in order without one."""
     conditions = published_conditions()
     if kind in Kind.values:
         conditions = conditions.filter(kind=kind)
-    for word in query.replace("\x00", "").split()[:8]:
-        conditions = conditions.filter(
-            Q(name__icontains=word)
-            | Q(clinical_name__icontains=word)
-            | Q(aliases__icontains=word)
-            | Q(summary__icontains=word)
-            | Q(slug__icontains=word)
-            | Q(icd10__istartswith=word)
-            | Q(icd11__istartswith=word)
-        )
-    return conditions
+    return search.match(conditions, query, language)
+
+
+def in_language(conditions: QuerySet[Condition], language: str) -> list[Condition]:
+    """The conditions with their texts in `language` where there is a published translation."""
+    rows = list(conditions.prefetch_related(*_translations(language)))
+    localise(rows, language)
+    return rows
 
 
 def missing_slugs(slugs: Iterable[str]) -> list[str]:
@@ -160,7 +163,8 @@ def advice_by_level(condition: Condition) -> list[tuple[DangerLevel, list[Advice
 
 
 def _with_details(conditions: QuerySet[Condition], audience: str, language: str) -> QuerySet[Condition]:
-    treatments = Treatment.objects.filter(status=Status.PUBLISHED).prefetch_related("sources")
+    treatments = Treatment.objects.filter(status=Status.PUBLISHED)
+    treatments = treatments.prefetch_related("sources", *_translations(language))
     resources = Resource.objects.filter(status=Status.PUBLISHED, audience__in=_READERS[Audience(audience)])
     if language:
         resources = resources.filter(language__in={language, language.partition("-")[0], "en"})
@@ -168,6 +172,24 @@ def _with_details(conditions: QuerySet[Condition], audience: str, language: str)
         Prefetch("treatments", treatments),
         Prefetch("resources", resources),
         Prefetch("citations", Citation.objects.select_related("source")),
+        *_translations(language),
+    )
+
+
+def _translations(language: str) -> list[Prefetch]:
+    """What to prefetch for `localise`; nothing for English, which needs no translation."""
+    return [] if language in ("", "en") else [published_translations(language)]
+
+
+def in_order(resources: Iterable[Resource], language: str, country: str) -> list[Resource]:
+    """Those in the reader's language first, then those of the reader's country; else as curators ordered.
+
+    With a country chosen, places that serve only another country are left out.
+    """
+    own = [r for r in resources if not country or r.country in ("", country)]
+    spoken = language.partition("-")[0]
+    return sorted(
+        own, key=lambda r: (r.language.partition("-")[0] != spoken, not country or r.country != country)
     )
 
 
@@ -177,11 +199,16 @@ def _pick(advice: Iterable[Advice], audience: str) -> Advice | None:
 
 
 def _guide(
-    condition: Condition, danger_level: str, audience: str, advice: Advice | None, country: str
+    condition: Condition,
+    danger_level: str,
+    audience: str,
+    advice: Advice | None,
+    country: str,
+    language: str,
 ) -> ConditionGuide:
     treatments = list(condition.treatments.all())
-    # Stable: keeps the curators' order within each group.
-    resources = sorted(condition.resources.all(), key=lambda r: bool(country) and r.country != country)
+    localise([condition, *treatments, *([advice] if advice else [])], language)
+    resources = in_order(condition.resources.all(), language, country)
     return ConditionGuide(
         condition,
         danger_level,

@@ -2,19 +2,25 @@
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
+from pmi_site.reading import country_of
 from resources import selectors
 from resources.choices import Kind
 
 
 @require_safe
 def condition_list(request: HttpRequest) -> HttpResponse:
-    """Conditions grouped by scan; `?q=` searches, `?kind=` narrows to one scan."""
+    """Conditions grouped by scan; `?q=` searches and lists the best first, `?kind=` narrows to one scan."""
     query = request.GET.get("q", "").strip()[:100]
     kind = request.GET.get("kind", "")
-    conditions = list(selectors.search_conditions(query, kind))
+    language = get_language() or "en"
+    conditions = selectors.in_language(selectors.search_conditions(query, kind, language), language)
     groups = [(k.label, [c for c in conditions if c.kind == k]) for k in Kind]
+    if query:
+        groups = [(_("Best matches first"), conditions)]
     context = {
         "groups": [(label, entries) for label, entries in groups if entries],
         "count": len(conditions),
@@ -28,12 +34,13 @@ def condition_list(request: HttpRequest) -> HttpResponse:
 @require_safe
 def condition_detail(request: HttpRequest, slug: str) -> HttpResponse:
     """One published condition; 404 for any other."""
-    condition = selectors.published_condition(slug)
+    language = get_language() or "en"
+    condition = selectors.published_condition(slug, language)
     if condition is None:
         raise Http404
     context = {
         "condition": condition,
-        "guide": selectors.guide_of(condition),
+        "guide": selectors.guide_of(condition, language=language, country=country_of(request)),
         "advice_by_level": selectors.advice_by_level(condition),
     }
     return render(request, "resources/condition_detail.html", context)

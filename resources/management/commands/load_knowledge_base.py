@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from resources.search import rebuild_all
 from resources.seed_reader import SEED_DIR, SeedInvalid, read_seed
 from resources.seeding import load
 
@@ -30,6 +31,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{len(rows)} rows, no problems.")
             return
         report = load(rows)
+        rebuild_all()
         for name, counts in report.counts.items():
             line = f"{name}: {counts.created} created, {counts.updated} updated, {counts.unchanged} unchanged"
             if counts.kept:
