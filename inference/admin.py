@@ -17,6 +17,7 @@ from django.utils.translation import ngettext
 from accounts.admin import ReadOnlyAdmin
 from inference import services
 from inference.models import Analysis, ModelVersion, VectorSpace
+from pmi_site.errors import UserError
 
 
 @admin.register(ModelVersion)
@@ -81,7 +82,11 @@ class ModelVersionAdmin(ReadOnlyAdmin):
             self.message_user(request, _("Choose one version of each kind."), messages.ERROR)
             return
         for version in versions:
-            services.activate(version)
+            try:
+                services.activate(version)
+            except UserError as error:
+                self.message_user(request, error.message, messages.ERROR)
+                continue
             self.log_change(request, version, "activated")
             self.message_user(request, _("%(version)s reads from now on.") % {"version": version})
 

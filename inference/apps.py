@@ -14,7 +14,9 @@ class InferenceConfig(AppConfig):
 
     def ready(self) -> None:
         from cases.symptoms import use_check
-        from inference import checks, receivers  # noqa: F401  (importing registers them)
+        from inference import checks, explained, receivers  # noqa: F401  (importing registers two of them)
+        from resources import coverage
         from resources.symptoms import problem_with
 
         use_check(problem_with)
+        coverage.provide_labels(explained.labels_in_use)

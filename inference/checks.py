@@ -57,26 +57,20 @@ def check_active_bundles(
 
 
 def _unexplained_labels(active: Sequence[Any]) -> list[CheckMessage]:
-    try:
-        from resources.selectors import missing_slugs
-    except ImportError:
-        return []
+    from inference import explained
+
     found: list[CheckMessage] = []
     for version in active:
-        slugs = [
-            label.get("condition") for label in version.metadata.get("labels", []) if isinstance(label, dict)
-        ]
-        wanted = [slug for slug in slugs if slug]
         try:
-            absent = sorted(missing_slugs(wanted)) if wanted else []
+            holes = explained.holes(version)
         except DatabaseError:
             return found
-        if absent:
+        if holes:
             found.append(
                 Warning(
-                    f"The knowledge base does not explain {', '.join(absent)}, "
-                    f"which {version.kind} {version.version} can report.",
-                    hint="Run `python manage.py load_knowledge_base`, or add the conditions in the admin.",
+                    f"The knowledge base does not explain all that {version.kind} {version.version} can "
+                    f"report. Missing: {'; '.join(holes)}.",
+                    hint="Run `python manage.py load_knowledge_base`, or fill the holes in the admin.",
                     id="inference.W003",
                 )
             )

@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 
 from cases.imaging.volume import CanonicalVolume
 from cases.models import Case, Scan
-from inference import assessing, danger, heatmaps, registry, similar_services
+from inference import assessing, danger, explained, heatmaps, registry, similar_services
 from inference.models import Analysis, Embedding, Finding, ModelVersion, VectorSpace
 from inference.reading import Reading
 
@@ -372,7 +372,11 @@ def register_bundle(facts: registry.BundleFacts) -> tuple[ModelVersion, bool]:
 
 
 def activate(version: ModelVersion) -> None:
-    """Makes a version the one that reads its kind from now on."""
+    """Makes a version the one that reads its kind from now on.
+
+    Refused with a UserError where the knowledge base does not explain everything that it can report.
+    """
+    explained.require(version)
     with transaction.atomic():
         # One statement order for everybody: rows of the kind are locked before one is switched on.
         list(ModelVersion.objects.select_for_update().filter(kind=version.kind).order_by("pk"))

@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from inference import registry, services
 from inference.models import ModelVersion
+from pmi_site.errors import UserError
 
 
 class Command(BaseCommand):
@@ -32,6 +33,7 @@ class Command(BaseCommand):
         from ml_training.bundle import Bundle
         from ml_training.errors import BundleError
 
+        self.refused: list[str] = []
         root = Path(settings.PMI_BUNDLE_DIR)
         whole: list[registry.BundleFacts] = []
         broken: list[str] = []
@@ -49,7 +51,7 @@ class Command(BaseCommand):
             version, created = services.register_bundle(facts)
             self.stdout.write(f"{'registered' if created else 'known'}: {version.kind} {version.version}")
         self._activate(registry.newest_per_kind(whole), always=options["activate_newest"])
-        for line in broken:
+        for line in [*broken, *self.refused]:
             self.stderr.write(line)
         absent = [
             kind
@@ -60,6 +62,8 @@ class Command(BaseCommand):
             self.stderr.write(f"no model for: {', '.join(absent)}")
         if broken:
             raise CommandError(f"{len(broken)} bundle(s) under {root} cannot be used.")
+        if self.refused:
+            raise CommandError("Not activated: run `load_knowledge_base`, or fill the holes on the desk.")
 
     def _activate(self, newest: dict[str, registry.BundleFacts], *, always: bool) -> None:
         for kind, facts in newest.items():
@@ -67,5 +71,9 @@ class Command(BaseCommand):
                 continue
             version = ModelVersion.objects.get(sha256=facts.sha256)
             if not version.is_active:
-                services.activate(version)
+                try:
+                    services.activate(version)
+                except UserError as error:
+                    self.refused.append(error.message)
+                    continue
                 self.stdout.write(f"activated: {version.kind} {version.version}")
