@@ -245,6 +245,11 @@ class _Reader:
                 self._problem(number, column, _("This must be a whole number."))
                 return 0
             return int(text)
+        try:
+            model_field.to_python(text)
+        except ValidationError as error:
+            self._problem(number, column, " ".join(error.messages))
+            return None
         return text
 
     def _condition(self, number: int, slug: str, column: str = "condition") -> str | None:
@@ -266,6 +271,8 @@ class _Reader:
         return ids
 
     def _check_sources(self, number: int, row: Any, content: dict[str, Any]) -> None:
+        if any(p.row == number and p.column.startswith("sources") for p in self.report.problems):
+            return
         current = content_of(row) if row is not None else {}
         if self.model in (Treatment, Advice) and not content.get("sources", current.get("sources")):
             self._problem(number, "sources", _("Every text needs at least one source."))
