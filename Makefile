@@ -4,7 +4,7 @@
 #   make test PYTEST_ARGS="-n 2 tests/cases"                                some tests, two at a time
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test venv frontend lint format types migrations deploy-check pytest e2e schema clean bench-similar
+.PHONY: help run test venv frontend lint format types migrations deploy-check pytest e2e schema clean bench-similar messages
 
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3 2>/dev/null))
 BIN := .venv/bin
@@ -56,6 +56,11 @@ e2e: .venv/.stamp-dev node_modules/.stamp ## Only the browser tests
 schema: .venv/.stamp-dev ## Write the API's OpenAPI schema to var/schema.yml; fails on a warning
 	@mkdir -p var
 	$(BIN)/python manage.py spectacular --api-version v1 --validate --fail-on-warn --file var/schema.yml
+
+# Needs Debian's gettext. Both the .po and the .mo files are kept, so that nobody else needs it.
+messages: .venv/.stamp-dev ## Collect what is to be translated, and compile the translations
+	$(BIN)/python manage.py makemessages -l es -l hi -i node_modules -i .venv -i var -i tests --no-wrap --no-obsolete --add-location file
+	for po in locale/*/LC_MESSAGES/django.po; do msgfmt --check-format -o $${po%.po}.mo $$po; done
 
 bench-similar: .venv/.stamp-dev ## Similar-image search at 10k to 1M vectors against faiss (an hour; writes var/)
 	$(PIP) -r requirements-bench.txt
