@@ -26,7 +26,7 @@ PMI_ONNX_CACHE = env.path("PMI_ONNX_CACHE", PMI_VAR_DIR / "onnx")
 PMI_ANALYSIS_LEASE_SECONDS = env.integer("PMI_ANALYSIS_LEASE_SECONDS", 300, minimum=10)
 PMI_ANALYSIS_MAX_ATTEMPTS = env.integer("PMI_ANALYSIS_MAX_ATTEMPTS", 3, minimum=1)
 # Every condition that a model can report must have a resource in each of these, or the model is not promoted.
-PMI_RESOURCE_LANGUAGES = ["en"]
+PMI_RESOURCE_LANGUAGES = ["en", "es", "hi"]
 PMI_ENGINES_DIR = PMI_VAR_DIR
 PMI_ENGINES_DURABLE = True
 # Where mail is written instead of sent, so that pages can say so; None when it is really sent.

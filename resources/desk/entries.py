@@ -2,6 +2,7 @@
 
 from typing import Any, cast
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
@@ -87,6 +88,12 @@ class EntryAdmin(admin.ModelAdmin[Any]):
             content_type=kind, object_id=OuterRef("pk"), state__in=OPEN_STATES
         ).values("state")[:1]
         return super().get_queryset(request).annotate(open_state=Subquery(revisions))
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        # A whole sentence does not fit the usual one-line box.
+        if type(db_field) is models.CharField and not db_field.choices and (db_field.max_length or 0) >= 160:
+            kwargs["widget"] = forms.Textarea(attrs={"rows": 2, "class": "desk-short"})
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     @admin.display(description=_("open draft"), ordering="open_state")
     def draft(self, row: Any) -> str:
