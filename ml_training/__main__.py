@@ -51,7 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--where", action="append", default=[], metavar="COLUMN=VALUE", help="only these rows"
     )
-    evaluate.add_argument("--group-column", default="group")
+    evaluate.add_argument("--group-column", default="group", help="empty: every image stands for itself")
+    evaluate.add_argument("--out", type=Path, help="folder for metrics.json, predictions.csv and report.html")
     evaluate.set_defaults(run=_evaluate)
     from ml_training.data.prepare_verb import add_prepare
 
@@ -76,9 +77,9 @@ def _publish(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from ml_training.publish import evaluate_bundle
+    from ml_training.evaluation import evaluate
 
-    figures = evaluate_bundle(options.bundle, options.manifest, options.where, options.group_column)
+    figures = evaluate(options.bundle, options.manifest, options.where, options.group_column, options.out)
     sys.stdout.write(json.dumps(figures, indent=1) + "\n")
 
 

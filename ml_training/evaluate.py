@@ -16,6 +16,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from ml_training.data.manifest import Item
 from ml_training.labels import Task
 
 
@@ -80,6 +81,22 @@ def report(task: Task, probs: np.ndarray, targets: np.ndarray, groups: list[str]
     )
 
 
+def by_part(
+    task: Task, probs: np.ndarray, targets: np.ndarray, items: Sequence[Item]
+) -> dict[str, dict[str, Any]]:
+    """`report` of all items, and of each source, age group and plane where a manifest names several."""
+    figures = {"all": report(task, probs, targets, [item.group for item in items])}
+    for column in ("source", "age_group", "plane"):
+        values = sorted({item.row.get(column, "") for item in items} - {""})
+        if len(values) < 2:
+            continue
+        for value in values:
+            rows = [i for i, item in enumerate(items) if item.row.get(column) == value]
+            groups = [items[i].group for i in rows]
+            figures[f"{column}: {value}"] = report(task, probs[rows], targets[rows], groups)
+    return figures
+
+
 def _with_interval(figure: Callable[[np.ndarray], float | None], groups: Sequence[str]) -> dict[str, Any]:
     value = figure(np.arange(len(groups)))
     return {"value": None if value is None else round(value, 4), "ci95": interval(figure, groups)}
@@ -105,6 +122,7 @@ def _exclusive(task: Task, probs: np.ndarray, targets: np.ndarray, groups: list[
                 "precision": round(float(precision[k]), 4),
                 "recall": round(float(recall[k]), 4),
                 "f1": round(float(f1[k]), 4),
+                "specificity": _share(guess != k, truth != k),
                 "auc": None if (a := auc(probs[:, k], (truth == k).astype(float))) is None else round(a, 4),
                 "images": int(support[k]),
             }
@@ -129,6 +147,10 @@ def _exclusive(task: Task, probs: np.ndarray, targets: np.ndarray, groups: list[
             groups,
         )
     return figures
+
+
+def _share(right: np.ndarray, among: np.ndarray) -> float | None:
+    return round(float(right[among].mean()), 4) if among.any() else None
 
 
 def _separate(task: Task, probs: np.ndarray, targets: np.ndarray, groups: list[str]) -> dict[str, Any]:
@@ -163,6 +185,7 @@ def _binary(truth: np.ndarray, score: np.ndarray, groups: list[str]) -> dict[str
         "average_precision": round(float(average_precision_score(truth, score)), 4),
         "precision": round(float(precision), 4),
         "recall": round(float(recall), 4),
+        "specificity": _share(~guess, truth < 0.5),
         "f1": round(float(f1), 4),
         "ece": round(expected_calibration_error(score, truth), 4),
         "confusion": confusion_matrix(truth, guess, labels=[0, 1]).tolist(),

@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from ml_training import calibrate, ood, pooling
-from ml_training.bundle import Bundle, write_bundle
+from ml_training.bundle import write_bundle
 from ml_training.card import model_card
-from ml_training.data.manifest import Item, read_manifest
+from ml_training.data.manifest import Item
 from ml_training.errors import TrainingError
-from ml_training.evaluate import report
+from ml_training.evaluate import by_part, report
 from ml_training.labels import NORMAL_CONDITIONS, Task, task_of
 from ml_training.specs import TrainConfig, to_plain
 from ml_training.train import Splits, load_network, make_splits, predict
@@ -48,7 +48,7 @@ def publish(config: TrainConfig, data_dir: Path, run_dir: Path, bundle_dir: Path
 
     test_logits, test_embedding, test_target = predict(network, config, splits.test)
     test_probs = calibration(test_logits)
-    figures = _figures(task, test_probs, test_target, splits.test)
+    figures = by_part(task, test_probs, test_target, splits.test)
     if task.kind == "gate":
         figures |= _gate_figures(
             task, test_probs, statistics.distances(test_embedding).min(1), test_target, statistics
@@ -62,29 +62,6 @@ def publish(config: TrainConfig, data_dir: Path, run_dir: Path, bundle_dir: Path
         bundle_dir / config.kind, metadata, network, model_card(metadata), _inference_config(config, task)
     )
     return bundle.path
-
-
-def evaluate_bundle(path: Path, manifest: Path, where: list[str], group_column: str) -> dict[str, Any]:
-    """Figures of any bundle on any manifest of its kind; `where` keeps rows with COLUMN=VALUE.
-
-    Raises:
-        TrainingError, BundleError: a bad manifest or bundle.
-    """
-    bundle = Bundle.load(path)
-    task = task_of(bundle.kind)
-    conditions = [condition.partition("=")[::2] for condition in where]
-    items = []
-    for row in read_manifest(manifest):
-        if all(row.get(column, "") == value for column, value in conditions):
-            group = row.get(group_column) or row["file"]
-            items.append(Item(manifest.parent / row["file"], tuple(task.target(row)), group, row))
-    if not items:
-        raise TrainingError(f"{manifest}: no row is left")
-    config = TrainConfig(
-        bundle.kind, bundle.version, (), preprocessing=bundle.preprocessing, network=bundle.network
-    )
-    logits, _, targets = predict(bundle.torch_network(), config, items)
-    return _figures(task, bundle.predict_probabilities(logits), targets, items)
 
 
 def _pooling(
@@ -109,20 +86,6 @@ def _pooling(
         task, answers, np.stack([volume.truth for volume in tests]), [volume.group for volume in tests]
     )
     return fitted, figures
-
-
-def _figures(task: Task, probs: np.ndarray, targets: np.ndarray, items: list[Item]) -> dict[str, Any]:
-    """All figures, and the same per source and age group where a manifest names several."""
-    figures = {"all": report(task, probs, targets, [item.group for item in items])}
-    for column in ("source", "age_group", "plane"):
-        values = sorted({item.row.get(column, "") for item in items} - {""})
-        if len(values) < 2:
-            continue
-        for value in values:
-            rows = [i for i, item in enumerate(items) if item.row.get(column) == value]
-            groups = [items[i].group for i in rows]
-            figures[f"{column}: {value}"] = report(task, probs[rows], targets[rows], groups)
-    return figures
 
 
 def _ood(

@@ -14,7 +14,7 @@ import pytest
 from ml_training.__main__ import main
 from ml_training.bundle import METADATA, WEIGHTS, Bundle
 from ml_training.errors import BundleError, TrainingError
-from ml_training.publish import evaluate_bundle
+from ml_training.evaluation import evaluate
 from ml_training.runtime import OnnxClassifier
 from ml_training.specs import TrainConfig, load_config
 from ml_training.train import load_network, train
@@ -45,7 +45,7 @@ def test_train_to_bundle_to_reading(bundle_path: Path, data_dir: Path, tmp_path:
     )
     np.testing.assert_allclose(outputs.features.mean(axis=(2, 3)), outputs.embedding, rtol=1e-4, atol=1e-5)
 
-    again = evaluate_bundle(bundle_path, data_dir / "tiny" / "manifest.csv", ["split=test"], "patient")
+    again = evaluate(bundle_path, data_dir / "tiny" / "manifest.csv", ["split=test"], "patient")
     assert again["all"]["accuracy"]["value"] == figures["accuracy"]["value"]
     card = (bundle_path / "docs" / "README.md").read_text()
     assert "Tests only." in card and str(figures["accuracy"]["value"]) in card

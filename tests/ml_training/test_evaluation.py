@@ -1,0 +1,95 @@
+"""`evaluate`: three files that agree with each other and with `analyze`, and one line for bad input."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ml_training.__main__ import main
+from ml_training.errors import TrainingError
+from ml_training.evaluation import evaluate
+from ml_training.retrieval import retrieval
+from ml_training.runtime import OnnxClassifier
+from ml_training.transforms import serving_transform
+from tests.ml_training.conftest import write_manifest
+
+WHERE = ["split=test"]
+
+
+def test_three_files_that_agree(bundle_path: Path, data_dir: Path, tmp_path: Path) -> None:
+    manifest, out = data_dir / "tiny" / "manifest.csv", tmp_path / "out"
+    command = ["evaluate", str(bundle_path), str(manifest), "--where", WHERE[0]]
+    assert main([*command, "--group-column", "patient", "--out", str(out)]) == 0
+    whole = json.loads((out / "metrics.json").read_text())
+    figures = whole["figures"]["all"]
+    with (out / "predictions.csv").open(newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    assert len(rows) == figures["images"] == 30
+    right = [max("01234", key=lambda name: float(row[name])) == row["truth"] for row in rows]
+    assert np.mean(right) == pytest.approx(figures["accuracy"]["value"], abs=1e-3)
+    assert {"specificity", "precision", "recall", "f1", "auc"} <= set(figures["per_label"]["2"])
+    assert whole["figures"]["border masked"]["images"] == 30
+    assert 0 <= whole["retrieval"]["map_at_5"] <= 1
+    page = (out / "report.html").read_text()
+    assert "Worst mistakes" in page and "reliability diagram of every label" in page and "<script" not in page
+
+
+def test_the_figures_are_those_of_the_serving_runtime(
+    bundle_path: Path, data_dir: Path, tmp_path: Path
+) -> None:
+    from ml_training.bundle import Bundle
+    from ml_training.data.dataset import load_grey
+
+    manifest, out = data_dir / "tiny" / "manifest.csv", tmp_path / "out"
+    evaluate(bundle_path, manifest, WHERE, "patient", out)
+    bundle = Bundle.load(bundle_path)
+    runtime, prepare = (
+        OnnxClassifier(bundle, tmp_path / "onnx", threads=1),
+        serving_transform(bundle.preprocessing),
+    )
+    with (out / "predictions.csv").open(newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    batch = np.stack([prepare(load_grey(manifest.parent / row["file"])) for row in rows])
+    served = bundle.predict_probabilities(runtime.run(batch).logits)
+    said = np.array([[float(row[name]) for name in bundle.label_names] for row in rows])
+    np.testing.assert_allclose(served, said, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("where", "group", "message"),
+    [
+        (["fold=4"], "patient", "no column 'fold'"),
+        (WHERE, "person", "no column 'person'"),
+        (["split=never"], "patient", "no row is left"),
+    ],
+)
+def test_bad_requests_are_one_line(
+    bundle_path: Path, data_dir: Path, where: list[str], group: str, message: str
+) -> None:
+    with pytest.raises(TrainingError, match=message):
+        evaluate(bundle_path, data_dir / "tiny" / "manifest.csv", where, group)
+
+
+def test_a_missing_image_and_a_strange_label_name_their_row(
+    bundle_path: Path, data_dir: Path, tiny_rows: list[dict[str, str]]
+) -> None:
+    folder = data_dir / "tiny"
+    manifest = write_manifest(folder, [{**tiny_rows[0], "label": "9"}])
+    with pytest.raises(TrainingError, match=r"000.png: label '9' is not one of"):
+        evaluate(bundle_path, manifest, [], "patient")
+    manifest = write_manifest(folder, [tiny_rows[0], {**tiny_rows[1], "file": "gone.png"}])
+    with pytest.raises(TrainingError, match=r"line 3: image gone.png is missing"):
+        evaluate(bundle_path, manifest, [], "patient")
+
+
+def test_hits_of_the_same_patient_do_not_count() -> None:
+    embeddings = np.array([[1.0, 0.0], [1.0, 0.01], [0.0, 1.0], [0.9, 0.1]])
+    labels, groups = ["a", "a", "b", "b"], ["p", "p", "q", "r"]
+    found = retrieval(embeddings, labels, groups, k=1)
+    # The two images of p have nobody of their label elsewhere; q's is nearest to r's, r's to one of p.
+    assert found == {"images": 2, "map_at_1": 0.5, "precision_at_1": 0.5}
+    assert retrieval(embeddings, ["a", "a", "a", "a"], groups, k=1)["map_at_1"] == 1.0
