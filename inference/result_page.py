@@ -8,9 +8,10 @@ from typing import Any
 
 from django.utils import timezone
 from django.utils.functional import cached_property
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from cases.models import Scan
+from cases.models import Case, Scan
 from inference import assessing, model_words, presenters
 from inference.calls import NORMAL_CONDITIONS
 from inference.display import needs_reduction, reduction
@@ -109,9 +110,12 @@ class Result:
     one is under way or has failed, the page says so and keeps the answer.
     """
 
-    def __init__(self, scan: Scan, analyses: Sequence[Analysis], *, for_doctor: bool = False) -> None:
+    def __init__(
+        self, scan: Scan, analyses: Sequence[Analysis], *, for_doctor: bool = False, country: str = ""
+    ) -> None:
         self.scan = scan
         self.for_doctor = for_doctor
+        self.country = country
         newest = analyses[0] if analyses else None
         answers = (a for a in analyses if a.status in (Analysis.Status.SUCCEEDED, Analysis.Status.REJECTED))
         self.answer = next(answers, None)
@@ -253,8 +257,14 @@ class Result:
             # Beside a possible disease, "nothing found" of the same strength is not what to read first.
             raised.sort(key=lambda f: (f.call != Finding.Call.LIKELY, f.condition in NORMAL_CONDITIONS))
             slugs = [f.condition for f in raised][:_MOST_GUIDES]
-        audience = Audience.DOCTOR if self.for_doctor else Audience.PATIENT
-        return published_for(slugs, self.answer.danger, audience)
+        audience = Audience.CARER if self.scan.case.age_group == Case.AgeGroup.CHILD else Audience.PATIENT
+        return published_for(
+            slugs,
+            self.answer.danger,
+            Audience.DOCTOR if self.for_doctor else audience,
+            language=get_language() or "en",
+            country=self.country,
+        )
 
     # --- the scan ---
     @property

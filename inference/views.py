@@ -29,6 +29,7 @@ from inference.display import for_display, needs_reduction, reduced_affine, redu
 from inference.models import Analysis, Finding
 from inference.result_page import Progress, Result
 from inference.selectors import get_analysis, get_finding, visible_analyses
+from pmi_site.reading import country_of
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +142,7 @@ def heatmap_picture(request: HttpRequest, analysis_id: uuid.UUID, finding_id: uu
 
 def _result(request: HttpRequest, scan: Scan) -> Result:
     analyses: list[Analysis] = list(visible_analyses(request.user).filter(scan=scan))
-    return Result(scan, analyses, for_doctor=_is_doctor(request))
+    return Result(scan, analyses, for_doctor=_is_doctor(request), country=country_of(request))
 
 
 def _is_doctor(request: HttpRequest) -> bool:

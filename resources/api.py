@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.http import Http404
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
@@ -13,6 +14,8 @@ from rest_framework.viewsets import ReadOnlyModelViewSet
 
 from resources import selectors
 from resources.choices import Kind, ResourceAudience, ResourceKind, TreatmentKind
+from resources.coding import SYSTEMS
+from resources.conditional import ConditionalMixin
 from resources.models import Condition, Resource, Treatment
 from resources.serializers import (
     ConditionDetailSerializer,
@@ -30,7 +33,26 @@ def _words(request: Request) -> list[str]:
     return request.query_params.get("search", "").replace("\x00", "").split()[:8]
 
 
-_SEARCH = _parameter("search", "Every word must occur.")
+def _has_code(token: str) -> Q:
+    """`token` is a code, or `system|code` as FHIR searches write it."""
+    system, bar, code = token.rpartition("|")
+    wanted = Q(pk__in=[])
+    for name, _name, uri in SYSTEMS:
+        if not bar or system == uri:
+            wanted |= Q(**{f"{name}__iexact": code})
+    return wanted if code else Q(pk__in=[])
+
+
+def _published_only(request: Request) -> bool:
+    """Nothing but published entries is ever given out; asking for others finds nothing."""
+    return request.query_params.get("status", "published") == "published"
+
+
+_SEARCH = _parameter(
+    "search", "Words, also misspelt, or a code. Elsewhere than in conditions every word must occur."
+)
+_LANGUAGE = _parameter("language", "Language of the texts; English where not translated.", ["en", "es", "hi"])
+_STATUS = _parameter("status", "Only published entries are ever given.", ["published"])
 _CONDITION = _parameter("condition", "Slug of a condition.")
 
 
@@ -40,15 +62,18 @@ _CONDITION = _parameter("condition", "Slug of a condition.")
         parameters=[
             _SEARCH,
             _parameter("kind", "Which scan.", Kind.values),
-            _parameter("code", "ICD-10 or ICD-11."),
+            _parameter("code", "A code of any system, or FHIR's form: system|code."),
+            _LANGUAGE,
+            _STATUS,
         ],
     ),
     retrieve=extend_schema(
         summary="One condition with treatments, advice, resources and sources",
         responses=ConditionDetailSerializer,
+        parameters=[_LANGUAGE],
     ),
 )
-class ConditionViewSet(ReadOnlyModelViewSet[Condition]):
+class ConditionViewSet(ConditionalMixin, ReadOnlyModelViewSet[Condition]):
     """Conditions, published ones only."""
 
     permission_classes = [AllowAny]
@@ -59,15 +84,25 @@ class ConditionViewSet(ReadOnlyModelViewSet[Condition]):
 
     def get_queryset(self) -> QuerySet[Condition]:
         query = self.request.query_params
-        conditions = selectors.search_conditions(query.get("search", ""))
+        conditions = selectors.search_conditions(query.get("search", ""), language=self.language)
         if kind := query.get("kind"):
             conditions = conditions.filter(kind=kind)
         if code := query.get("code"):
-            conditions = conditions.filter(Q(icd10__iexact=code) | Q(icd11__iexact=code))
-        return conditions
+            conditions = conditions.filter(_has_code(code))
+        return conditions if _published_only(self.request) else conditions.none()
+
+    @property
+    def language(self) -> str:
+        """The language asked for by `?language=`; English otherwise."""
+        language = self.request.query_params.get("language", "en")
+        return language if language in dict(settings.LANGUAGES) else "en"
+
+    def paginate_queryset(self, queryset: Any) -> Any:
+        page = super().paginate_queryset(queryset)
+        return selectors.in_language_rows(page, self.language) if page is not None else None
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        condition = selectors.published_condition(str(kwargs["slug"]))
+        condition = selectors.published_condition(str(kwargs["slug"]), self.language)
         if condition is None:
             raise Http404  # drafts and unknown slugs answer alike
         return Response(ConditionDetailSerializer(condition, context=self.get_serializer_context()).data)
@@ -80,7 +115,7 @@ class ConditionViewSet(ReadOnlyModelViewSet[Condition]):
     ),
     retrieve=extend_schema(summary="One treatment"),
 )
-class TreatmentViewSet(ReadOnlyModelViewSet[Treatment]):
+class TreatmentViewSet(ConditionalMixin, ReadOnlyModelViewSet[Treatment]):
     """Treatments of published conditions."""
 
     permission_classes = [AllowAny]
@@ -112,7 +147,7 @@ class TreatmentViewSet(ReadOnlyModelViewSet[Treatment]):
     ),
     retrieve=extend_schema(summary="One resource"),
 )
-class ResourceViewSet(ReadOnlyModelViewSet[Resource]):
+class ResourceViewSet(ConditionalMixin, ReadOnlyModelViewSet[Resource]):
     """Pages, guidelines, helplines and groups elsewhere."""
 
     permission_classes = [AllowAny]

@@ -28,6 +28,7 @@ from resources.choices import (
     TreatmentKind,
 )
 from resources.codes import ICD10, ICD11, RADLEX, snomed_ct
+from resources.coding import SYSTEMS, Code
 from resources.fields import LinesField
 from resources.sanitise import plain_value
 from resources.search_models import SearchDocument
@@ -201,6 +202,11 @@ class Condition(MedicalText):
     def outlook(self) -> str:
         """Both outlooks as one text."""
         return "\n\n".join(part for part in (self.outlook_treated, self.outlook_untreated) if part)
+
+    @property
+    def codes(self) -> list[Code]:
+        """The codes of this condition that somebody was certain of."""
+        return [Code(name, uri, getattr(self, f)) for f, name, uri in SYSTEMS if getattr(self, f)]
 
     def get_absolute_url(self) -> str:
         return reverse("resources:condition_detail", args=[self.slug])

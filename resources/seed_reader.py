@@ -189,7 +189,7 @@ class _Reader:
         if not isinstance(data, dict):
             self.problems.append(Problem(f"{path.name}:1", "-", "must be a mapping of lists"))
             return
-        shared = {name: data[name] for name in ("review_by",) if name in data}
+        shared = {name: data[name] for name in ("review_by", "language") if name in data}
         readers = {
             "sources": self._source,
             "conditions": self._condition,
@@ -198,7 +198,7 @@ class _Reader:
             "translations": self._translation,
         }
         for name, entries in data.items():
-            if name in (LINE, "review_by", "shared"):
+            if name in (LINE, "review_by", "language", "shared"):
                 continue
             if name not in readers or not isinstance(entries, list):
                 self.problems.append(Problem(f"{path.name}:1", str(name), "is not a known list"))
@@ -220,13 +220,16 @@ class _Reader:
 
     def _translation(self, file: str, entry: dict[str, Any], shared: Mapping[str, Any]) -> None:
         """`{language: es, of: "condition:glioma", texts: {name: …}}`; also `treatment:<slug>/<key>` and
-        `advice:<slug or any>/<level>/<audience>`."""
-        target = str(entry.pop("of", ""))
+        `advice:<slug or any>/<level>/<audience>`. `of` may list several that share their texts; the language
+        may stand once at the top of the file."""
+        named = entry.pop("of", "")
         texts = entry.get("texts")
         if isinstance(texts, dict):
             texts.pop(LINE, None)
-        key = f"{target}@{entry.get('language', '')}"
-        self._add(Translation, file, {**shared, **entry}, key=key, links=[target], link_name="of")
+        for target in map(str, named if isinstance(named, list) else [named]):
+            values = {**shared, **entry}
+            key = f"{target}@{values.get('language', '')}"
+            self._add(Translation, file, values, key=key, links=[target], link_name="of")
 
     def _general_advice(self, file: str, entry: dict[str, Any], shared: Mapping[str, Any]) -> None:
         key = f"any/{entry.get('danger_level')}/{entry.get('audience')}"

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Prefetch, QuerySet, prefetch_related_objects
 
 from resources import search
 from resources.choices import Audience, DangerLevel, Kind, ResourceAudience, Section, Status
@@ -36,6 +36,11 @@ class ConditionGuide:
     treatments: list[Treatment]
     resources: list[Resource]
     sources: list[CitedSource] = field(default_factory=list)
+
+    @property
+    def body_language(self) -> str:
+        """The language of the longer texts: a translation may hold only the shorter ones."""
+        return str(getattr(self.condition, "body_language", "en"))
 
     @property
     def is_for_doctor(self) -> bool:
@@ -137,9 +142,14 @@ def search_conditions(query: str = "", kind: str = "", language: str = "en") -> 
 
 def in_language(conditions: QuerySet[Condition], language: str) -> list[Condition]:
     """The conditions with their texts in `language` where there is a published translation."""
-    rows = list(conditions.prefetch_related(*_translations(language)))
-    localise(rows, language)
-    return rows
+    return in_language_rows(list(conditions), language)
+
+
+def in_language_rows(conditions: list[Condition], language: str) -> list[Condition]:
+    """The same for conditions that were already fetched, such as one page of them."""
+    prefetch_related_objects(conditions, *_translations(language))
+    localise(conditions, language)
+    return conditions
 
 
 def missing_slugs(slugs: Iterable[str]) -> list[str]:

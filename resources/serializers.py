@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.urls import reverse
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from resources.models import Advice, Condition, Resource, Source, Treatment
@@ -75,6 +76,21 @@ class ResourceSerializer(serializers.ModelSerializer[Resource]):
         ]
 
 
+class CodingSerializer(serializers.Serializer[Any]):
+    """FHIR Coding."""
+
+    system = serializers.URLField(help_text="ICD-10, ICD-11 (MMS), SNOMED CT or RadLex, as FHIR names them.")
+    code = serializers.CharField()
+    display = serializers.CharField(help_text="PMI's clinical name, not the code system's own wording.")
+
+
+class CodeableConceptSerializer(serializers.Serializer[Any]):
+    """FHIR CodeableConcept; `coding` is empty where no code is certain."""
+
+    coding = CodingSerializer(many=True)
+    text = serializers.CharField()
+
+
 class ConditionSerializer(serializers.ModelSerializer[Condition]):
     """A condition as lists show it."""
 
@@ -82,6 +98,10 @@ class ConditionSerializer(serializers.ModelSerializer[Condition]):
     aliases = serializers.ListField(child=serializers.CharField())
     is_reviewed = serializers.BooleanField(help_text="A clinician has read this text.", read_only=True)
     page = serializers.SerializerMethodField(help_text="Where people read about it.")
+    code = serializers.SerializerMethodField(help_text="The codes as a FHIR CodeableConcept.")
+    language = serializers.CharField(
+        source="shown_language", default="en", read_only=True, help_text="Of the name and summary."
+    )
 
     class Meta:
         model = Condition
@@ -93,6 +113,10 @@ class ConditionSerializer(serializers.ModelSerializer[Condition]):
             "kind",
             "icd10",
             "icd11",
+            "snomed",
+            "radlex",
+            "code",
+            "language",
             "summary",
             "is_reviewed",
             "reviewed_on",
@@ -100,6 +124,12 @@ class ConditionSerializer(serializers.ModelSerializer[Condition]):
             "updated_at",
             "page",
         ]
+
+    @extend_schema_field(CodeableConceptSerializer)
+    def get_code(self, condition: Condition) -> dict[str, Any]:
+        display = condition.clinical_name or condition.name
+        coding = [{"system": c.system, "code": c.code, "display": display} for c in condition.codes]
+        return {"coding": coding, "text": condition.name}
 
     def get_page(self, condition: Condition) -> str:
         path = reverse("resources:condition_detail", args=[condition.slug])

@@ -37,12 +37,14 @@ def published_translations(language: str) -> Prefetch:
 def localise(entries: Iterable[Any], language: str) -> None:
     """Put published translations into the entries' fields, in memory.
 
-    Each entry gets `shown_language`. Reads `published_translations` where prefetched, else asks the database.
+    Each entry gets `shown_language` (of its name or headline) and
+    `body_language` (of its longer texts).
+    Reads `published_translations` where prefetched, else asks the database.
     Never save an entry after this.
     """
     wanted = _wanted(language)
     for entry in entries:
-        entry.shown_language = "en"
+        entry.shown_language = entry.body_language = "en"
         if wanted == ["en"]:
             continue
         rows = getattr(entry, "published_translations", None)
@@ -56,6 +58,8 @@ def localise(entries: Iterable[Any], language: str) -> None:
             if text := chosen.texts.get(name):
                 setattr(entry, name, text)
         entry.shown_language = chosen.language
+        if chosen.texts.get("what_it_is"):  # the longer texts may come later than the name
+            entry.body_language = chosen.language
         if not chosen.is_reviewed:
             # A clinician's name under the English text says nothing about this one.
             entry.reviewed_by, entry.reviewed_on = "", None

@@ -211,6 +211,6 @@ def test_the_guide_of_a_possible_disease_comes_before_nothing_found(
     made = rows.analysis(scan, "succeeded", danger="soon")
     rows.finding(made, "no-chest-finding", label="no_finding", probability=0.7, call="possible")
     rows.finding(made, "pneumonia", label="pneumonia", probability=0.3, call="possible")
-    monkeypatch.setattr(result_page, "published_for", lambda slugs, *_: slugs)
+    monkeypatch.setattr(result_page, "published_for", lambda slugs, *_, **__: slugs)
     asked: Any = result_page.Result(scan, [made]).guides
     assert asked == ["pneumonia", "no-chest-finding"]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
-from resources.models import Resource
+from resources.models import Resource, Translation
 from tests.resources.conftest import SLUGS, make_condition, make_treatment
 
 pytestmark = pytest.mark.django_db
@@ -36,7 +36,7 @@ class TestRead:
     @pytest.mark.parametrize(
         ("query", "expected"),
         [
-            ({"search": "glioblastoma"}, {"glioma"}),
+            ({"search": "gliobastoma"}, {"glioma"}),
             ({"code": "ca40.0"}, {"bacterial-pneumonia"}),
             ({"kind": "any"}, {"unreadable-scan"}),
             ({"kind": "nonsense"}, set()),
@@ -94,3 +94,63 @@ def test_bad_id_and_wrong_method(api: APIClient, name: str) -> None:
     for method in (api.post, api.put, api.patch, api.delete):
         assert method(f"{API}/{name}/", {}).status_code in (401, 403, 405)
         assert method(f"{API}/{name}/not-there/", {}).status_code in (401, 403, 405)
+
+
+class TestConditional:
+    @pytest.mark.parametrize("path", ["conditions/", "conditions/shown/", "treatments/", "resources/"])
+    def test_unchanged_answers_are_not_sent_again(self, api: APIClient, path: str) -> None:
+        condition = make_condition("shown")
+        first = api.get(f"{API}/{path}")
+        assert first.status_code == 200
+        again = api.get(f"{API}/{path}", headers={"if-none-match": first["ETag"]})
+        assert (again.status_code, again.content) == (304, b"")
+        since = api.get(f"{API}/{path}", headers={"if-modified-since": first["Last-Modified"]})
+        assert since.status_code == 304
+        old = api.get(f"{API}/{path}", headers={"if-modified-since": "Mon, 01 Jan 2024 00:00:00 GMT"})
+        assert old.status_code == 200
+        condition.name = "Other"
+        condition.save()
+        changed = api.get(f"{API}/conditions/", headers={"if-none-match": first["ETag"]})
+        assert changed.status_code == 200
+
+    def test_errors_carry_no_mark(self, api: APIClient) -> None:
+        assert "ETag" not in api.get(f"{API}/conditions/none/")
+
+
+class TestCodes:
+    def test_codeable_concept(self, api: APIClient) -> None:
+        make_condition("shown", icd10="J18.9", snomed="233604007", clinical_name="Pneumonia")
+        body = api.get(f"{API}/conditions/shown/").json()
+        assert body["code"] == {
+            "coding": [
+                {"system": "http://hl7.org/fhir/sid/icd-10", "code": "J18.9", "display": "Pneumonia"},
+                {"system": "http://snomed.info/sct", "code": "233604007", "display": "Pneumonia"},
+            ],
+            "text": "Made-up illness",
+        }
+
+    @pytest.mark.parametrize(
+        ("code", "count"),
+        [
+            ("j18.9", 1),
+            ("http://hl7.org/fhir/sid/icd-10|J18.9", 1),
+            ("http://snomed.info/sct|J18.9", 0),
+            ("|", 0),
+            ("nonsense", 0),
+        ],
+    )
+    def test_filter(self, api: APIClient, code: str, count: int) -> None:
+        make_condition("shown", icd10="J18.9")
+        assert api.get(f"{API}/conditions/", {"code": code}).json()["count"] == count
+
+
+def test_language_and_status(api: APIClient) -> None:
+    condition = make_condition("shown")
+    Translation.objects.create(
+        condition=condition, language="es", status="published", texts={"name": "Enfermedad"}
+    )
+    (entry,) = api.get(f"{API}/conditions/", {"language": "es"}).json()["results"]
+    assert (entry["name"], entry["language"]) == ("Enfermedad", "es")
+    assert api.get(f"{API}/conditions/shown/", {"language": "es"}).json()["name"] == "Enfermedad"
+    assert api.get(f"{API}/conditions/", {"language": "xx"}).json()["results"][0]["language"] == "en"
+    assert api.get(f"{API}/conditions/", {"status": "draft"}).json()["count"] == 0
