@@ -10,6 +10,7 @@ class ResourcesConfig(AppConfig):
     verbose_name = _("Knowledge base")
 
     def ready(self) -> None:
+        from resources import search  # noqa: F401  (its signals keep the search documents)
         from resources.groups import ensure_groups
 
         post_migrate.connect(ensure_groups, sender=self, dispatch_uid="resources.groups")
