@@ -144,3 +144,22 @@ def _window_odds(slices: np.ndarray, normal: int, width: float) -> float:
 def read_volumes(volumes: Sequence[Volume], normal: int, pooling: Mapping[str, Any]) -> np.ndarray:
     """Pooled probabilities (V, K) of volumes."""
     return np.stack([window_pool(volume.slices, normal, pooling)[0] for volume in volumes])
+
+
+def spare_the_healthy(
+    points: Mapping[str, Mapping[str, float]], task: Task, normal: int, answers: np.ndarray, truth: np.ndarray
+) -> dict[str, dict[str, float]]:
+    """Operating points at which no disease is possible on more than 5 % of the healthy volumes.
+
+    A sensitive point alone may lie so low, where a few diseased volumes were missed altogether, that every
+    healthy head would be suspected. It never starts below one in ten.
+    """
+    healthy = answers[truth[:, normal] == 1]
+    spared: dict[str, dict[str, float]] = {}
+    for k, name in enumerate(task.names):
+        own = dict(points[name])
+        if k != normal:
+            floor = float(np.quantile(healthy[:, k], 0.95)) if len(healthy) else 0.1
+            own["high_sensitivity"] = round(min(0.5, max(own["high_sensitivity"], floor, 0.1)), 4)
+        spared[name] = own
+    return spared

@@ -79,7 +79,8 @@ def _pooling(
     fitted = pooling.fit(volumes, normal)
     truth = np.stack([volume.truth for volume in volumes])
     read_val = pooling.read_volumes(volumes, normal, fitted)
-    fitted["operating_points"] = calibrate.operating_points(task, read_val, truth)
+    points = calibrate.operating_points(task, read_val, truth)
+    fitted["operating_points"] = pooling.spare_the_healthy(points, task, normal, read_val, truth)
     tests = pooling.simulate(task, normal, splits.test, read, seed=config.seed + 1)
     answers = pooling.read_volumes(tests, normal, fitted)
     figures = report(

@@ -22,7 +22,7 @@ _CSS = """
 *{box-sizing:border-box}
 body{margin:0;background:#f5f7f9;color:#1b2530;font:16px/1.55 system-ui,-apple-system,"Segoe UI",sans-serif}
 main{max-width:68rem;margin:0 auto;padding:1.25rem 1rem 4rem;background:#fff;min-height:100vh}
-h1{font-size:1.65rem;line-height:1.25;margin:.5rem 0 1rem}
+h1{overflow-wrap:anywhere;font-size:1.65rem;line-height:1.25;margin:.5rem 0 1rem}
 h2{font-size:1.25rem;margin:2.2rem 0 .6rem;padding-top:.8rem;border-top:1px solid #d8dfe6}
 h3{font-size:1.05rem;margin:1.5rem 0 .4rem}
 p{max-width:46rem;margin:.5rem 0;overflow-wrap:anywhere}

@@ -105,3 +105,16 @@ def test_a_volume_holds_one_patient_in_one_plane_only() -> None:
 def test_without_healthy_slices_nothing_is_simulated() -> None:
     ill = [item for item in _items() if item.target[1]]
     assert pooling.simulate(TASK, NORMAL, ill, _reader(0), seed=1) == []
+
+
+def test_a_missed_tumour_does_not_make_every_healthy_head_suspect() -> None:
+    answers = slices(*[(NORMAL, 0.85)] * 19, (NORMAL, 0.4), (1, 0.9), (NORMAL, 0.99))
+    truth = np.eye(4)[[NORMAL] * 20 + [1, 1]]
+    points = {name: {"high_sensitivity": 0.02, "high_specificity": 0.5} for name in TASK.names}
+    spared = pooling.spare_the_healthy(points, TASK, NORMAL, answers, truth)
+    assert spared["meningioma"]["high_sensitivity"] == pytest.approx(0.1)
+    assert spared["none"]["high_sensitivity"] == 0.02
+    doubtful = slices(*[(NORMAL, 0.4)] * 20, (1, 0.9), (1, 0.9))
+    assert (
+        pooling.spare_the_healthy(points, TASK, NORMAL, doubtful, truth)["glioma"]["high_sensitivity"] == 0.2
+    )
