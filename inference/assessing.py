@@ -54,7 +54,7 @@ def words(analysis: Analysis) -> tuple[list[str], str]:
 
 def case_of(analysis_id: uuid.UUID | str) -> Case:
     """The case of an analysis, held until the end of the transaction so that its answers stay as they are."""
-    return Case.objects.select_for_update(no_key=True).get(scans__analyses=analysis_id)
+    return Case.objects.select_for_update(no_key=True).get(scans__analyses__id=analysis_id)
 
 
 def judge(

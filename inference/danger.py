@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
+from django.utils import translation
 from django.utils.translation import get_language
 
 from inference.danger_texts import TEXTS
@@ -153,7 +154,9 @@ def _rule(raw: dict[str, Any], rule_id: str, texts: Mapping[str, str]) -> Rule:
 
 def shipped_texts() -> dict[str, dict[str, str]]:
     """The sentences that this version of PMI ships, by language and key."""
-    return {"en": dict(TEXTS), "es": dict(TEXTS_ES), "hi": dict(TEXTS_HI)}
+    with translation.override(None):
+        english = {key: str(text) for key, text in TEXTS.items()}
+    return {"en": english, "es": dict(TEXTS_ES), "hi": dict(TEXTS_HI)}
 
 
 def _texts(raw: dict[str, Any]) -> dict[str, dict[str, str]]:

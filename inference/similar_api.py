@@ -37,7 +37,9 @@ class SimilarRequestSerializer(serializers.Serializer[Any]):
     files = serializers.FileField(required=False, help_text="Searched for and not kept (multipart).")
     anatomy = serializers.ChoiceField(READABLE_KINDS, required=False, help_text="What the files show.")
     condition = serializers.SlugField(required=False)
-    source = serializers.ChoiceField(ReferenceImage.Source.choices, required=False)
+    source = serializers.ChoiceField(  # type: ignore[assignment]
+        ReferenceImage.Source.choices, required=False
+    )
     age_band = serializers.ChoiceField(ReferenceImage.AgeBand.choices, required=False)
     k = serializers.IntegerField(required=False, min_value=1, max_value=MOST, default=NEAREST)
 
@@ -48,7 +50,7 @@ class HitSerializer(serializers.Serializer[Any]):
     condition = serializers.CharField()
     similarity = serializers.FloatField(help_text="Cosine similarity in the model's space.")
     similarity_words = serializers.CharField()
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]
     age_band = serializers.CharField()
     collection = serializers.CharField()
     licence = serializers.CharField()

@@ -87,12 +87,12 @@ def claim_space(version_id: uuid.UUID | str) -> VectorSpace | None:
     """Takes a space for filling; None while another worker holds it or there is nothing to fill."""
     now = timezone.now()
     free = Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lt=now)
-    taken = VectorSpace.objects.filter(free, model_version_id=version_id).update(
+    taken = VectorSpace.objects.filter(free, model_version__id=version_id).update(
         state=VectorSpace.State.FILLING, lease_expires_at=now + _LEASE, failed=0, updated_at=now
     )
     if not taken:
         return None
-    return VectorSpace.objects.select_related("model_version").get(model_version_id=version_id)
+    return VectorSpace.objects.select_related("model_version").get(model_version__id=version_id)
 
 
 def store_vectors(space: VectorSpace, found: Sequence[tuple[ReferenceImage, np.ndarray]]) -> None:

@@ -1,5 +1,7 @@
 """The public pages of the knowledge base. No login: health information is for everyone."""
 
+from typing import Any
+
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import get_language
@@ -9,6 +11,7 @@ from django.views.decorators.http import require_safe
 from pmi_site.reading import country_of
 from resources import selectors
 from resources.choices import Kind
+from resources.models import Condition
 
 
 @require_safe
@@ -18,7 +21,9 @@ def condition_list(request: HttpRequest) -> HttpResponse:
     kind = request.GET.get("kind", "")
     language = get_language() or "en"
     conditions = selectors.in_language(selectors.search_conditions(query, kind, language), language)
-    groups = [(k.label, [c for c in conditions if c.kind == k]) for k in Kind]
+    groups: list[tuple[Any, list[Condition]]] = [
+        (part.label, [entry for entry in conditions if entry.kind == part]) for part in Kind
+    ]
     if query:
         groups = [(_("Best matches first"), conditions)]
     context = {

@@ -126,7 +126,7 @@ def _start(folder: Path, environ: dict[str, str], *, real_models: bool) -> Site:
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            # A run that is killed outright takes its site along; parallel runs may not, the starter ends first.
+            # A run that is killed takes its site along; parallel runs may not, the starter ends first.
             preexec_fn=None if os.environ.get("PYTEST_XDIST_WORKER") else _end_with_parent,
         )
     _started.append(process)

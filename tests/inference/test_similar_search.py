@@ -41,9 +41,9 @@ def vector(angle: float, dims: int = DIMS) -> np.ndarray:
 
 def read(scan: Any, angle: float = 0.0, **fields: Any) -> Analysis:
     analysis = rows.reading(scan, heat=True, **fields)
-    Embedding.objects.create(
-        analysis=analysis, model_version=analysis.model_version, vector=vector(angle).tolist()
-    )
+    version = analysis.model_version
+    assert version is not None
+    Embedding.objects.create(analysis=analysis, model_version=version, vector=vector(angle).tolist())
     similar_services.set_dims(similar_services.space_of(analysis.model_version), DIMS)
     return analysis
 

@@ -23,7 +23,7 @@ LANGUAGES = ["es", "hi"]
 def catalogue(code: str) -> dict[str, str]:
     path = Path(settings.BASE_DIR) / "locale" / code / "LC_MESSAGES" / "django.mo"
     with path.open("rb") as file:
-        return gettext.GNUTranslations(file)._catalog  # type: ignore[attr-defined]
+        return gettext.GNUTranslations(file)._catalog
 
 
 def key_phrases() -> set[str]:
