@@ -20,7 +20,7 @@ from cases.imaging.preview import slice_png
 from cases.imaging.volume import PLANES, ImagingError
 from cases.models import Scan
 from cases.selectors import get_scan
-from cases.services import load_volume
+from cases.volume_cache import shown
 
 logger = logging.getLogger(__name__)
 _Response = TypeVar("_Response", bound=HttpResponseBase)
@@ -99,7 +99,7 @@ def slice_response(request: HttpRequest, user: object, scan: Scan) -> HttpRespon
     except ValueError as error:
         raise BadRequest(_("The index of a slice is a whole number.")) from error
     try:
-        volume = load_volume(scan)
+        volume = shown.get(scan)
     except (OSError, ImagingError) as error:
         raise _missing(scan) from error
     count = volume.n_slices(plane)

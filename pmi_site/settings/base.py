@@ -21,6 +21,8 @@ PMI_MAX_UPLOAD_BYTES = env.integer("PMI_MAX_UPLOAD_BYTES", 512 * 1024**2, minimu
 PMI_MAX_IMAGE_PIXELS = env.integer("PMI_MAX_IMAGE_PIXELS", 200_000_000, minimum=1)
 PMI_MAX_FILES = env.integer("PMI_MAX_FILES", 5000, minimum=1)
 PMI_MAX_UNPACKED_BYTES = env.integer("PMI_MAX_UNPACKED_BYTES", 4 * 1024**3, minimum=1024)
+# Decoded scans that one process keeps, so that the next slice of the same scan comes at once.
+PMI_VOLUME_CACHE_BYTES = env.integer("PMI_VOLUME_CACHE_BYTES", 256 * 1024**2, minimum=0)
 PMI_BUNDLE_DIR = env.path("PMI_BUNDLE_DIR", BASE_DIR / "inference" / "bundles")
 PMI_ONNX_CACHE = env.path("PMI_ONNX_CACHE", PMI_VAR_DIR / "onnx")
 PMI_ANALYSIS_LEASE_SECONDS = env.integer("PMI_ANALYSIS_LEASE_SECONDS", 300, minimum=10)
