@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from inference import similar_views, symptom_page, views
+from inference import report_pages, similar_views, symptom_page, views
 
 app_name = "inference"
 _SCAN = "cases/<uuid:case_id>/scans/<uuid:scan_id>/"
@@ -14,6 +14,7 @@ urlpatterns = [
     path(_SCAN + "display.nii.gz", views.display_volume, name="display_volume"),
     path(_SCAN + "read-again/", views.read_again, name="read_again"),
     path("analyses/<uuid:analysis_id>/fragment/", views.analysis_fragment, name="analysis_fragment"),
+    path("analyses/<uuid:analysis_id>/report.pdf", report_pages.report, name="report"),
     path(_FINDING + "heatmap.nii.gz", views.heatmap_volume, name="heatmap_volume"),
     path(_FINDING + "heatmap.png", views.heatmap_picture, name="heatmap_picture"),
     path("similar/", similar_views.search, name="similar_search"),
