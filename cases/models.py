@@ -5,6 +5,8 @@ from django.db import models
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from cases.followup_models import FollowUp as FollowUp
+from cases.sharing_models import ShareLink as ShareLink
 from cases.storage import private_storage
 from pmi_site.models import BaseModel
 
