@@ -15,7 +15,10 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from accounts.admin import ReadOnlyAdmin
-from inference import services
+from inference import (
+    rules_admin,  # noqa: F401  (registers the danger rules)
+    services,
+)
 from inference.models import Analysis, ModelVersion, VectorSpace
 from pmi_site.errors import UserError
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
 
@@ -15,8 +16,10 @@ class InferenceConfig(AppConfig):
     def ready(self) -> None:
         from cases.symptoms import use_check
         from inference import checks, explained, receivers  # noqa: F401  (importing registers two of them)
+        from inference.groups import ensure_permissions
         from resources import coverage
         from resources.symptoms import problem_with
 
         use_check(problem_with)
         coverage.provide_labels(explained.labels_in_use)
+        post_migrate.connect(ensure_permissions, sender=self, dispatch_uid="inference.groups")

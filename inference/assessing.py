@@ -1,14 +1,16 @@
-"""Danger rules applied to stored analyses: the rules in force, judging, judging anew, and trying a draft."""
+"""Danger rules applied to stored analyses: the rules in force, judging, and judging anew.
+
+Rule sets themselves (drafts, trials, putting one in force) are in `rule_sets`.
+"""
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
 from django.utils import timezone
 
 from cases.models import Case
@@ -16,7 +18,7 @@ from inference import danger
 from inference.models import Analysis, DangerAssessment, DangerRuleSet, Finding
 from resources import symptoms
 
-DRY_RUN_LIMIT = 5000
+logger = logging.getLogger(__name__)
 _parsed: dict[uuid.UUID, danger.RuleSet] = {}
 
 
@@ -102,7 +104,9 @@ def record(analysis_id: uuid.UUID, case: Case, assessed: danger.Danger) -> None:
 def reassess_case(case_id: uuid.UUID | str) -> int:
     """Judges a case's finished analyses anew, after its symptoms or age group changed; no scan is read again.
 
-    Returns how many have a new assessment. Earlier assessments stay in the history.
+    Returns how many have a new assessment. Earlier assessments stay in the history. A level that a doctor
+    set stays a floor: it is read while the case is held, so it cannot be overtaken. An analysis with a
+    finding that the rules in force do not know keeps what it has.
     """
     changed = 0
     with transaction.atomic():
@@ -112,13 +116,17 @@ def reassess_case(case_id: uuid.UUID | str) -> int:
         rules = active_rules()
         analyses = Analysis.objects.filter(scan__case=case, status__in=Analysis.FINISHED)
         for analysis in analyses.prefetch_related("findings"):
-            assessed = judge(
-                case,
-                _findings(analysis),
-                status=analysis.status,
-                doctor_level=analysis.doctor_level,
-                rules=rules,
-            )
+            try:
+                assessed = judge(
+                    case,
+                    findings_of(analysis),
+                    status=analysis.status,
+                    doctor_level=analysis.doctor_level,
+                    rules=rules,
+                )
+            except danger.RuleError as error:
+                logger.warning("Analysis %s keeps its level: %s", analysis.pk, error)
+                continue
             fields = fields_of(assessed)
             if all(getattr(analysis, name) == value for name, value in fields.items()):
                 continue
@@ -128,85 +136,6 @@ def reassess_case(case_id: uuid.UUID | str) -> int:
     return changed
 
 
-def _findings(analysis: Analysis) -> list[Finding]:
+def findings_of(analysis: Analysis) -> list[Finding]:
+    """The findings of an analysis; prefetch them where there are many analyses."""
     return list(analysis.findings.all())
-
-
-# --- rule sets ----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Change:
-    """One past analysis that a draft would judge differently."""
-
-    analysis_id: uuid.UUID
-    before: str
-    after: str
-
-    @property
-    def is_up(self) -> bool:
-        """The draft finds it more dangerous."""
-        return _rank(self.after) < _rank(self.before)
-
-
-@dataclass
-class DryRun:
-    """What a rule set would make of past analyses. `unjudged`: a finding that the set has no rule for."""
-
-    looked_at: int = 0
-    changes: list[Change] = field(default_factory=list)
-    unjudged: int = 0
-
-    @property
-    def up(self) -> int:
-        """How many would become more dangerous."""
-        return sum(change.is_up for change in self.changes)
-
-    @property
-    def down(self) -> int:
-        """How many would become less dangerous."""
-        return len(self.changes) - self.up
-
-
-def _rank(level: str) -> int:
-    return danger.LEVELS.index(level) if level in danger.LEVELS else len(danger.LEVELS)
-
-
-def dry_run(rules: danger.RuleSet) -> DryRun:
-    """Judges the newest finished analyses (at most `DRY_RUN_LIMIT`), writing nothing. Two queries."""
-    result = DryRun()
-    finished: QuerySet[Analysis] = Analysis.objects.filter(status__in=Analysis.FINISHED)
-    newest = finished.select_related("scan__case").prefetch_related("findings").order_by("-queued_at")
-    for analysis in newest[:DRY_RUN_LIMIT]:
-        result.looked_at += 1
-        try:
-            after = judge(
-                analysis.scan.case,
-                _findings(analysis),
-                status=analysis.status,
-                doctor_level=analysis.doctor_level,
-                rules=rules,
-            ).level
-        except danger.RuleError:
-            result.unjudged += 1
-            continue
-        if after != analysis.danger:
-            result.changes.append(Change(analysis.pk, analysis.danger, after))
-    return result
-
-
-def activate_rules(row: DangerRuleSet) -> None:
-    """Puts a draft in force and retires the set before it. Past analyses keep their assessment.
-
-    Raises ValidationError when the rules cannot be used, ValueError when the set is no draft.
-    """
-    with transaction.atomic():
-        held = DangerRuleSet.objects.select_for_update().get(pk=row.pk)
-        if held.status != DangerRuleSet.Status.DRAFT:
-            raise ValueError("Only a draft can be put in force.")
-        held.clean()
-        before = DangerRuleSet.objects.select_for_update().filter(status=DangerRuleSet.Status.ACTIVE)
-        before.update(status=DangerRuleSet.Status.RETIRED, updated_at=timezone.now())
-        held.status = DangerRuleSet.Status.ACTIVE
-        held.activated_at = timezone.now()
-        held.save()

@@ -30,6 +30,7 @@ from cases.models import Scan
 from cases.storage import private_storage
 from inference.rule_models import DangerAssessment as DangerAssessment
 from inference.rule_models import DangerRuleSet as DangerRuleSet
+from inference.rule_models import RuleRun as RuleRun
 from pmi_site.models import BaseModel
 
 

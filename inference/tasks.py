@@ -8,7 +8,7 @@ from pathlib import Path
 
 from django.utils.translation import gettext as _
 
-from inference import services, similar_tasks  # noqa: F401  (Celery finds the tasks of both)
+from inference import rule_tasks, services, similar_tasks  # noqa: F401  (Celery finds all tasks)
 from pmi_site.tasks import pmi_task
 
 logger = logging.getLogger(__name__)
