@@ -7,59 +7,112 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('cases', '0003_case_symptoms'),
+        ("cases", "0003_case_symptoms"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='FollowUp',
+            name="FollowUp",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='changed')),
-                ('due_on', models.DateField(verbose_name='due on')),
-                ('text', models.CharField(max_length=500, verbose_name='what to do')),
-                ('done_at', models.DateTimeField(blank=True, null=True, verbose_name='done on')),
-                ('reminders', models.PositiveSmallIntegerField(default=0, editable=False)),
-                ('reminded_on', models.DateField(blank=True, editable=False, null=True)),
-                ('case', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='follow_ups', to='cases.case')),
-                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created")),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="changed")),
+                ("due_on", models.DateField(verbose_name="due on")),
+                ("text", models.CharField(max_length=500, verbose_name="what to do")),
+                ("done_at", models.DateTimeField(blank=True, null=True, verbose_name="done on")),
+                ("reminders", models.PositiveSmallIntegerField(default=0, editable=False)),
+                ("reminded_on", models.DateField(blank=True, editable=False, null=True)),
+                (
+                    "case",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="follow_ups",
+                        to="cases.case",
+                    ),
+                ),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'follow-up',
-                'verbose_name_plural': 'follow-ups',
-                'ordering': ['due_on', 'created_at', 'id'],
-                'indexes': [models.Index(condition=models.Q(('done_at__isnull', True)), fields=['due_on'], name='cases_followup_open_due')],
+                "verbose_name": "follow-up",
+                "verbose_name_plural": "follow-ups",
+                "ordering": ["due_on", "created_at", "id"],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("done_at__isnull", True)),
+                        fields=["due_on"],
+                        name="cases_followup_open_due",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='ShareLink',
+            name="ShareLink",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='changed')),
-                ('note', models.CharField(blank=True, max_length=80, verbose_name='who it is for')),
-                ('token_digest', models.CharField(editable=False, max_length=64, unique=True)),
-                ('pin_hash', models.CharField(editable=False, max_length=128)),
-                ('expires_at', models.DateTimeField(verbose_name='ends on')),
-                ('max_views', models.PositiveSmallIntegerField(blank=True, null=True, verbose_name='most views')),
-                ('views', models.PositiveIntegerField(default=0, verbose_name='views')),
-                ('first_viewed_at', models.DateTimeField(blank=True, null=True)),
-                ('last_viewed_at', models.DateTimeField(blank=True, null=True, verbose_name='last opened')),
-                ('failed_tries', models.PositiveSmallIntegerField(default=0, verbose_name='wrong PINs')),
-                ('blocked_until', models.DateTimeField(blank=True, null=True)),
-                ('revoked_at', models.DateTimeField(blank=True, null=True, verbose_name='taken back on')),
-                ('case', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='share_links', to='cases.case')),
-                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created")),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="changed")),
+                ("note", models.CharField(blank=True, max_length=80, verbose_name="who it is for")),
+                ("token_digest", models.CharField(editable=False, max_length=64, unique=True)),
+                ("pin_hash", models.CharField(editable=False, max_length=128)),
+                ("expires_at", models.DateTimeField(verbose_name="ends on")),
+                (
+                    "max_views",
+                    models.PositiveSmallIntegerField(blank=True, null=True, verbose_name="most views"),
+                ),
+                ("views", models.PositiveIntegerField(default=0, verbose_name="views")),
+                ("first_viewed_at", models.DateTimeField(blank=True, null=True)),
+                ("last_viewed_at", models.DateTimeField(blank=True, null=True, verbose_name="last opened")),
+                ("failed_tries", models.PositiveSmallIntegerField(default=0, verbose_name="wrong PINs")),
+                ("blocked_until", models.DateTimeField(blank=True, null=True)),
+                ("revoked_at", models.DateTimeField(blank=True, null=True, verbose_name="taken back on")),
+                (
+                    "case",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="share_links",
+                        to="cases.case",
+                    ),
+                ),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'share link',
-                'verbose_name_plural': 'share links',
-                'ordering': ['-created_at', '-id'],
-                'constraints': [models.CheckConstraint(condition=models.Q(('max_views__isnull', True), ('views__lte', models.F('max_views')), _connector='OR'), name='share_views_within_limit')],
+                "verbose_name": "share link",
+                "verbose_name_plural": "share links",
+                "ordering": ["-created_at", "-id"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("max_views__isnull", True),
+                            ("views__lte", models.F("max_views")),
+                            _connector="OR",
+                        ),
+                        name="share_views_within_limit",
+                    )
+                ],
             },
         ),
     ]
