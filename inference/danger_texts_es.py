@@ -1,7 +1,87 @@
-"""Spanish sentences of the shipped danger rules; a key that is missing here is shown in English."""
+"""Spanish sentences of the shipped danger rules. Written by machine; no native clinician has read them."""
+
+# ruff: noqa: E501
 
 TEXTS_ES: dict[str, str] = {
-    "symptom.emergency_do": "Llame ahora al número de emergencias de su país o vaya al servicio de urgencias más cercano. No espere una lectura y no conduzca usted.",  # noqa: E501
-    "symptom.today_do": "Vea a un médico hoy. Si empeora o no encuentra médico, vaya a urgencias.",  # noqa: E501
-    "symptom.days_do": "Vea a un médico en uno o dos días. Si empeora, busque ayuda de inmediato.",  # noqa: E501
+    # --- brain
+    "glioma.likely": "La imagen muestra señales que a menudo significan un glioma, un tumor que nace de las propias células del cerebro. Un médico debe revisarla pronto, porque tratarlo temprano importa.",
+    "glioma.possible": "La imagen muestra señales débiles que podrían significar un glioma, un tumor que nace de las propias células del cerebro. Muchas veces señales así resultan ser otra cosa, pero un médico debe verla.",
+    "meningioma.likely": "La imagen muestra señales que a menudo significan un meningioma, un tumor de la capa que rodea el cerebro. La mayoría no son cáncer y crecen despacio, pero uno que presiona el cerebro necesita atención.",
+    "meningioma.possible": "La imagen muestra señales débiles que podrían significar un meningioma, un tumor de la capa que rodea el cerebro y que casi nunca es cáncer. Un médico debe verla.",
+    "pituitary.likely": "La imagen muestra señales que a menudo significan un tumor de la hipófisis, una glándula pequeña debajo del cerebro. La mayoría no son cáncer, pero pueden cambiar las hormonas y la vista.",
+    "pituitary.possible": "La imagen muestra señales débiles que podrían significar un tumor de la hipófisis, una glándula pequeña debajo del cerebro. La mayoría no son cáncer. Un médico debe verla.",
+    "brain.urgent": "Enseñe esta imagen a un médico en uno o dos días; lo mejor es un hospital con un equipo de neurología. Llame enseguida a su número local de emergencias si hay una primera convulsión, debilidad o adormecimiento repentinos, dificultad para hablar, pérdida repentina de la vista, vómitos repetidos, el peor dolor de cabeza de su vida o si es difícil despertarle.",
+    "brain.soon": "Pida cita con un médico en una o dos semanas y lleve esta imagen. Llame enseguida a su número local de emergencias si hay una primera convulsión, debilidad repentina, dificultad para hablar, pérdida repentina de la vista o el peor dolor de cabeza de su vida.",
+    "pituitary.soon": "Pida cita con un médico en una o dos semanas y pregunte por análisis de hormonas y una prueba de la vista. Busque ayuda enseguida si hay un dolor de cabeza fuerte y repentino, pérdida repentina de la vista o vómitos con mucha debilidad.",
+    # --- chest
+    "pneumonia.likely": "La radiografía muestra señales que a menudo significan neumonía, una infección profunda del pulmón. Puede empeorar en horas o días, y el tratamiento funciona mejor cuanto antes.",
+    "pneumonia.possible": "La radiografía muestra señales débiles que podrían significar neumonía, una infección profunda del pulmón. Cómo se siente usted dice más que estas señales.",
+    "bacterial.likely": "Las señales se parecen más a las de una neumonía por bacterias. Esa clase necesita antibióticos pronto. Una radiografía sola no puede probar la causa.",
+    "bacterial.possible": "Las señales podrían ser las de una neumonía por bacterias. Una radiografía sola no puede probar la causa.",
+    "viral.likely": "Las señales se parecen más a las de una neumonía por un virus. Aun así puede volverse grave, y una radiografía sola no puede probar la causa.",
+    "viral.possible": "Las señales podrían ser las de una neumonía por un virus. Una radiografía sola no puede probar la causa.",
+    "covid.likely": "Las señales se parecen a las de COVID-19 en el pulmón. Solo una prueba con hisopo puede mostrar si es COVID-19.",
+    "covid.possible": "Las señales podrían ser las de COVID-19 en el pulmón. Solo una prueba con hisopo puede mostrar si es COVID-19.",
+    "chest.urgent": "Vaya hoy al médico. Llame enseguida a su número local de emergencias si le cuesta respirar, tiene los labios azules o grises, un dolor de pecho que no se quita, confusión o tos con sangre.",
+    "chest.urgent_child": "Lleve hoy al niño o a la niña al médico. Llame enseguida a su número local de emergencias si respira muy rápido o con esfuerzo (se le hunden las costillas, se queja al respirar), tiene los labios azules o grises, es difícil despertarle o no quiere beber.",
+    "chest.soon": "Vaya al médico en uno o dos días si tiene tos o fiebre, y en una semana si se siente bien. Llame enseguida a su número local de emergencias si le cuesta respirar, tiene los labios azules o grises o empieza a estar confuso.",
+    "chest.soon_child": "Lleve al niño o a la niña al médico en un día si hay tos o fiebre, y en una semana si está bien. Llame enseguida a su número local de emergencias si respira muy rápido o con esfuerzo, tiene los labios azules o grises, es difícil despertarle o no quiere beber.",
+    # --- knee
+    "knee.0": "La radiografía no muestra señales claras de artrosis, el desgaste de la articulación.",
+    "knee.1": "La radiografía muestra señales dudosas y muy tempranas de artrosis. Ni los expertos se ponen siempre de acuerdo sobre ellas.",
+    "knee.1_possible": "La radiografía puede mostrar señales dudosas y muy tempranas de artrosis, el desgaste de la articulación.",
+    "knee.2": "La radiografía muestra señales de artrosis leve, el desgaste de la articulación. Cambia despacio, a lo largo de años.",
+    "knee.2_possible": "La radiografía puede mostrar señales de artrosis leve, el desgaste de la articulación.",
+    "knee.3": "La radiografía muestra señales de artrosis moderada: el espacio de la articulación se ha estrechado. Se puede hacer mucho por el dolor y el movimiento.",
+    "knee.3_possible": "La radiografía puede mostrar señales de artrosis moderada, con un espacio más estrecho en la articulación.",
+    "knee.4": "La radiografía muestra señales de artrosis grave: el espacio de la articulación casi ha desaparecido. Se puede hacer mucho por el dolor y el movimiento, también una operación si usted la quiere.",
+    "knee.4_possible": "La radiografía puede mostrar señales de artrosis grave, con el espacio de la articulación casi desaparecido.",
+    "knee.none_do": "Nada en esta lectura pide actuar rápido. Si la rodilla duele, se hincha o se traba, vaya al médico de todos modos: muchos problemas de rodilla no se ven en una radiografía. Vaya el mismo día si la rodilla está caliente, roja e hinchada, con fiebre.",
+    "knee.routine_do": "Hable de ello en su próxima visita al médico. Lo que más ayuda es moverse, tener fuerza en las piernas y un peso sano. Vaya al médico el mismo día si la rodilla está caliente, roja e hinchada, con fiebre, o si no puede apoyar la pierna.",
+    "knee.soon_do": "Pida cita con un médico o fisioterapeuta en las próximas semanas para planear el tratamiento. Vaya al médico el mismo día si la rodilla está caliente, roja e hinchada, con fiebre, o si no puede apoyar la pierna.",
+    "knee.child": "La lectura apunta a un desgaste de la articulación, pero se hizo para adultos y puede equivocarse en una persona joven. Un médico debe ver esta radiografía.",
+    "knee.child_do": "Pida cita con un médico en las próximas dos semanas. Vaya el mismo día si la rodilla está caliente e hinchada con fiebre, si el niño o la niña no puede apoyar la pierna o si el dolor le despierta por la noche.",
+    # --- nothing found
+    "none.brain": "La lectura no encontró señales de los tres tipos de tumor cerebral que conoce. No puede ver otros problemas, como un ataque cerebral o una hemorragia.",
+    "none.chest": "La lectura no encontró señales de neumonía. No puede ver otros problemas, como un tumor pequeño, una costilla rota o una enfermedad del corazón.",
+    "none.unsure": "La lectura se inclina por que no hay nada, pero no está segura. Solo busca las pocas enfermedades que conoce.",
+    "none.nothing": "No destacó nada de lo que esta lectura busca. Eso no prueba que todo esté bien: solo busca las pocas enfermedades que conoce y puede no verlas.",
+    "none.brain_do": "Deje que un médico lo confirme. Si tiene síntomas, no espere por este resultado: llame a su número local de emergencias si hay una primera convulsión, debilidad repentina, dificultad para hablar o el peor dolor de cabeza de su vida.",
+    "none.chest_do": "Deje que un médico lo confirme. Si se siente mal, no espere por este resultado: llame a su número local de emergencias si le cuesta respirar, tiene los labios azules o grises o un dolor de pecho que no se quita.",
+    "none.do": "Deje que un médico lo confirme. Si se siente mal o empeora, vaya al médico diga lo que diga este resultado.",
+    # --- no reading
+    "inconclusive.rejected": "La imagen no se pudo leer, así que esto no dice nada de su salud, ni bueno ni malo.",
+    "inconclusive.failed": "La lectura se interrumpió, así que esto no dice nada de su salud, ni bueno ni malo.",
+    "inconclusive.do": "Siga el consejo de arriba y envíe la imagen otra vez, o enséñela a un médico. Si se siente mal, no espere una lectura.",
+    "inconclusive.failed_do": "Pida otra vez la lectura, o enseñe la imagen a un médico. Si se siente mal, no espere una lectura.",
+    # --- symptoms
+    "symptom.breathless_at_rest": "Usted dijo: falta de aire incluso en reposo. Puede significar que el cuerpo recibe muy poco oxígeno.",
+    "symptom.blue_lips": "Usted dijo: labios o cara azulados o grises. Es una señal de que falta oxígeno.",
+    "symptom.chest_pain": "Usted dijo: dolor en el pecho que no se quita. La causa puede ser el corazón o los pulmones, y la lectura de una radiografía no puede descartarlo.",
+    "symptom.confusion": "Usted dijo: confusión nueva, o cuesta despertar a la persona. Con una enfermedad de los pulmones es una señal de alarma.",
+    "symptom.oxygen_low": "El nivel de oxígeno que indicó está por debajo del 92 %. Para la mayoría de las personas es peligrosamente bajo.",
+    "symptom.oxygen_reduced": "El nivel de oxígeno que indicó está por debajo del 95 %. Para la mayoría de las personas es más bajo de lo que debería.",
+    "symptom.coughing_blood": "Usted dijo: tos con sangre. Un médico debe buscar pronto la causa, muestre lo que muestre la radiografía.",
+    "symptom.high_fever": "Usted dijo: fiebre de más de 38,5 °C. Un médico debe buscar la causa.",
+    "symptom.child_not_drinking": "Usted dijo que el niño o la niña no quiere beber. Un niño puede deshidratarse rápido.",
+    "symptom.first_seizure": "Usted dijo: una convulsión, ahora o por primera vez. Necesita ayuda inmediata, muestre lo que muestre la imagen.",
+    "symptom.sudden_weakness": "Usted dijo: debilidad o adormecimiento repentino, o dificultad para hablar. Puede ser un ataque cerebral, y cada minuto cuenta.",
+    "symptom.worst_headache": "Usted dijo: un dolor de cabeza repentino, el peor de la vida. Puede ser una hemorragia en la cabeza, que esta lectura no puede ver.",
+    "symptom.sudden_vision_loss": "Usted dijo: pérdida repentina de la vista. Necesita ayuda inmediata.",
+    "symptom.drowsy": "Usted dijo: mucho sueño o cuesta despertar a la persona. Puede significar presión dentro de la cabeza.",
+    "symptom.morning_vomiting": "Usted dijo: vómitos por la mañana con dolor de cabeza. Puede significar presión dentro de la cabeza.",
+    "symptom.hot_swollen_fever": "Usted dijo: rodilla caliente e hinchada, con fiebre. Puede ser una infección de la articulación, que esta lectura no puede ver.",
+    "symptom.cannot_bear_weight": "Usted dijo que no puede apoyar la pierna. Puede ser un hueso roto, y esta lectura no puede descartarlo.",
+    "symptom.locked_knee": "Usted dijo que la rodilla está bloqueada. Algo puede estar atrapado en la articulación.",
+    "symptom.calf_pain": "Usted dijo: pantorrilla hinchada y con dolor. Puede ser un coágulo de sangre, que una radiografía no muestra.",
+    "symptom.night_pain": "Usted dijo: dolor de rodilla que despierta por la noche. Un médico debe buscar la causa.",
+    "symptom.night_pain_child": "Usted dijo que el dolor de rodilla despierta al niño o a la niña por la noche. En un niño, un médico debe revisarlo pronto.",
+    "symptom.fever_pneumonia": "La fiebre de más de 38,5 °C junto con señales débiles de neumonía hace más probable la neumonía.",
+    "symptom.vomiting_tumour": "Los vómitos por la mañana junto con señales de un tumor pueden significar una presión peligrosa dentro de la cabeza.",
+    "symptom.emergency_do": "Llame ahora a su número local de emergencias o vaya al servicio de urgencias más cercano. No espere una lectura y no conduzca usted.",
+    "symptom.today_do": "Vaya hoy al médico. Si empeora o no encuentra médico, vaya a urgencias.",
+    "symptom.days_do": "Vaya al médico en uno o dos días. Si empeora, busque ayuda enseguida.",
+    # --- set by a doctor
+    "doctor.because": "Un médico ha visto esto y ha fijado el nivel. Ningún programa lo baja.",
+    "doctor.do": "Haga lo que su médico le dijo. Si empeora, busque ayuda enseguida.",
 }

@@ -1,6 +1,7 @@
 """Danger rules: every condition a model can report, with every call, at every age."""
 
 import json
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -161,3 +162,22 @@ def test_two_rules_for_the_same_thing_are_refused():
     raw["rules"].append({**raw["rules"][0], "id": "again"})
     with pytest.raises(danger.RuleError, match="already covers"):
         danger.parse_rules(raw)
+
+
+@pytest.mark.parametrize("language", ["es", "hi"])
+def test_every_sentence_is_translated_and_says_the_same_numbers(language):
+    texts = danger.shipped_texts()
+    assert set(texts[language]) == set(TEXTS)
+    for key, sentence in texts[language].items():
+        assert sentence != texts["en"][key]
+        numbers = sorted(re.findall(r"\d+", texts["en"][key]))
+        assert sorted(re.findall(r"\d+", sentence)) == numbers, key
+
+
+@pytest.mark.parametrize("language", ["es", "hi"])
+def test_warning_signs_keep_the_emergency_number(language):
+    """A translation must not lose the advice to call for help."""
+    texts = danger.shipped_texts()
+    call = {"es": "número local de emergencias", "hi": "आपातकालीन नंबर"}[language]
+    for key, english in texts["en"].items():
+        assert ("emergency number" in english) == (call in texts[language][key]), key
