@@ -6,7 +6,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
 from django.contrib.auth.forms import AdminPasswordChangeForm, AdminUserCreationForm, UserChangeForm
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -143,12 +143,24 @@ class CareRelationshipAdmin(ReadOnlyAdmin):
 
 @admin.register(AccessLog)
 class AccessLogAdmin(ReadOnlyAdmin):
-    """Who looked at what."""
+    """Who looked at what. Whose data it was is the patient's to know, not the administrator's."""
 
-    list_display = ["at", "actor", "action", "object_type", "object_id"]
+    list_display = ["sequence", "at", "who", "action", "object_type", "object_id"]
     list_filter = ["action", "object_type"]
-    list_select_related = ["actor"]
     date_hierarchy = "at"
+    fields = ["sequence", "at", "who", "action", "object_type", "object_id", "prev_hash", "entry_hash"]
+    show_full_result_count = False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AccessLog]:
+        address = User.objects.filter(log_key=OuterRef("actor_key")).values("email")[:1]
+        return super().get_queryset(request).annotate(address=Subquery(address))
+
+    @admin.display(description=_("who"))
+    def who(self, entry: AccessLog) -> str:
+        """The address of whoever did it."""
+        if entry.actor_key is None:
+            return str(_("no account"))
+        return getattr(entry, "address", None) or str(_("erased account"))
 
 
 @admin.register(Consent)

@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+import uuid
 from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
@@ -12,6 +13,7 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.access_log_models import AccessLog as AccessLog
 from pmi_site.models import BaseModel
 
 
@@ -61,6 +63,9 @@ class User(AbstractBaseUser, PermissionsMixin, BaseModel):
     role = models.CharField(_("role"), max_length=10, choices=Role, default=Role.PATIENT)
     is_active = models.BooleanField(_("active"), default=True)
     is_staff = models.BooleanField(_("may use the admin"), default=False)
+    # The name of this person in the access log. It is kept nowhere else, so that erasing the account leaves
+    # log lines about nobody.
+    log_key = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
 
     objects: ClassVar[UserManager] = UserManager()
 
@@ -159,34 +164,6 @@ class CareRelationship(BaseModel):
 
     def __str__(self) -> str:
         return f"{self.patient_id} -> {self.doctor_id}"
-
-
-class AccessLog(models.Model):
-    """Who did what to which object. Rows are added and never changed."""
-
-    actor = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+", verbose_name=_("who"))
-    action = models.CharField(_("action"), max_length=40)
-    object_type = models.CharField(_("kind of object"), max_length=40)
-    object_id = models.UUIDField(_("object"), db_index=True)
-    at = models.DateTimeField(_("when"), default=timezone.now, db_index=True)
-
-    class Meta:
-        verbose_name = _("access log entry")
-        verbose_name_plural = _("access log")
-        ordering = ["-at"]
-
-    def __str__(self) -> str:
-        return f"{self.at:%Y-%m-%d %H:%M} {self.action} {self.object_type}"
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """Add the row; raises TypeError for one that exists already."""
-        if not self._state.adding:
-            raise TypeError("An access log entry cannot be changed.")
-        super().save(*args, **kwargs)
-
-    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        """Always raises TypeError."""
-        raise TypeError("An access log entry cannot be deleted.")
 
 
 class ApiToken(BaseModel):

@@ -1,22 +1,17 @@
 """Every write about people."""
 
-from typing import Protocol
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from accounts.models import AccessLog, ApiToken, CareRelationship, DoctorProfile, Role, User
+from accounts import access_log
+from accounts.access_log import HasId
+from accounts.models import ApiToken, CareRelationship, DoctorProfile, Role, User
 from pmi_site.errors import UserError
 
 MAX_TOKENS = 20
-
-
-class HasId(Protocol):
-    """Anything with a UUID."""
-
-    id: UUID
 
 
 def set_up_doctor(
@@ -102,7 +97,7 @@ def grant_access(patient: User, doctor_email: str) -> CareRelationship:
                 grant = CareRelationship.objects.create(patient=patient, doctor=doctor)
         except IntegrityError:
             return CareRelationship.objects.get(patient=patient, doctor=doctor, revoked_at__isnull=True)
-        log_access(patient, "grant_access", doctor)
+        log_access(patient, "grant_access", doctor, patient_id=patient.pk)
     return grant
 
 
@@ -115,7 +110,7 @@ def revoke_access(patient: User, grant_id: UUID) -> bool:
     CareRelationship.objects.filter(pk=grant.pk, revoked_at__isnull=True).update(
         revoked_at=now, updated_at=now
     )
-    log_access(patient, "revoke_access", grant.doctor)
+    log_access(patient, "revoke_access", grant.doctor, patient_id=patient.pk)
     return True
 
 
@@ -133,12 +128,9 @@ def delete_token(user: User, token_id: UUID) -> bool:
     return bool(deleted)
 
 
-def log_access(actor: User | None, action: str, obj: HasId) -> None:
-    """Write one line of the access log: who did what to which object."""
-    AccessLog.objects.create(
-        actor=actor,
-        action=action,
-        object_type=type(obj).__name__.lower(),
-        object_id=obj.id,
-        at=timezone.now(),
-    )
+def log_access(actor: User | None, action: str, obj: HasId, patient_id: UUID | None = None) -> None:
+    """Write one line of the access log: who did what to which object, and whose data it was.
+
+    The patient is found through the object where it hangs on a case; otherwise give `patient_id`.
+    """
+    access_log.record(actor, action, obj, patient_id)

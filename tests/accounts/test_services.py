@@ -38,7 +38,7 @@ def test_granting_access_is_idempotent_and_logged(patient, doctor):
         patient,
         "grant_access",
         "user",
-        doctor.pk,
+        doctor.log_key,
     )
 
 

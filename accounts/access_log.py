@@ -1,0 +1,176 @@
+"""Writing the access log, chaining it, and checking the chain.
+
+A line is written in the caller's transaction, so that what was rolled back was not logged and what was
+committed was. Its place in the chain is given right after the commit, in a short transaction of its own under
+an advisory lock: a long transaction never makes other people's log lines wait. A line whose process died in
+between is chained by the next line or by the minute's sweep.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from accounts.access_log_models import AccessLog
+from accounts.models import User
+
+# Any number that nothing else in the database uses as an advisory lock.
+_LOCK = 0x504D494C4F47
+_BATCH = 1000
+FIRST_HASH = "0" * 64
+# How to get from a thing to the case it belongs to, whatever app declares it.
+_WAY_UP = ("case", "scan", "analysis", "finding", "review")
+
+
+class HasId(Protocol):
+    """Anything with a UUID."""
+
+    id: UUID
+
+
+# --- writing ------------------------------------------------------------------------------------------------
+
+
+def record(actor: User | None, action: str, obj: HasId, patient_id: UUID | None = None) -> None:
+    """Write one line: who did what to which object. `patient_id` says whose data it is where the object (a
+    case, or anything that hangs on one) does not.
+    """
+    AccessLog.objects.create(**_line(actor, action, obj, patient_id))
+    transaction.on_commit(seal, robust=True)
+
+
+def record_many(actor: User | None, action: str, objects: Iterable[HasId]) -> None:
+    """One line for each object of a list, in one statement."""
+    lines = [AccessLog(**_line(actor, action, obj, None)) for obj in objects]
+    if lines:
+        AccessLog.objects.bulk_create(lines)
+        transaction.on_commit(seal, robust=True)
+
+
+def _line(actor: User | None, action: str, obj: HasId, patient_id: UUID | None) -> dict[str, Any]:
+    owner_id, case_id = owner_of(obj)
+    owner_id = patient_id or owner_id
+    return {
+        "actor_key": actor.log_key if actor else None,
+        "patient_key": _key_of(owner_id, actor),
+        "action": action,
+        "object_type": type(obj).__name__.lower(),
+        "object_id": obj.log_key if isinstance(obj, User) else obj.id,
+        "case_id": case_id,
+        "at": timezone.now(),
+    }
+
+
+def owner_of(obj: Any) -> tuple[UUID | None, UUID | None]:
+    """(id of the patient, id of the case) that a thing belongs to, as far as it says so."""
+    current, case_id = obj, None
+    for _step in _WAY_UP:
+        if type(current).__name__ == "Case":
+            case_id = current.id
+        patient_id = getattr(current, "patient_id", None)
+        if isinstance(patient_id, UUID):
+            return patient_id, case_id
+        way = next((name for name in _WAY_UP if getattr(current, f"{name}_id", None)), None)
+        if way is None:
+            break
+        current = getattr(current, way)
+    return None, case_id
+
+
+def _key_of(user_id: UUID | None, actor: User | None) -> UUID | None:
+    if user_id is None:
+        return None
+    if actor is not None and actor.pk == user_id:
+        return actor.log_key
+    return User.objects.filter(pk=user_id).values_list("log_key", flat=True).first()
+
+
+# --- chaining -----------------------------------------------------------------------------------------------
+
+
+def seal() -> int:
+    """Give waiting lines their places in the chain; how many. Returns 0 while another process does it."""
+    done = 0
+    while True:
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK])
+                row = cursor.fetchone()
+                if not row or not row[0]:
+                    return done
+            count = _seal_batch()
+        done += count
+        if count < _BATCH:
+            return done
+
+
+def _seal_batch() -> int:
+    waiting = list(AccessLog.objects.unsealed().order_by("id")[:_BATCH])
+    if not waiting:
+        return 0
+    sequence, digest = head()
+    for entry in waiting:
+        sequence += 1
+        entry.sequence, entry.prev_hash = sequence, digest
+        digest = entry.entry_hash = hash_of(entry, sequence, digest)
+    AccessLog.objects.bulk_update(waiting, ["sequence", "prev_hash", "entry_hash"])
+    return len(waiting)
+
+
+def head() -> tuple[int, str]:
+    """Number and hash of the newest chained line; (0, 64 zeros) of an empty log."""
+    last = AccessLog.objects.sealed().values_list("sequence", "entry_hash").last()
+    return (last[0] or 0, last[1]) if last else (0, FIRST_HASH)
+
+
+def hash_of(entry: AccessLog, sequence: int, prev_hash: str) -> str:
+    """SHA-256 over the line as canonical JSON (sorted keys, no blanks, UTF-8)."""
+    payload = entry.payload(sequence, prev_hash)
+    text = json.dumps(payload, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+# --- checking -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check of the chain found. `broken_at` is the number of the first line that does not fit."""
+
+    lines: int
+    head: tuple[int, str]
+    broken_at: int | None = None
+    problem: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether every line is as it was written."""
+        return self.broken_at is None
+
+
+def verify(expected: tuple[int, str] | None = None) -> Verdict:
+    """Recompute every hash, from the first line on.
+
+    `expected` is a (number, hash) noted earlier somewhere else: only with one does it show when the newest
+    lines were cut off, or when somebody with the rights of the database's owner wrote the whole chain anew.
+    """
+    lines, digest = 0, FIRST_HASH
+    for entry in AccessLog.objects.sealed().iterator(chunk_size=2000):
+        number = lines + 1
+        if entry.sequence != number:
+            return Verdict(lines, (lines, digest), number, "the line is missing")
+        if entry.prev_hash != digest:
+            return Verdict(lines, (lines, digest), number, "it does not follow the line before it")
+        if entry.entry_hash != hash_of(entry, number, digest):
+            return Verdict(lines, (lines, digest), number, "it was changed after it was written")
+        lines, digest = number, entry.entry_hash
+        if expected is not None and expected[0] == number and expected[1] != digest:
+            return Verdict(lines, (lines, digest), number, "its hash is not the one that was noted")
+    if expected is not None and expected[0] > lines:
+        return Verdict(lines, (lines, digest), lines + 1, "the line is missing, the log was cut off")
+    return Verdict(lines, (lines, digest))
