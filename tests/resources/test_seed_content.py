@@ -6,7 +6,7 @@ import pytest
 import textstat
 
 from resources.choices import Audience
-from resources.models import Advice, Condition, Resource, Source, Treatment
+from resources.models import Advice, Condition, Resource, Source, Translation, Treatment
 from resources.seed_reader import SeedRow
 from tests.resources.conftest import SLUGS
 
@@ -149,3 +149,34 @@ def test_codes_stay_empty_where_there_is_no_disease(seed_rows: list[SeedRow]) ->
     for slug in ("no-brain-tumour", "no-chest-finding", "knee-oa-0", "knee-oa-1", "unreadable-scan"):
         (condition,) = [row for row in of(seed_rows, Condition) if row.key == slug]
         assert condition.values["icd10"] == condition.values["icd11"] == ""
+
+
+@pytest.mark.parametrize("language", ["es", "hi"])
+def test_all_advice_is_there_in_every_language(seed_rows: list[SeedRow], language: str) -> None:
+    there = {row.links[0]: row for row in of(seed_rows, Translation, language=language)}
+    missing = [
+        row.key
+        for row in of(seed_rows, Advice)
+        if not all(
+            there.get(f"advice:{row.key}") and there[f"advice:{row.key}"].values["texts"].get(name)
+            for name in ("headline", "text")
+        )
+    ]
+    assert not missing
+    names = [row.key for row in of(seed_rows, Condition) if f"condition:{row.key}" not in there]
+    assert not names
+
+
+@pytest.mark.parametrize(
+    ("language", "call"), [("es", "número local de emergencias"), ("hi", "स्थानीय आपातकालीन नंबर")]
+)
+def test_a_translation_keeps_the_call_for_help_and_the_numbers(
+    seed_rows: list[SeedRow], language: str, call: str
+) -> None:
+    there = {row.links[0]: row.values["texts"] for row in of(seed_rows, Translation, language=language)}
+    for row in of(seed_rows, Advice):
+        english = f"{row.values['headline']} {row.values['text']}"
+        texts = there[f"advice:{row.key}"]
+        other = f"{texts['headline']} {texts['text']}"
+        assert ("local emergency number" in english) == (call in other), row.key
+        assert set(re.findall(r"\b\d{2,}\b", english)) <= set(re.findall(r"\d{2,}", other)), row.key
