@@ -239,6 +239,8 @@ class _Run:
         age_group: str,
     ) -> None:
         self.age_group = age_group
+        # Films only: a volume's probability is calibrated by its pooling.
+        self.age = "unknown" if volume.is_volume else age_group
         self.reader, self.volume, self.clock, self.tell, self.maps = reader, volume, clock, tell, maps
         self.plane = slices.choose_plane(volume, reader.planes)
         pooling = reader.metadata.get("pooling") or {}
@@ -256,7 +258,7 @@ class _Run:
         logits, features, embeddings = self._forward()
         bundle = self.reader.bundle
         with self.clock.stage("calibrate"):
-            each = np.asarray(bundle.predict_probabilities(logits), dtype=np.float64)
+            each = np.asarray(bundle.predict_probabilities(logits, self.age), dtype=np.float64)
             pooled, weights = slices.pool(each, self.reader.normal, self.pooling)
             probabilities = {
                 name: float(value) for name, value in zip(self.reader.names, pooled, strict=True)
@@ -294,7 +296,8 @@ class _Run:
         if not self.volume.is_volume or len(self.indices) < 2:
             points = {}
         return [
-            dataclasses.replace(label, **points.get(label.name, {})) for label in self.reader.bundle.labels
+            dataclasses.replace(label, **points.get(label.name, {}))
+            for label in self.reader.bundle.labels_for(self.age)
         ]
 
     def _forward(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -13,24 +13,13 @@ import numpy as np
 from PIL import Image
 
 from cases.imaging.volume import CanonicalVolume
+from ml_training.data.probes import class_maps as class_maps
 
 # Black, violet, red, orange, yellow: the order is kept in grey print and for most kinds of colour blindness.
 _STOPS = np.array([0.0, 0.25, 0.5, 0.75, 1.0])
 _COLOURS = np.array(
     [[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]], dtype=np.float64
 )
-
-
-def class_maps(features: np.ndarray, weights: np.ndarray, label: int, *, exclusive: bool) -> np.ndarray:
-    """Evidence for one label at each place of the feature map: (N, C, h, w) and (K, C) to (N, h, w), not
-    below 0.
-
-    Where labels exclude each other only differences between their logits matter, so the mean over the labels
-    is taken off first: what speaks for all of them alike speaks for none.
-    """
-    own = weights[label] - weights.mean(axis=0) if exclusive else weights[label]
-    maps = np.einsum("nchw,c->nhw", features.astype(np.float32), own.astype(np.float32))
-    return np.maximum(maps, 0.0)
 
 
 def onto_slice(small: np.ndarray, rows: int, columns: int, aspect: float = 1.0) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""`python -m ml_training <verb>`: train, publish, evaluate."""
+"""`python -m ml_training <verb>`: prepare, train, calibrate, publish, evaluate."""
 
 from __future__ import annotations
 
@@ -37,12 +37,19 @@ def _parser() -> argparse.ArgumentParser:
         "publish", help="calibrate a trained run, evaluate it once on its test items, write a bundle"
     )
     evaluate = verbs.add_parser("evaluate", help="figures of a bundle on a manifest")
-    for verb in (training, publish):
+    calibration = verbs.add_parser(
+        "calibrate", help="calibrate a trained run on its validation items; publish takes what it finds"
+    )
+    calibration.set_defaults(run=_calibrate)
+    for verb in (training, calibration, publish):
         verb.add_argument("config", type=Path, help="YAML config, e.g. ml_training/configs/knee_xray.yaml")
         verb.add_argument("overrides", nargs="*", help="dotted.key=value")
         verb.add_argument("--run-dir", type=Path, required=True)
         verb.add_argument("--data-dir", type=Path, default=DEFAULT_DATA)
     training.add_argument("--quiet", action="store_true", help="no progress bar")
+    training.add_argument(
+        "--devices", default="auto", help="how many devices, or which ones: 2 or 0,3; several train by DDP"
+    )
     training.set_defaults(run=_train)
     publish.add_argument("--bundle-dir", type=Path, required=True, help="where the bundle folder is written")
     publish.set_defaults(run=_publish)
@@ -64,8 +71,19 @@ def _train(options: argparse.Namespace) -> None:
     from ml_training.train import train
 
     config = load_config(options.config, options.overrides)
-    best = train(config, options.data_dir, options.run_dir, progress=not options.quiet)
+    best = train(
+        config, options.data_dir, options.run_dir, progress=not options.quiet, devices=options.devices
+    )
     sys.stdout.write(f"{best}\n")
+
+
+def _calibrate(options: argparse.Namespace) -> None:
+    from ml_training.calibrating import FILE, calibrate_run
+
+    config = load_config(options.config, options.overrides)
+    found = calibrate_run(config, options.data_dir, options.run_dir)
+    sys.stdout.write(json.dumps(found.quality, indent=1) + "\n")
+    sys.stdout.write(f"{options.run_dir / FILE}\n")
 
 
 def _publish(options: argparse.Namespace) -> None:

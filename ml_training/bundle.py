@@ -8,10 +8,12 @@ are for MONAI's command line only, weights are safetensors and load strictly.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import logging
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +29,7 @@ from ml_training.specs import NetworkSpec, PreprocessingSpec
 FORMAT = 1
 METADATA = "configs/metadata.json"
 WEIGHTS = "models/model.safetensors"
+CLAIM = "docs/CLAIM.md"
 # Part of the cached file's name: raise it when the exported graph changes.
 _ONNX_FORMAT = 1
 
@@ -116,9 +119,20 @@ class Bundle:
         raw = self.metadata.get("ood")
         return OutOfDistribution.from_plain(raw) if raw else None
 
-    def predict_probabilities(self, logits: np.ndarray) -> np.ndarray:
-        """Calibrated probabilities (N, K) of logits (N, K)."""
-        return self.calibration(np.asarray(logits, dtype=np.float64))
+    def predict_probabilities(
+        self, logits: np.ndarray, age_group: str | Sequence[str] | None = None
+    ) -> np.ndarray:
+        """Calibrated probabilities (N, K) of logits (N, K).
+
+        `age_group` is that of all rows, or one per row; where the bundle has no calibration for it, or it is
+        unknown, the common one is taken.
+        """
+        return self.calibration(np.asarray(logits, dtype=np.float64), age_group)
+
+    def labels_for(self, age_group: str) -> list[LabelSpec]:
+        """The labels with the operating points of an age group, where the bundle has its own for it."""
+        own = (self.metadata.get("operating_points_by_age") or {}).get(age_group, {})
+        return [dataclasses.replace(label, **own.get(label.name, {})) for label in self.labels]
 
     def describe(self, logits: np.ndarray) -> str:
         """The first row's probabilities as JSON, for the command line."""
@@ -150,8 +164,9 @@ class Bundle:
         """The `ReadingNetwork` with these weights, in evaluation mode.
 
         Imports torch.
-                Raises:
-                    BundleError: weights do not fit the network exactly.
+
+        Raises:
+            BundleError: weights do not fit the network exactly.
         """
         import torch
 
@@ -217,12 +232,13 @@ def export_onnx(network: Any, size: int, target: Path) -> None:
 
 
 def write_bundle(
-    path: Path, metadata: dict[str, Any], network: Any, card: str, inference: dict[str, Any]
+    path: Path, metadata: dict[str, Any], network: Any, card: str, inference: dict[str, Any], claim: str = ""
 ) -> Bundle:
     """Write a bundle and load it back.
 
-    `metadata` lacks `format` and `files`; `network` is a `ReadingNetwork`.     An existing bundle at `path`
-    is replaced file by file, its metadata last: a half-written one never verifies.
+    `metadata` lacks `format` and `files`; `network` is a `ReadingNetwork`; `claim` is the reporting
+    table. An existing bundle at `path` is replaced file by file, its metadata last: a
+    half-written one never verifies.
     """
     from safetensors.torch import save_file
 
@@ -236,7 +252,10 @@ def write_bundle(
     save_file(state, path / WEIGHTS)
     (path / "configs/inference.json").write_text(json.dumps(inference, indent=1) + "\n", encoding="utf-8")
     (path / "docs/README.md").write_text(card, encoding="utf-8")
-    names = (WEIGHTS, "configs/inference.json", "docs/README.md")
+    names = [WEIGHTS, "configs/inference.json", "docs/README.md"]
+    if claim:
+        (path / CLAIM).write_text(claim, encoding="utf-8")
+        names.append(CLAIM)
     files = {name: hashlib.sha256((path / name).read_bytes()).hexdigest() for name in names}
     whole = {"format": FORMAT, **metadata, "files": files}
     draft = path / (METADATA + ".new")

@@ -1,11 +1,12 @@
 """From logits to probabilities that mean something, and the operating points that turn them into calls.
 
-All of it is fitted on validation items only.
+All of it is fitted on validation items only; `ml_training.crossfit` says how well that went.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,39 +17,65 @@ from ml_training.labels import Task
 
 # Bounds that keep a small validation set from producing certainty.
 _TEMPERATURE = (0.25, 10.0)
+AGE_GROUPS = ("child", "adult")
+# An age group has operating points of its own where the common ones break their promise by more than this.
+_BROKEN = 0.02
+_FEWEST_FOR_POINTS = 40
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """`softmax(logits / temperature)` or, per label, `sigmoid(slope * logit + intercept)`."""
+    """`softmax(logits / temperature)` or, per label, `sigmoid(slope * logit + intercept)`.
+
+    `ages` holds calibrations of their own for age groups that validation had enough items of; every other
+    age, and "unknown", takes the common one.
+    """
 
     activation: str
     temperature: float = 1.0
     slope: tuple[float, ...] = ()
     intercept: tuple[float, ...] = ()
+    ages: Mapping[str, Calibration] = field(default_factory=dict)
 
-    def __call__(self, logits: np.ndarray) -> np.ndarray:
-        """Calibrated probabilities (N, K) of logits (N, K)."""
+    def __call__(self, logits: np.ndarray, ages: str | Sequence[str] | None = None) -> np.ndarray:
+        """Calibrated probabilities (N, K) of logits (N, K); `ages` is one age group, or one per row."""
+        if ages is None or isinstance(ages, str):
+            return self.ages.get(ages or "", self)._apply(logits)
+        probs = self._apply(logits)
+        given = np.asarray(list(ages))
+        for age, own in self.ages.items():
+            rows = given == age
+            probs[rows] = own._apply(logits[rows])
+        return probs
+
+    def _apply(self, logits: np.ndarray) -> np.ndarray:
         if self.activation == "softmax":
             return np.asarray(softmax(logits / self.temperature, axis=1))
         return np.asarray(expit(logits * np.asarray(self.slope) + np.asarray(self.intercept)))
 
     def to_plain(self) -> dict[str, Any]:
+        """JSON-ready; `ages` is left out where there are none."""
+        plain: dict[str, Any]
         if self.activation == "softmax":
-            return {"method": "temperature", "temperature": self.temperature}
-        return {"method": "platt", "slope": list(self.slope), "intercept": list(self.intercept)}
+            plain = {"method": "temperature", "temperature": self.temperature}
+        else:
+            plain = {"method": "platt", "slope": list(self.slope), "intercept": list(self.intercept)}
+        if self.ages:
+            plain["ages"] = {age: own.to_plain() for age, own in self.ages.items()}
+        return plain
 
     @classmethod
     def from_plain(cls, raw: dict[str, Any], activation: str) -> Calibration:
+        """The calibration that `to_plain` described."""
+        ages = {age: cls.from_plain(own, activation) for age, own in raw.get("ages", {}).items()}
         if activation == "softmax":
-            return cls(activation, temperature=float(raw["temperature"]))
-        return cls(activation, slope=tuple(raw["slope"]), intercept=tuple(raw["intercept"]))
+            return cls(activation, temperature=float(raw["temperature"]), ages=ages)
+        return cls(activation, slope=tuple(raw["slope"]), intercept=tuple(raw["intercept"]), ages=ages)
 
 
 def fit(task: Task, logits: np.ndarray, targets: np.ndarray) -> Calibration:
-    """Temperature (Guo et al.
-
-    2017) for exclusive labels, Platt's sigmoid (Platt 1999) per separate label.
+    """One calibration for all: a temperature (Guo et al. 2017) for exclusive labels, Platt's sigmoid (Platt
+    1999) per separate label.
     """
     if task.activation == "softmax":
 
@@ -59,13 +86,14 @@ def fit(task: Task, logits: np.ndarray, targets: np.ndarray) -> Calibration:
         return Calibration("softmax", temperature=round(float(np.exp(best.x)), 5))
     slopes, intercepts = [], []
     for k in range(len(task.labels)):
-        slope, intercept = _platt(logits[:, k], targets[:, k])
+        slope, intercept = platt(logits[:, k], targets[:, k])
         slopes.append(slope)
         intercepts.append(intercept)
     return Calibration("sigmoid", slope=tuple(slopes), intercept=tuple(intercepts))
 
 
-def _platt(logit: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+def platt(logit: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """Slope and intercept for one label over its known rows; (1, 0) where only one class is there."""
     known = ~np.isnan(truth)
     x, t = logit[known], truth[known]
     positives, negatives = t.sum(), (1 - t).sum()
@@ -104,3 +132,34 @@ def operating_points(
             "high_specificity": round(min(max(specific, possible, 0.5), 0.98), 4),
         }
     return points
+
+
+def points_by_age(
+    task: Task,
+    probs: np.ndarray,
+    targets: np.ndarray,
+    ages: Sequence[str],
+    points: Mapping[str, Mapping[str, float]],
+    promise: float = 0.95,
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Operating points of their own for the age groups and labels in which the common `points` break their
+    promise: by age, by label.
+
+    Only where an age has 40 positives and 40 negatives of a label, and only where the common points lose more
+    than two hundredths of sensitivity or specificity there.
+    """
+    given = np.asarray(list(ages))
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for age in AGE_GROUPS:
+        rows = given == age
+        own = operating_points(task, probs[rows], targets[rows])
+        for k, name in enumerate(task.names):
+            positive = probs[rows, k][targets[rows, k] > 0.5]
+            negative = probs[rows, k][targets[rows, k] < 0.5]
+            if min(len(positive), len(negative)) < _FEWEST_FOR_POINTS:
+                continue
+            sensitivity = float((positive >= points[name]["high_sensitivity"]).mean())
+            specificity = float((negative < points[name]["high_specificity"]).mean())
+            if min(sensitivity, specificity) < promise - _BROKEN:
+                found.setdefault(age, {})[name] = own[name]
+    return found

@@ -59,10 +59,8 @@ def interval(
 
 
 def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> float:
-    """Mean gap between confidence and accuracy over equally filled bins (Guo et al.
-
-    2017, arXiv:1706.04599).
-    """
+    """Mean gap between confidence and accuracy over equally filled bins (Guo et al. 2017,
+    arXiv:1706.04599)."""
     order = np.argsort(confidence)
     gaps = [
         abs(confidence[part].mean() - correct[part].mean()) * len(part)
@@ -70,6 +68,20 @@ def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins
         if len(part)
     ]
     return float(sum(gaps) / max(1, len(confidence)))
+
+
+def error_by_chance(confidence: np.ndarray, bins: int = 15, rounds: int = 100) -> float:
+    """The calibration error that exact probabilities (N,) would show on so few items, on average.
+
+    A measured error is only telling where it is clearly larger: 95 items in 15 bins show about 0.13 even if
+    every probability is true.
+    """
+    rng = np.random.default_rng(0)
+    errors = [
+        expected_calibration_error(confidence, (rng.random(len(confidence)) < confidence).astype(float), bins)
+        for _ in range(rounds)
+    ]
+    return float(np.mean(errors))
 
 
 def report(task: Task, probs: np.ndarray, targets: np.ndarray, groups: list[str]) -> dict[str, Any]:
@@ -116,6 +128,7 @@ def _exclusive(task: Task, probs: np.ndarray, targets: np.ndarray, groups: list[
             lambda i: float(f1_score(truth[i], guess[i], average="macro", zero_division=0)), groups
         ),
         "ece": round(expected_calibration_error(probs.max(1), (truth == guess).astype(float)), 4),
+        "ece_by_chance": round(error_by_chance(probs.max(1)), 4),
         "confusion": confusion_matrix(truth, guess, labels=labels).tolist(),
         "per_label": {
             name: {
@@ -188,5 +201,6 @@ def _binary(truth: np.ndarray, score: np.ndarray, groups: list[str]) -> dict[str
         "specificity": _share(~guess, truth < 0.5),
         "f1": round(float(f1), 4),
         "ece": round(expected_calibration_error(score, truth), 4),
+        "ece_by_chance": round(error_by_chance(score), 4),
         "confusion": confusion_matrix(truth, guess, labels=[0, 1]).tolist(),
     }

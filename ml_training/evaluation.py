@@ -18,20 +18,19 @@ import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from ml_training.bundle import Bundle
+from ml_training.calibrating import age_groups
 from ml_training.data.dataset import load_grey
 from ml_training.data.manifest import Item, read_manifest
-from ml_training.data.probes import masked_border
 from ml_training.errors import TrainingError
 from ml_training.evaluate import by_part, report
 from ml_training.labels import Task, task_of
+from ml_training.looking import BORDER, heat_on_body, masked_logits
 from ml_training.report import Report, write_atomic
 from ml_training.retrieval import retrieval
 from ml_training.specs import TrainConfig
 from ml_training.train import predict
-from ml_training.transforms import serving_transform
 
 _WORST = 24
-_BORDER = 0.12
 _BINS = 10
 
 
@@ -85,23 +84,15 @@ def answer(bundle: Bundle, items: list[Item]) -> Answers:
         bundle.kind, bundle.version, (), preprocessing=bundle.preprocessing, network=bundle.network
     )
     logits, embeddings, targets = predict(bundle.torch_network(), config, items)
-    return Answers(task, items, bundle.predict_probabilities(logits), embeddings, targets)
+    probs = bundle.predict_probabilities(logits, age_groups(items) if task.takes_age else None)
+    return Answers(task, items, probs, embeddings, targets)
 
 
 def without_border(bundle: Bundle, items: list[Item]) -> np.ndarray:
-    """Probabilities (N, K) with the outer part of every image blacked out: letters, frames and collimator
-    edges are gone, the anatomy in the middle is not.
-    """
-    import torch
-
-    network, prepare = bundle.torch_network(), serving_transform(bundle.preprocessing)
-    rows = []
-    for start in range(0, len(items), 64):
-        images = [prepare(load_grey(item.path)) for item in items[start : start + 64]]
-        batch = np.stack([masked_border(image[0], _BORDER)[None] for image in images])
-        with torch.inference_mode():
-            rows.append(network(torch.from_numpy(batch.astype(np.float32)))[0].numpy())
-    return bundle.predict_probabilities(np.concatenate(rows))
+    """Probabilities (N, K) with the outer part of every image blacked out, see `looking.masked_logits`."""
+    logits = masked_logits(bundle.torch_network(), bundle.preprocessing, items)
+    ages = age_groups(items) if task_of(bundle.kind).takes_age else None
+    return bundle.predict_probabilities(logits, ages)
 
 
 def evaluate(
@@ -120,11 +111,15 @@ def evaluate(
         return figures
     masked = without_border(bundle, items)
     figures["border masked"] = report(answers.task, masked, answers.targets, answers.groups)
-    found = retrieval(answers.embeddings, [_words(answers.task, item) for item in items], answers.groups)
+    found = retrieval(answers.embeddings, [label_words(answers.task, item) for item in items], answers.groups)
+    heat = heat_on_body(
+        answers.task, bundle.torch_network(), bundle.preprocessing, items, bundle.weights_matrix
+    )
     whole = {
         "bundle": {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256},
         "manifest": {"where": list(where), "group_column": group_column, "images": len(items)},
         "retrieval": found,
+        "heatmaps": heat,
         "figures": figures,
     }
     out.mkdir(parents=True, exist_ok=True)
@@ -134,7 +129,8 @@ def evaluate(
     return figures
 
 
-def _words(task: Task, item: Item) -> str:
+def label_words(task: Task, item: Item) -> str:
+    """The labels that an item is known to have, joined by `|`; "unknown" where there are none."""
     known = [name for name, value in zip(task.names, item.target, strict=True) if value == 1]
     return "|".join(known) or "unknown"
 
@@ -145,7 +141,7 @@ def _predictions(answers: Answers) -> str:
     writer.writerow(["file", "group", "truth", *answers.task.names])
     for item, row in zip(answers.items, answers.probabilities, strict=True):
         shown = [f"{value:.6f}" for value in row]
-        writer.writerow([item.row["file"], item.group, _words(answers.task, item), *shown])
+        writer.writerow([item.row["file"], item.group, label_words(answers.task, item), *shown])
     return text.getvalue()
 
 
@@ -159,7 +155,7 @@ def _page(bundle: Bundle, manifest: Path, answers: Answers, whole: dict[str, Any
     page.heading("In all, and in parts")
     page.table(["part", "images", "figures"], [_line(part, own) for part, own in figures.items()])
     page.text(
-        f"'Border masked' is the same images with the outer {_BORDER:.0%} blacked out. A large fall means "
+        f"'Border masked' is the same images with the outer {BORDER:.0%} blacked out. A large fall means "
         "that the model reads the frame as well as the anatomy."
     )
     page.heading("Per label")
@@ -178,6 +174,13 @@ def _page(bundle: Bundle, manifest: Path, answers: Answers, whole: dict[str, Any
     page.heading("Similar images")
     page.table(["figure", "value"], [[key, _figure(value)] for key, value in whole["retrieval"].items()])
     page.text("Neighbours in the network's embedding, other groups only.")
+    page.heading("Where it looks")
+    page.table(["figure", "value"], [[key, _figure(value)] for key, value in whole["heatmaps"].items()])
+    page.text(
+        "'inside' is the mean share of a heatmap's mass that lies on the body (brighter than half of Otsu's "
+        "threshold), 'area' the share of the picture that the body covers: a map that knew nothing would "
+        "have that much inside. Images with a disease only, each with the map of its true label."
+    )
     page.heading("Worst mistakes")
     page.gallery(_worst(answers), "Surest wrong answers first")
     return page
@@ -238,7 +241,7 @@ def _worst(answers: Answers) -> list[tuple[np.ndarray, str]]:
     shown = []
     for i in np.argsort(-away)[:_WORST]:
         top = int(answers.probabilities[i].argmax())
-        truth = _words(answers.task, answers.items[i])
+        truth = label_words(answers.task, answers.items[i])
         said = f"{answers.task.names[top]} {answers.probabilities[i, top]:.2f}"
         shown.append((load_grey(answers.items[i].path), f"is {truth}, read as {said}"))
     return shown

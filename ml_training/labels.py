@@ -36,13 +36,17 @@ class Label:
 
 @dataclass(frozen=True)
 class Task:
-    """A kind of reading: its labels, and whether they exclude each other (`softmax`) or not (`sigmoid`)."""
+    """A kind of reading: its labels, and whether they exclude each other (`softmax`) or not (`sigmoid`).
+
+    `takes_age`: its probabilities may be calibrated by age group.
+    """
 
     kind: str
     activation: str
     labels: tuple[Label, ...]
     ordinal: bool = False
     planes: tuple[str, ...] = field(default=())
+    takes_age: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -126,12 +130,14 @@ TASKS: dict[str, Task] = {
                 limits="Learnt from one collection, not shown to hold elsewhere: never a finding.",
             ),
         ),
+        takes_age=True,
     ),
     "knee_xray": Task(
         "knee_xray",
         "softmax",
         tuple(Label(str(grade), f"knee-oa-{grade}") for grade in range(5)),
         ordinal=True,
+        takes_age=True,
     ),
     "gate": Task(
         "gate",

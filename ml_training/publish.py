@@ -1,9 +1,9 @@
-"""From a trained run to a bundle: calibrate on validation items, look at the test items once."""
+"""From a trained run to a bundle: calibrated on validation items, measured on the test items."""
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +12,36 @@ import numpy as np
 import torch
 from torch import nn
 
-from ml_training import calibrate, ood, pooling
+from ml_training import pooling
 from ml_training.bundle import write_bundle
+from ml_training.calibrating import (
+    Calibrated,
+    age_groups,
+    normal_label,
+    reader_of,
+    shipped_network,
+    stored_or_new,
+)
 from ml_training.card import model_card
-from ml_training.data.manifest import Item
+from ml_training.claim import claim_table
 from ml_training.errors import TrainingError
 from ml_training.evaluate import by_part, report
-from ml_training.labels import NORMAL_CONDITIONS, Task, task_of
+from ml_training.evaluation import label_words
+from ml_training.gate_figures import gate_figures
+from ml_training.labels import Task, task_of
+from ml_training.looking import heat_on_body, masked_logits
+from ml_training.retrieval import retrieval
 from ml_training.specs import TrainConfig, to_plain
-from ml_training.train import Splits, load_network, make_splits, predict
+from ml_training.train import Splits, make_splits, predict
 
-# Share of validation images that a bundle's distance bound lets through.
-_KEPT = {"gate": 0.99}
-_KEPT_READING = 0.995
 _GATE_MIN_PROBABILITY = 0.6
 
 
 def publish(config: TrainConfig, data_dir: Path, run_dir: Path, bundle_dir: Path) -> Path:
     """Write the bundle of a finished run to `bundle_dir/<kind>` and return its path.
+
+    `calibration.json` of the run folder is used where it fits, see `calibrating.stored_or_new`. The same run
+    and data give the same bundle, bit by bit.
 
     Raises:
         TrainingError: no whole checkpoint, or data that no longer match.
@@ -39,105 +51,70 @@ def publish(config: TrainConfig, data_dir: Path, run_dir: Path, bundle_dir: Path
         raise TrainingError("a teacher is for learning from; only network.architecture densenet is published")
     splits = make_splits(config, data_dir)
     # Figures are those of the half-precision weights that are shipped, not of the ones that were trained.
-    network = load_network(config, run_dir / "best.ckpt").half().float()
-    _, train_embedding, train_target = predict(network, config, splits.train)
-    val_logits, val_embedding, val_target = predict(network, config, splits.val)
-    calibration = calibrate.fit(task, val_logits, val_target)
-    points = calibrate.operating_points(task, calibration(val_logits), val_target)
-    statistics = _ood(task, train_embedding, train_target, val_embedding, val_target)
-
-    test_logits, test_embedding, test_target = predict(network, config, splits.test)
-    test_probs = calibration(test_logits)
-    figures = by_part(task, test_probs, test_target, splits.test)
-    if task.kind == "gate":
-        figures |= _gate_figures(
-            task, test_probs, statistics.distances(test_embedding).min(1), test_target, statistics
-        )
-    pooled: dict[str, Any] = dict(config.pooling)
-    if pooled.get("method") == pooling.METHOD:
-        pooled, figures["simulated volumes"] = _pooling(task, config, network, calibration, splits)
-    metadata = _metadata(config, task, calibration, points, statistics, figures, splits)
-    metadata["pooling"] = pooled
+    network = shipped_network(config, run_dir)
+    found = stored_or_new(config, run_dir, network, splits)
+    metadata = _metadata(config, task, found, splits, run_dir) | _measured(
+        config, task, network, found, splits
+    )
     bundle = write_bundle(
-        bundle_dir / config.kind, metadata, network, model_card(metadata), _inference_config(config, task)
+        bundle_dir / config.kind,
+        metadata,
+        network,
+        model_card(metadata),
+        _inference_config(config, task),
+        claim_table(metadata),
     )
     return bundle.path
 
 
-def _pooling(
-    task: Task, config: TrainConfig, network: nn.Module, calibration: calibrate.Calibration, splits: Splits
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Pooling fitted on volumes simulated from validation slices, and its figures on those of test slices."""
-    normal = next(k for k, label in enumerate(task.labels) if label.condition in NORMAL_CONDITIONS)
-
-    def read(items: Sequence[Item], augmented: bool) -> np.ndarray:
-        logits, _, _ = predict(network, config, list(items), augmented=augmented)
-        return calibration(logits)
-
-    torch.manual_seed(config.seed)
-    volumes = pooling.simulate(task, normal, splits.val, read, seed=config.seed)
-    fitted = pooling.fit(volumes, normal)
-    truth = np.stack([volume.truth for volume in volumes])
-    read_val = pooling.read_volumes(volumes, normal, fitted)
-    points = calibrate.operating_points(task, read_val, truth)
-    fitted["operating_points"] = pooling.spare_the_healthy(points, task, normal, read_val, truth)
-    tests = pooling.simulate(task, normal, splits.test, read, seed=config.seed + 1)
-    answers = pooling.read_volumes(tests, normal, fitted)
-    figures = report(
-        task, answers, np.stack([volume.truth for volume in tests]), [volume.group for volume in tests]
-    )
-    return fitted, figures
-
-
-def _ood(
-    task: Task, train: np.ndarray, train_target: np.ndarray, val: np.ndarray, val_target: np.ndarray
-) -> ood.OutOfDistribution:
-    """Statistics over the classes a reading may come from; the gate's `other` is no such class."""
-    names = task.names
-    train_class, val_class = np.nan_to_num(train_target).argmax(1), np.nan_to_num(val_target).argmax(1)
-    if task.kind == "gate":
-        names = [name for name in names if name != "other"]
-        inside, val_inside = train_class < len(names), val_class < len(names)
-        train, train_class, val = train[inside], train_class[inside], val[val_inside]
-    present = sorted(set(train_class.tolist()))
-    index = np.searchsorted(present, train_class)
-    kept = _KEPT.get(task.kind, _KEPT_READING)
-    return ood.fit(train, index, val, tuple(names[k] for k in present), kept)
-
-
-def _gate_figures(
-    task: Task,
-    probs: np.ndarray,
-    distance: np.ndarray,
-    targets: np.ndarray,
-    statistics: ood.OutOfDistribution,
+def _measured(
+    config: TrainConfig, task: Task, network: nn.Module, found: Calibrated, splits: Splits
 ) -> dict[str, Any]:
-    other = task.names.index("other")
-    truth, guess = targets.argmax(1), probs.argmax(1)
-    accepted = (guess != other) & (probs.max(1) >= _GATE_MIN_PROBABILITY) & (distance <= statistics.threshold)
-    right, wrong = truth != other, truth == other
+    """Figures on the test items."""
+    items = splits.test
+    ages = age_groups(items) if task.takes_age else None
+    groups = [item.group for item in items]
+    logits, embedding, target = predict(network, config, items)
+    probs = found.calibration(logits, ages)
+    figures = by_part(task, probs, target, items)
+    if task.kind == "gate":
+        distances = found.statistics.distances(embedding)
+        figures["gate"] = gate_figures(
+            task, items, probs, distances, target, found.statistics, _GATE_MIN_PROBABILITY
+        )
+        return {"eval_metrics": figures}
+    if found.pooling.get("method") == pooling.METHOD:
+        figures["simulated volumes"] = _volume_figures(config, task, network, found, splits)
+    network = network.cpu()
+    masked = found.calibration(masked_logits(network, config.preprocessing, items), ages)
+    weights = network.state_dict()["densenet.class_layers.out.weight"].numpy()
     return {
-        "gate": {
-            "right_inputs": int(right.sum()),
-            "right_inputs_refused": round(float((~accepted[right]).mean()), 4),
-            "right_inputs_taken_for_another_kind": round(
-                float((accepted & (guess != truth))[right].mean()), 4
-            ),
-            "wrong_inputs": int(wrong.sum()),
-            "wrong_inputs_refused": round(float((~accepted[wrong]).mean()), 4),
-        }
+        "eval_metrics": figures,
+        "border_masked": report(task, masked, target, groups),
+        "heatmaps": heat_on_body(task, network, config.preprocessing, items, weights),
+        "retrieval": retrieval(embedding, [label_words(task, item) for item in items], groups),
     }
 
 
-def _metadata(
-    config: TrainConfig,
-    task: Task,
-    calibration: calibrate.Calibration,
-    points: dict[str, dict[str, float]],
-    statistics: ood.OutOfDistribution,
-    figures: dict[str, Any],
-    splits: Any,
+def _volume_figures(
+    config: TrainConfig, task: Task, network: nn.Module, found: Calibrated, splits: Splits
 ) -> dict[str, Any]:
+    """Figures of the fitted pooling on volumes simulated from test slices."""
+    normal = normal_label(task)
+    read = reader_of(network, config, found.calibration)
+    tests = pooling.simulate(task, normal, splits.test, read, seed=config.seed + 1)
+    if not tests:
+        return {}
+    answers = pooling.read_volumes(tests, normal, found.pooling)
+    truth = np.stack([volume.truth for volume in tests])
+    return report(task, answers, truth, [volume.group for volume in tests])
+
+
+def _metadata(
+    config: TrainConfig, task: Task, found: Calibrated, splits: Splits, run_dir: Path
+) -> dict[str, Any]:
+    # The day on which training ended: the same run gives the same bundle on any day.
+    trained = time.strftime("%Y-%m-%d", time.gmtime((run_dir / "best.ckpt").stat().st_mtime))
     return {
         "name": f"PMI {config.kind}",
         "kind": config.kind,
@@ -147,27 +124,69 @@ def _metadata(
         "pytorch_version": torch.__version__.partition("+")[0],
         "numpy_version": np.__version__,
         "task": "2D image classification",
-        "created": time.strftime("%Y-%m-%d", time.gmtime()),
+        "created": trained,
+        "source_revision": _revision(run_dir),
         "intended_use": config.intended_use,
         "limits": list(config.limits),
         "training_data": [dict(entry) for entry in config.training_data],
         "images": {name: len(getattr(splits, name)) for name in ("train", "val", "test")},
         "labels": [
-            {"name": label.name, "condition": label.condition, **points[label.name],
+            {"name": label.name, "condition": label.condition, **found.points[label.name],
              "claimed": label.claimed, "limits": label.limits, "ages": list(label.ages)}
             for label in task.labels
         ],
+        "operating_points_by_age": found.points_by_age,
         "planes": list(task.planes),
         "activation": task.activation,
         "preprocessing": to_plain(config.preprocessing),
         "network": config.network.arguments(),
-        "calibration": calibration.to_plain(),
-        "pooling": dict(config.pooling),
+        "training": _training(config, run_dir),
+        "calibration": found.calibration.to_plain(),
+        "calibration_quality": found.quality,
+        "pooling": found.pooling,
         "gate": {"min_probability": _GATE_MIN_PROBABILITY} if config.kind == "gate" else None,
-        "ood": statistics.to_plain(),
-        "eval_metrics": figures,
+        "ood": found.statistics.to_plain(),
         "network_data_format": _data_format(config.preprocessing.size, task.names),
     }  # fmt: skip
+
+
+def _training(config: TrainConfig, run_dir: Path) -> dict[str, Any]:
+    """How it was trained, without places on a disk."""
+    start = config.init if config.init in ("", "imagenet") else Path(config.init).parent.name
+    return {
+        "init": start,
+        "teachers": [Path(teacher).name for teacher in config.teachers],
+        "epochs": config.epochs,
+        "batch_size": config.batch_size,
+        "learning_rate": config.learning_rate,
+        "seed": config.seed,
+        "augmentation": to_plain(config.augmentation),
+        "cross_validation": _cross_validation(run_dir),
+    }
+
+
+def _cross_validation(run_dir: Path) -> str:
+    """One line about the run's cross-validation, where there is one beside it."""
+    path = run_dir / "cv.json"
+    if not path.is_file():
+        return ""
+    try:
+        whole = json.loads(path.read_text(encoding="utf-8"))
+        figures = [
+            f"{name.replace('_', ' ')} {own['mean']} ± {own['sd']}" for name, own in whole["figures"].items()
+        ]
+        return f"{whole['folds']} folds of whole groups: " + ", ".join(figures)
+    except (ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"{path} is not whole ({error!r})") from error
+
+
+def _revision(run_dir: Path) -> str:
+    """The source revision that the run was trained with, "" where it is not known."""
+    try:
+        git = json.loads((run_dir / "run.json").read_text(encoding="utf-8")).get("git", "")
+    except (OSError, ValueError):
+        return ""
+    return "" if git == "unknown" else str(git)
 
 
 def _data_format(size: int, labels: list[str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,17 @@ from lightning.pytorch.callbacks import (
     TQDMProgressBar,
 )
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from monai.data import DataLoader
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import WeightedRandomSampler
+from torch.utils.data import Sampler
 
+from ml_training.checkpoints import History, WholeCheckpoints
 from ml_training.data.dataset import cached_dataset
 from ml_training.data.manifest import Item, group_split, read_source, refuse_straddling, sampling_weights
 from ml_training.data.negatives import synthetic_negative
+from ml_training.data.sampling import EpochSampler, SeededOrder
 from ml_training.errors import TrainingError
 from ml_training.labels import Task, task_of
 from ml_training.networks import build_network
@@ -86,7 +90,7 @@ class ReadingModule(lightning.LightningModule):
         # Kept out of the module's parameters: a checkpoint holds the student only.
         self._teachers = [load_teacher(Path(run), config.kind) for run in config.teachers]
         self._random = np.random.default_rng(config.seed)
-        self.steps = steps
+        self._steps = steps
         self._logits: list[Tensor] = []
         self._targets: list[Tensor] = []
 
@@ -150,6 +154,12 @@ class ReadingModule(lightning.LightningModule):
                 size = smaller
         return size
 
+    def on_train_epoch_start(self) -> None:
+        """Dropout and mixup draw from the epoch's own seed, so that an epoch that is done again after a kill
+        comes out the same."""
+        self._random = np.random.default_rng([self.config.seed, self.current_epoch, self.global_rank])
+        torch.manual_seed(int(self._random.integers(2**62)))
+
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         image, target = batch
         size = self._image_size()
@@ -195,28 +205,36 @@ class ReadingModule(lightning.LightningModule):
             {"params": plain, "weight_decay": 0.0},
         ]
         optimiser = torch.optim.AdamW(groups, lr=self.config.learning_rate)
+        # With several devices each takes a share of the steps, which only the trainer knows.
+        attached = self._trainer is not None and self.trainer.world_size > 1
+        steps = int(self.trainer.estimated_stepping_batches) if attached else self._steps
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, self.config.learning_rate, total_steps=self.steps, pct_start=0.15
+            optimiser, self.config.learning_rate, total_steps=steps, pct_start=0.15
         )
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 def loader(
-    config: TrainConfig, items: list[Item], training: bool, augmented: bool | None = None
+    config: TrainConfig, items: list[Item], training: bool, augmented: bool | None = None, seed: int = 0
 ) -> DataLoader:
-    """Batches of (image (N, 1, S, S), target (N, K)); training shuffles and augments."""
-    size = config.preprocessing.size
+    """Batches of (image (N, 1, S, S), target (N, K)); training shuffles and augments.
+
+    `augmented` without training draws one variant of every item, decided by `seed`.
+    """
     wanted = training if augmented is None else augmented
-    augment = augmentation(config.augmentation, size) if wanted else None
+    augment = augmentation(config.augmentation, config.preprocessing.size) if wanted else None
     data = cached_dataset(items, config.preprocessing, augment, synthetic_negative)
-    sampler = None
-    if training and config.balance_columns:
-        weights = sampling_weights(items, config.balance_columns, config.balance_power)
-        sampler = WeightedRandomSampler(weights, len(items))
+    sampler: Sampler | None = None
+    if training:
+        weights = None
+        if config.balance_columns:
+            weights = sampling_weights(items, config.balance_columns, config.balance_power)
+        sampler = EpochSampler(len(items), config.seed, weights)
+    elif wanted:
+        sampler = SeededOrder(len(items), seed)
     return DataLoader(
         data,
         batch_size=config.batch_size if training else 64,
-        shuffle=training and sampler is None,
         sampler=sampler,
         drop_last=training and len(items) > config.batch_size,
         num_workers=config.workers if training else 0,
@@ -224,41 +242,33 @@ def loader(
     )
 
 
-def train(config: TrainConfig, data_dir: Path, run_dir: Path, progress: bool = True) -> Path:
+def train(
+    config: TrainConfig,
+    data_dir: Path,
+    run_dir: Path,
+    progress: bool = True,
+    *,
+    splits: Splits | None = None,
+    devices: str = "auto",
+    callbacks: Sequence[Callback] = (),
+) -> Path:
     """Train until `config.epochs` and return the best checkpoint; continues from `run_dir/last.ckpt`.
 
+    `splits` are the config's own where none are given. `devices` is Lightning's: "auto", a count, or a list
+    such as "0,2"; several train by DDP.
+
     Raises:
-        TrainingError: bad data, or the run folder belongs to another config.
+        TrainingError: bad data, a checkpoint that is not whole, or a run folder of another config.
     """
     lightning.seed_everything(config.seed, workers=True, verbose=False)
-    splits = make_splits(config, data_dir)
+    splits = splits or make_splits(config, data_dir)
     _claim_run(config, splits, run_dir)
     training, validation = loader(config, splits.train, True), loader(config, splits.val, False)
     module = ReadingModule(config, steps=len(training) * config.epochs)
-    checkpoint = ModelCheckpoint(
-        run_dir, filename="best", monitor="val_loss", mode="min", save_last=True, enable_version_counter=False
-    )
-    callbacks: list[Callback] = [checkpoint]
-    if config.ema_decay:
-        callbacks.append(EMAWeightAveraging(decay=config.ema_decay, update_starting_at_step=len(training)))
-    if config.patience:
-        callbacks.append(EarlyStopping("val_loss", mode="min", patience=config.patience))
-    if progress:
-        callbacks.append(TQDMProgressBar(refresh_rate=20))
-    trainer = lightning.Trainer(
-        max_epochs=config.epochs,
-        accelerator="auto",
-        devices="auto",
-        precision="bf16-mixed" if torch.cuda.is_available() else "32-true",
-        callbacks=callbacks,
-        logger=CSVLogger(run_dir, name="", version="log"),
-        enable_progress_bar=progress,
-        enable_model_summary=False,
-        gradient_clip_val=1.0,
-        num_sanity_val_steps=0,
-        log_every_n_steps=20,
-    )
+    trainer = _trainer(config, run_dir, len(training), progress, devices, callbacks)
     last = run_dir / "last.ckpt"
+    if last.is_file():
+        _weights_or_error(last)
     trainer.fit(
         module, training, validation, ckpt_path=str(last) if last.is_file() else None, weights_only=False
     )
@@ -266,6 +276,46 @@ def train(config: TrainConfig, data_dir: Path, run_dir: Path, progress: bool = T
     if not best.is_file():
         raise TrainingError(f"{run_dir}: training ended without a checkpoint")
     return best
+
+
+def _trainer(
+    config: TrainConfig,
+    run_dir: Path,
+    steps: int,
+    progress: bool,
+    devices: str,
+    more: Sequence[Callback],
+) -> lightning.Trainer:
+    checkpoint = ModelCheckpoint(
+        run_dir, filename="best", monitor="val_loss", mode="min", save_last=True, enable_version_counter=False
+    )
+    callbacks: list[Callback] = [checkpoint, History(run_dir), *more]
+    if config.ema_decay:
+        callbacks.append(EMAWeightAveraging(decay=config.ema_decay, update_starting_at_step=steps))
+    if config.patience:
+        callbacks.append(EarlyStopping("val_loss", mode="min", patience=config.patience))
+    if progress:
+        callbacks.append(TQDMProgressBar(refresh_rate=20))
+    try:
+        return lightning.Trainer(
+            max_epochs=config.epochs,
+            accelerator="auto",
+            devices=devices if devices == "auto" or "," in devices else int(devices),
+            # Every process shuffles by `EpochSampler` itself and validates on all items, so that all of them
+            # choose the same checkpoint.
+            use_distributed_sampler=False,
+            precision="bf16-mixed" if torch.cuda.is_available() else "32-true",
+            plugins=[WholeCheckpoints()],
+            callbacks=callbacks,
+            logger=CSVLogger(run_dir, name="", version="log"),
+            enable_progress_bar=progress,
+            enable_model_summary=False,
+            gradient_clip_val=1.0,
+            num_sanity_val_steps=0,
+            log_every_n_steps=20,
+        )
+    except (ValueError, MisconfigurationException) as error:
+        raise TrainingError(f"--devices {devices}: {error}") from error
 
 
 def _claim_run(config: TrainConfig, splits: Splits, run_dir: Path) -> None:
@@ -296,11 +346,23 @@ def load_network(config: TrainConfig, checkpoint: Path) -> nn.Module:
         TrainingError: the file is missing, truncated or of another network.
     """
     network = build_network(config.network, len(task_of(config.kind).labels))
+    weights = _weights_or_error(checkpoint)
     try:
-        network.load_state_dict(_weights(checkpoint), strict=True)
-    except Exception as error:
-        raise TrainingError(f"{checkpoint}: not a whole checkpoint of this network ({error})") from error
+        network.load_state_dict(weights, strict=True)
+    except RuntimeError as error:
+        what = " ".join(str(error).split())[:200]
+        raise TrainingError(f"{checkpoint}: not a checkpoint of this network ({what})") from error
     return network.eval()
+
+
+def _weights_or_error(checkpoint: Path) -> dict[str, Tensor]:
+    if not checkpoint.is_file():
+        raise TrainingError(f"{checkpoint}: there is no such checkpoint; train first")
+    try:
+        return _weights(checkpoint)
+    except Exception as error:
+        what = " ".join(str(error).split())[:200]
+        raise TrainingError(f"{checkpoint}: not a whole checkpoint ({what}); remove it to go on") from error
 
 
 def _weights(checkpoint: Path) -> dict[str, Tensor]:
@@ -347,16 +409,16 @@ def load_teacher(run_dir: Path, kind: str) -> tuple[nn.Module, int]:
 
 @torch.inference_mode()
 def predict(
-    network: nn.Module, config: TrainConfig, items: list[Item], augmented: bool = False
+    network: nn.Module, config: TrainConfig, items: list[Item], augmented: bool = False, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Logits (N, K), embeddings (N, C) and targets (N, K) for items, in their order.
 
-    `augmented` draws a new random variant of every item, as training does.
+    `augmented` draws a random variant of every item, as training does; `seed` decides which.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = network.to(device).eval()
     logits, embeddings, targets = [], [], []
-    for image, target in loader(config, items, training=False, augmented=augmented):
+    for image, target in loader(config, items, training=False, augmented=augmented, seed=seed):
         out, _, embedding = network(torch.as_tensor(image).to(device, memory_format=torch.channels_last))
         logits.append(out.cpu().numpy())
         embeddings.append(embedding.cpu().numpy())

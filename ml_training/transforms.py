@@ -16,6 +16,7 @@ from monai.transforms import (
     RandGaussianNoise,
     RandGaussianSmooth,
     RandHistogramShift,
+    Randomizable,
     Resize,
     ScaleIntensityRangePercentiles,
 )
@@ -70,23 +71,18 @@ def serving_transform(spec: PreprocessingSpec) -> Callable[[np.ndarray], np.ndar
     return ServingTransform(spec)
 
 
-class BorderMask:
+class BorderMask(Randomizable):
     """Blacks out a random frame: films carry letters, collimator edges and wires there, which must not be
     learnt."""
 
     def __init__(self, largest: float) -> None:
         self.largest = largest
-        self.random = np.random.RandomState()
-
-    def set_random_state(self, seed: int | None = None) -> BorderMask:
-        self.random.seed(seed)
-        return self
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
-        if self.random.rand() < 0.5:
+        if self.R.rand() < 0.5:
             return image
         side = image.shape[-1]
-        top, bottom, left, right = (int(self.random.rand() * self.largest * side) for _ in range(4))
+        top, bottom, left, right = (int(self.R.rand() * self.largest * side) for _ in range(4))
         masked = torch.zeros_like(image)
         masked[:, top : side - bottom, left : side - right] = image[
             :, top : side - bottom, left : side - right
@@ -94,26 +90,21 @@ class BorderMask:
         return masked
 
 
-class EllipseMask:
+class EllipseMask(Randomizable):
     """Keeps an ellipse around the bright part, as brain extraction leaves it: the skull must not be what a
     network lives on."""
 
     def __init__(self, prob: float) -> None:
         self.prob = prob
-        self.random = np.random.RandomState()
-
-    def set_random_state(self, seed: int | None = None) -> EllipseMask:
-        self.random.seed(seed)
-        return self
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
-        if self.random.rand() >= self.prob:
+        if self.R.rand() >= self.prob:
             return image
         bright = np.argwhere(np.asarray(image[0]) > 0.15)
         if len(bright) < 32:
             return image
         (top, left), (bottom, right) = np.percentile(bright, 2, axis=0), np.percentile(bright, 98, axis=0)
-        shrink = self.random.uniform(0.78, 0.98)
+        shrink = self.R.uniform(0.78, 0.98)
         half = shrink * np.array([bottom - top, right - left]) / 2 + 1.0
         rows, columns = np.ogrid[: image.shape[1], : image.shape[2]]
         inside = ((rows - (top + bottom) / 2) / half[0]) ** 2 + (

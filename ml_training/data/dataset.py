@@ -10,6 +10,7 @@ import torch
 from monai.data import CacheDataset
 from monai.transforms import Compose, Transform
 from PIL import Image, UnidentifiedImageError
+from torch.utils.data import Dataset
 
 from ml_training.data.manifest import Item
 from ml_training.errors import TrainingError
@@ -52,35 +53,42 @@ class LoadItem(Transform):
         return torch.from_numpy(self._prepare(image)), torch.tensor(item.target)
 
 
-class Augment:
-    """Applies an augmentation to the image of a pair.
+class SeededItems(Dataset):
+    """Cached (image (1, S, S), target (K,)) pairs; `(index, seed)` gives the variant that this seed draws.
 
-    Deliberately not a MONAI `Transform`: `CacheDataset` caches up to the first step that is random or no
-    Transform.
+    Randomness comes with the index and from nowhere else: the same whatever the number of workers, and
+    the same again when an interrupted run goes on.
     """
 
-    def __init__(self, augment: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    def __init__(self, cached: CacheDataset, augment: Compose | None) -> None:
+        self.cached = cached
         self.augment = augment
 
-    def __call__(self, pair: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        return torch.as_tensor(self.augment(pair[0])), pair[1]
+    def __len__(self) -> int:
+        return len(self.cached)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+        index, seed = key if isinstance(key, tuple) else (key, None)
+        image, target = self.cached[index]
+        if self.augment is None or seed is None:
+            return image, target
+        self.augment.set_random_state(seed)
+        return torch.as_tensor(self.augment(image)), target
 
 
 def cached_dataset(
     items: Sequence[Item],
     spec: PreprocessingSpec,
-    augment: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    augment: Compose | None = None,
     negative: Callable[[int], np.ndarray] | None = None,
-) -> CacheDataset:
+) -> SeededItems:
     """A data set of (image (1, S, S), target (K,)) pairs, preprocessed once in memory."""
-    steps: list[Any] = [LoadItem(spec, negative)]
-    if augment is not None:
-        steps.append(Augment(augment))
-    return CacheDataset(
+    cached = CacheDataset(
         list(items),
-        Compose(steps, map_items=False),
+        Compose([LoadItem(spec, negative)], map_items=False),
         cache_rate=1.0,
         num_workers=2,
         progress=False,
         copy_cache=False,
     )
+    return SeededItems(cached, augment)

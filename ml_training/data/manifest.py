@@ -60,7 +60,9 @@ def read_source(source: SourceSpec, data_dir: Path, task: Task) -> tuple[list[It
         path = manifest.parent / row["file"]
         if not path.is_file():
             raise TrainingError(f"{manifest} line {number}: image {row['file']} is missing")
-        labelled = {**row, "label": source.label} if source.label else row
+        labelled = row
+        if source.label:
+            labelled = {**row, "label": source.label, "given_label": row.get("label", "")}
         group = f"{source.manifest}:{row[source.group_column] if source.group_column else row['file']}"
         item = Item(path, tuple(task.target(labelled)), group, labelled)
         if source.test_column:

@@ -7,13 +7,14 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 SIDE = 224
+KINDS = ("noise", "blank", "gradient", "page", "drawing", "mosaic")
 
 
 def synthetic_negative(seed: int) -> np.ndarray:
-    """One image (224, 224) uint8; the seed decides which kind."""
+    """One image (224, 224) uint8 of the kind `KINDS[seed % 6]`."""
     rng = np.random.default_rng(seed)
     makers = (_noise, _blank, _gradient, _page, _drawing, _mosaic)
-    return makers[seed % len(makers)](rng)
+    return makers[seed % len(KINDS)](rng)
 
 
 def _noise(rng: np.random.Generator) -> np.ndarray:

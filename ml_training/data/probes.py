@@ -46,6 +46,18 @@ def foreground(image: np.ndarray) -> np.ndarray:
     return np.asarray(values > low + (threshold - low) / 2)
 
 
+def class_maps(features: np.ndarray, weights: np.ndarray, label: int, *, exclusive: bool) -> np.ndarray:
+    """Evidence for one label at each place of the feature map: (N, C, h, w) and (K, C) to (N, h, w), not
+    below 0.
+
+    Where labels exclude each other only differences between their logits matter, so the mean over the labels
+    is taken off first: what speaks for all of them alike speaks for none.
+    """
+    own = weights[label] - weights.mean(axis=0) if exclusive else weights[label]
+    maps = np.einsum("nchw,c->nhw", features.astype(np.float32), own.astype(np.float32))
+    return np.maximum(maps, 0.0)
+
+
 def heat_inside(heat: np.ndarray, image: np.ndarray) -> float:
     """Share (0..1) of the heatmap's positive mass (H, W) that lies on the foreground of the image (H, W).
 

@@ -107,6 +107,12 @@ def _published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def published_run(_published: Path) -> Path:
+    """The run folder of `bundle_path`; to be copied, not changed."""
+    return _published.parent.parent / "run"
+
+
+@pytest.fixture
 def bundle_path(_published: Path, tmp_path: Path) -> Path:
     """A published bundle of the tiny world that a test may spoil."""
     copy = tmp_path / "bundles" / "knee_xray"

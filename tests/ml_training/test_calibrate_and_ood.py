@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import expit
 
-from ml_training import calibrate, ood
-from ml_training.evaluate import expected_calibration_error, interval, report
+from ml_training import calibrate, crossfit, ood
+from ml_training.evaluate import error_by_chance, expected_calibration_error, interval, report
 from ml_training.labels import task_of
 
 KNEE, CHEST = task_of("knee_xray"), task_of("chest_xray")
@@ -101,3 +101,71 @@ def test_report_of_separate_labels_uses_known_rows_only() -> None:
     assert figures["per_label"]["bacterial"]["images"] == 3
     assert figures["per_label"]["covid19"]["auc"]["value"] == 1.0
     assert figures["bacterial_against_viral_auc"]["value"] == 1.0
+
+
+def by_age_world(rng: np.random.Generator, count: int = 1500) -> crossfit.Validation:
+    """Children whose logits are right as they are, adults whose logits are three times too sharp."""
+    ages = np.where(np.arange(count) % 2 == 0, "child", "adult")
+    honest = rng.normal(0, 1.5, (count, 5))
+    targets = (rng.random((count, 5)) < expit(honest)).astype(float)
+    logits = honest * np.where(ages == "adult", 3.0, 1.0)[:, None]
+    return crossfit.Validation(logits, targets, ages.tolist(), [f"p{i // 2}" for i in range(count)])
+
+
+def test_age_groups_are_calibrated_apart_and_judged_on_others() -> None:
+    val = by_age_world(np.random.default_rng(6))
+    fitted = crossfit.fit_by_age(CHEST, val)
+    assert set(fitted.calibration.ages) == {"child", "adult"}
+    assert abs(fitted.calibration.ages["adult"].slope[1] - 1 / 3) < 0.1
+    assert abs(fitted.calibration.ages["child"].slope[1] - 1) < 0.25
+    adults = fitted.quality["parts"]["age_group: adult"]["pneumonia"]
+    assert adults["ece_after"] < adults["ece_common"] < adults["ece_before"]
+    assert adults["log_loss_after"] < adults["log_loss_common"]
+    whole = fitted.calibration(val.logits, val.ages)
+    np.testing.assert_array_equal(whole[1::2], fitted.calibration(val.logits[1::2], "adult"))
+    for nobody in (None, "", "unknown"):
+        np.testing.assert_array_equal(
+            fitted.calibration(val.logits, nobody), calibrate.fit(CHEST, val.logits, val.targets)(val.logits)
+        )
+    plain = fitted.calibration.to_plain()
+    again = calibrate.Calibration.from_plain(plain, "sigmoid")
+    np.testing.assert_array_equal(again(val.logits, val.ages), whole)
+    del plain["ages"]  # a bundle of an earlier version
+    old = calibrate.Calibration.from_plain(plain, "sigmoid")
+    np.testing.assert_array_equal(old(val.logits, "adult"), old(val.logits))
+
+
+def test_too_few_of_an_age_share_the_common_calibration() -> None:
+    val = by_age_world(np.random.default_rng(7), 60)
+    assert crossfit.fit_by_age(CHEST, val).calibration.ages == {}
+    alone = crossfit.Validation(val.logits, val.targets, val.ages, ["one"] * 60)
+    assert crossfit.fit_by_age(CHEST, alone).quality == {}
+
+
+def test_tasks_without_age_are_calibrated_together() -> None:
+    val = by_age_world(np.random.default_rng(8))
+    labels = np.eye(4)[val.logits[:, :4].argmax(1)]
+    brain = crossfit.Validation(val.logits[:, :4], labels, val.ages, val.groups)
+    assert crossfit.fit_by_age(task_of("brain_mri"), brain).calibration.ages == {}
+
+
+def test_an_age_has_its_own_points_only_where_the_common_ones_fail_it() -> None:
+    rng = np.random.default_rng(9)
+    ages = ["child", "adult"] * 2000
+    targets = (rng.random((4000, 5)) < 0.5).astype(float)
+    probs = expit(rng.normal(0, 1, (4000, 5)) + 3 * (targets - 0.5))
+    points = calibrate.operating_points(CHEST, probs, targets)
+    assert calibrate.points_by_age(CHEST, probs, targets, ages, points) == {}
+    worse = probs.copy()
+    worse[1::2, 1] = np.where(targets[1::2, 1] > 0.5, probs[1::2, 1] * 0.5, probs[1::2, 1])
+    points = calibrate.operating_points(CHEST, worse, targets)
+    own = calibrate.points_by_age(CHEST, worse, targets, ages, points)
+    assert set(own) >= {"adult"} and own["adult"]["pneumonia"] != points["pneumonia"]
+    adults = worse[1::2, 1][targets[1::2, 1] == 1]
+    assert (adults >= own["adult"]["pneumonia"]["high_sensitivity"]).mean() >= 0.945
+
+
+def test_even_true_probabilities_show_an_error_on_few_items() -> None:
+    sure = np.full(95, 0.6)
+    assert 0.1 < error_by_chance(sure) < 0.2
+    assert error_by_chance(np.full(20000, 0.6)) < 0.02

@@ -13,8 +13,10 @@ import pytest
 
 from ml_training.__main__ import main
 from ml_training.bundle import METADATA, WEIGHTS, Bundle
+from ml_training.calibrating import FILE
 from ml_training.errors import BundleError, TrainingError
 from ml_training.evaluation import evaluate
+from ml_training.publish import publish
 from ml_training.runtime import OnnxClassifier
 from ml_training.specs import TrainConfig, load_config
 from ml_training.train import load_network, train
@@ -51,7 +53,50 @@ def test_train_to_bundle_to_reading(bundle_path: Path, data_dir: Path, tmp_path:
     assert "Tests only." in card and str(figures["accuracy"]["value"]) in card
 
 
-@pytest.mark.parametrize("victim", [WEIGHTS, "configs/inference.json", "docs/README.md"])
+def test_the_same_run_gives_the_same_bundle(
+    published_run: Path, bundle_path: Path, data_dir: Path, config: TrainConfig, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(published_run, run)
+    (run / FILE).unlink()
+    again = publish(config, data_dir, run, tmp_path / "anew")
+    from_file = publish(config, data_dir, run, tmp_path / "from_file")
+    names = sorted(path.relative_to(bundle_path) for path in bundle_path.rglob("*") if path.is_file())
+    assert Path("docs/CLAIM.md") in names
+    for other in (again, from_file):
+        for name in names:
+            assert (other / name).read_bytes() == (bundle_path / name).read_bytes(), name
+
+
+def test_a_calibration_of_another_state_is_made_anew_and_a_spoilt_one_refused(
+    published_run: Path, data_dir: Path, config: TrainConfig, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(published_run, run)
+    raw = json.loads((run / FILE).read_text())
+    raw["calibration"]["temperature"] = 9.0
+    (run / FILE).write_text(json.dumps(raw))
+    used = Bundle.load(publish(config, data_dir, run, tmp_path / "used"))
+    assert used.calibration.temperature == 9.0
+    raw["belongs_to"]["checkpoint"] = "0" * 64
+    (run / FILE).write_text(json.dumps(raw))
+    assert Bundle.load(publish(config, data_dir, run, tmp_path / "new")).calibration.temperature != 9.0
+    (run / FILE).write_text("{")
+    with pytest.raises(TrainingError, match=r"calibration.json is not whole"):
+        publish(config, data_dir, run, tmp_path / "refused")
+
+
+def test_the_card_and_the_table_hold_no_empty_figures(bundle_path: Path) -> None:
+    card = (bundle_path / "docs" / "README.md").read_text()
+    claim = (bundle_path / "docs" / "CLAIM.md").read_text()
+    assert "None" not in card and "None" not in claim
+    assert "heatmap mass on the body" in card and "mAP@5" in card and "expected calibration error" in card
+    assert (
+        "| External test set | not done |" in claim and "| Sex, ethnicity, comorbidity | not known |" in claim
+    )
+
+
+@pytest.mark.parametrize("victim", [WEIGHTS, "configs/inference.json", "docs/README.md", "docs/CLAIM.md"])
 def test_a_tampered_bundle_is_refused(bundle_path: Path, tmp_path: Path, victim: str) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(bundle_path, copy)

@@ -1,0 +1,79 @@
+"""What a run leaves on disk while it goes on: whole checkpoints and the history of its epochs."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.fabric.plugins.io import TorchCheckpointIO
+from lightning.pytorch.callbacks import Callback
+
+from ml_training.errors import TrainingError
+from ml_training.report import write_atomic
+
+HISTORY = "history.json"
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint beside the old one and puts it in its place in one step: after a kill or on a full
+    disk the last checkpoint is still whole.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write `checkpoint`.
+
+        Raises:
+            TrainingError: it cannot be written, for example because the disk is full.
+        """
+        target = Path(path)
+        draft = target.with_name(f".{target.name}.part")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with draft.open("wb") as handle:
+                torch.save(checkpoint, handle)
+                handle.flush()
+                os.fsync(handle.fileno())
+            draft.replace(target)
+        except (OSError, RuntimeError) as error:
+            # torch's writer reports a full disk as a RuntimeError.
+            raise TrainingError(
+                f"{target}: the checkpoint cannot be written ({error}); the one before it is whole, so train "
+                "again with the same --run-dir once there is room"
+            ) from error
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+class History(Callback):
+    """Keeps `history.json`: one entry per epoch with losses, score and seconds, over all sittings."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self.path = run_dir / HISTORY
+        self.entries: list[dict[str, float]] = []
+        self._began = time.monotonic()
+
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        if self.path.is_file():
+            self.entries = json.loads(self.path.read_text(encoding="utf-8"))
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._began = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        # An epoch that was cut off is done again: what it said before no longer counts.
+        self.entries = [entry for entry in self.entries if entry["epoch"] < trainer.current_epoch]
+        figures: dict[str, float] = {
+            name: round(float(trainer.callback_metrics[name]), 6)
+            for name in ("train_loss", "val_loss", "val_score")
+            if name in trainer.callback_metrics
+        }
+        seconds = round(time.monotonic() - self._began, 1)
+        self.entries.append({"epoch": trainer.current_epoch, **figures, "seconds": seconds})
+        write_atomic(self.path, (json.dumps(self.entries, indent=1) + "\n").encode())
