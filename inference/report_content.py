@@ -132,7 +132,7 @@ def _answer(result: Result, review: ReviewState, pictures: list[Picture]) -> lis
     ]
     for view in result.raised:
         blocks += [_h3(view.name), _p(view.sentence), _p(str(view.call.meaning))]
-        blocks += [_small(view.limits)] if view.limits else []
+        blocks += [{**_small(view.limits), "lang": "en"}] if view.limits else []
     if not result.raised:
         blocks.append(_p(_("Nothing that the model looks for stood out.")))
     blocks.append(
@@ -234,7 +234,7 @@ def _background(result: Result) -> list[Block]:
 def _meaning(guide: ConditionGuide) -> list[Block]:
     condition = guide.condition
     blocks = [_h2(_("What it means: %(name)s") % {"name": condition.name})]
-    blocks += _paragraphs(condition.what_it_is)
+    blocks += _paragraphs(condition.what_it_is, guide.body_language)
     if condition.red_flags and condition.slug not in NORMAL_CONDITIONS:
         title = (
             _("Get help the same day if you notice any of these")
@@ -243,7 +243,7 @@ def _meaning(guide: ConditionGuide) -> list[Block]:
         )
         blocks.append({"kind": "box", "title": title, "items": list(condition.red_flags)})
     if condition.outlook_treated:
-        blocks += [_h3(_("Outlook")), *_paragraphs(condition.outlook_treated)]
+        blocks += [_h3(_("Outlook")), *_paragraphs(condition.outlook_treated, guide.body_language)]
     if not guide.is_reviewed:
         blocks.append(_small(_("No clinician has reviewed this text about the condition yet.")))
     return blocks
@@ -252,7 +252,8 @@ def _meaning(guide: ConditionGuide) -> list[Block]:
 def _model(result: Result) -> list[Block]:
     blocks = [_h2(_("Which model read it, and how good it is"))]
     blocks.append(_p(_("Read by the model %(name)s.") % {"name": result.model_name}))
-    blocks += [_p(result.intended_use)] if result.intended_use else []
+    # What a model's makers wrote is in English.
+    blocks += [{**_p(result.intended_use), "lang": "en"}] if result.intended_use else []
     told = [part for part in result.measured if not part.is_detail and part.name not in _others(result)]
     for part in told:
         blocks.append(_h3(f"{part.name} ({part.size})" if part.size else part.name))
@@ -266,7 +267,7 @@ def _model(result: Result) -> list[Block]:
     if result.model_limits:
         blocks += [
             _h3(_("What its makers know to be weak:")),
-            {"kind": "list", "items": result.model_limits},
+            {"kind": "list", "items": result.model_limits, "lang": "en"},
         ]
     answer = result.answer
     version = answer.model_version if answer else None
@@ -329,8 +330,8 @@ def _small(text: str) -> Block:
     return {"kind": "small", "text": text}
 
 
-def _paragraphs(text: str) -> list[Block]:
-    return [_p(part.strip()) for part in text.split("\n\n") if part.strip()]
+def _paragraphs(text: str, language: str) -> list[Block]:
+    return [{**_p(part.strip()), "lang": language} for part in text.split("\n\n") if part.strip()]
 
 
 def _moment(when: datetime | date) -> str:

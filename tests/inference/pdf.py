@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 import pypdfium2
@@ -29,6 +30,26 @@ def letters(content: bytes) -> str:
     """All letters without spaces, by a reader that knows scripts whose letters join (Devanagari)."""
     with pypdfium2.PdfDocument(content) as document:
         return "".join("".join(page.get_textpage().get_text_range() for page in document).split())
+
+
+def languages(content: bytes) -> set[str]:
+    """The languages that single parts of the PDF are marked with."""
+    found: set[str] = set()
+
+    def walk(node: Any) -> None:
+        node = node.get_object() if isinstance(node, IndirectObject) else node
+        for item in node if isinstance(node, list) else [node]:
+            item = item.get_object() if isinstance(item, IndirectObject) else item
+            if isinstance(item, dict):
+                attributes = item.get("/Lang")
+                found.update([str(attributes)] if attributes else [])
+                if "/K" in item:
+                    walk(item["/K"])
+
+    walk(root(content)["/StructTreeRoot"]["/K"])
+    for page in reader(content).pages:
+        found.update(re.findall(r"/Lang\s*\((\w+)\)", page.get_contents().get_data().decode("latin-1")))
+    return found
 
 
 def tags(content: bytes) -> list[tuple[str, str]]:

@@ -119,6 +119,13 @@ def test_it_is_written_in_the_language_of_the_reader(analysis: Analysis, patient
     assert "".join(expected.split()) in pdf.letters(content)
 
 
+def test_texts_without_a_translation_are_marked_as_english(patient: Any, analysis: Analysis) -> None:
+    with translation.override("es"):
+        content = report_pdf.render(analysis, patient)
+    assert "en" in pdf.languages(content)
+    assert pdf.languages(report_pdf.render(analysis, patient)) <= {"en"}
+
+
 def test_no_network_is_used(monkeypatch: pytest.MonkeyPatch, patient: Any, analysis: Analysis) -> None:
     """Only the database's socket is open already; nothing new may be."""
     analysis = Analysis.objects.get(pk=analysis.pk)
