@@ -1,4 +1,4 @@
-"""`python -m ml_training <verb>`: prepare, train, calibrate, publish, evaluate."""
+"""`python -m ml_training <verb>`: prepare, train, tune, calibrate, publish, evaluate."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def _parser() -> argparse.ArgumentParser:
         "calibrate", help="calibrate a trained run on its validation items; publish takes what it finds"
     )
     calibration.set_defaults(run=_calibrate)
-    for verb in (training, calibration, publish):
+    tuning = verbs.add_parser("tune", help="search for better settings; run again, or beside, to go on")
+    for verb in (training, tuning, calibration, publish):
         verb.add_argument("config", type=Path, help="YAML config, e.g. ml_training/configs/knee_xray.yaml")
         verb.add_argument("overrides", nargs="*", help="dotted.key=value")
         verb.add_argument("--run-dir", type=Path, required=True)
@@ -50,7 +51,19 @@ def _parser() -> argparse.ArgumentParser:
     training.add_argument(
         "--devices", default="auto", help="how many devices, or which ones: 2 or 0,3; several train by DDP"
     )
+    training.add_argument(
+        "--cv", type=int, default=0, metavar="N", help="N trainings, each judged on groups kept away from it"
+    )
     training.set_defaults(run=_train)
+    tuning.add_argument(
+        "--space", type=Path, required=True, help="YAML, e.g. ml_training/configs/spaces/recipe.yaml"
+    )
+    tuning.add_argument("--trials", type=int, default=20, help="finished trials that the study shall hold")
+    tuning.add_argument(
+        "--storage", default="", help="database URL to share; default: a file in the run folder"
+    )
+    tuning.add_argument("--quiet", action="store_true", help="no progress bars")
+    tuning.set_defaults(run=_tune)
     publish.add_argument("--bundle-dir", type=Path, required=True, help="where the bundle folder is written")
     publish.set_defaults(run=_publish)
     evaluate.add_argument("bundle", type=Path)
@@ -71,10 +84,38 @@ def _train(options: argparse.Namespace) -> None:
     from ml_training.train import train
 
     config = load_config(options.config, options.overrides)
+    if options.cv:
+        from ml_training.cv import cross_validate, summary
+
+        whole = cross_validate(
+            config, options.data_dir, options.run_dir, options.cv, not options.quiet, options.devices
+        )
+        sys.stdout.write(summary(whole) + "\n")
+        return
     best = train(
         config, options.data_dir, options.run_dir, progress=not options.quiet, devices=options.devices
     )
     sys.stdout.write(f"{best}\n")
+
+
+def _tune(options: argparse.Namespace) -> None:
+    try:
+        from ml_training.tune import read_space, tune
+    except ImportError as error:
+        raise TrainingError("tune needs `pip install -r requirements.txt`") from error
+
+    config = load_config(options.config, options.overrides)
+    space = read_space(options.space, config)
+    best = tune(
+        config,
+        space,
+        options.data_dir,
+        options.run_dir,
+        options.trials,
+        options.storage,
+        progress=not options.quiet,
+    )
+    sys.stdout.write(json.dumps(best, indent=1) + "\n")
 
 
 def _calibrate(options: argparse.Namespace) -> None:
