@@ -122,6 +122,7 @@ class Result:
         self.pending = newest if newest and not newest.is_finished else None
         self.failed = newest if newest and newest.status == Analysis.Status.FAILED else None
         self.progress = Progress(self.pending) if self.pending else None
+        self._analyses = analyses
 
     @property
     def analysis(self) -> Analysis | None:
@@ -137,6 +138,17 @@ class Result:
     def is_rejected(self) -> bool:
         """The newest answer is that the scan cannot be read."""
         return self.answer is not None and self.answer.status == Analysis.Status.REJECTED
+
+    @property
+    def finished(self) -> list[Analysis]:
+        """All answers, newest first; a reading that broke off has nothing to show."""
+        answers = (Analysis.Status.SUCCEEDED, Analysis.Status.REJECTED)
+        return [one for one in self._analyses if one.status in answers]
+
+    @property
+    def earlier(self) -> list[Analysis]:
+        """The answers other than the one shown."""
+        return [one for one in self.finished if one is not self.answer]
 
     @property
     def outdated(self) -> bool:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from inference import report_pages, similar_views, symptom_page, views
+from inference import reading_room_views, report_pages, similar_views, symptom_page, views
 
 app_name = "inference"
 _SCAN = "cases/<uuid:case_id>/scans/<uuid:scan_id>/"
@@ -11,6 +11,8 @@ _FINDING = "analyses/<uuid:analysis_id>/findings/<uuid:finding_id>/"
 urlpatterns = [
     path("cases/<uuid:case_id>/symptoms/", symptom_page.case_symptoms, name="case_symptoms"),
     path(_SCAN, views.scan_result, name="scan_result"),
+    path(_SCAN + "read/", reading_room_views.reading_room, name="reading_room"),
+    path(_SCAN + "readings/<uuid:analysis_id>/", reading_room_views.earlier_reading, name="earlier_reading"),
     path(_SCAN + "display.nii.gz", views.display_volume, name="display_volume"),
     path(_SCAN + "read-again/", views.read_again, name="read_again"),
     path("analyses/<uuid:analysis_id>/fragment/", views.analysis_fragment, name="analysis_fragment"),

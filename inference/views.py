@@ -40,7 +40,7 @@ def scan_result(request: HttpRequest, case_id: uuid.UUID, scan_id: uuid.UUID) ->
     """What the reading of one scan says and what to do, or how far the reading is."""
     scan = get_scan(request.user, scan_id, case_id=case_id)
     result = _result(request, scan)
-    log_access(_actor(request), "view_reading", result.analysis or scan)
+    log_access(actor(request), "view_reading", result.analysis or scan)
     case = scan.case
     context: dict[str, object] = {"result": result, "scan": scan, "case": case}
     context["may_write"] = may_write(request.user, case)
@@ -104,7 +104,7 @@ def display_volume(request: HttpRequest, case_id: uuid.UUID, scan_id: uuid.UUID)
     except (OSError, ImagingError) as error:
         logger.error("A file of scan %s is missing or broken", scan.pk)
         raise Http404("The file is missing.") from error
-    log_access(_actor(request), "view_scan_volume", scan)
+    log_access(actor(request), "view_scan_volume", scan)
     return _nifti(volume.to_nifti())
 
 
@@ -126,7 +126,7 @@ def heatmap_volume(request: HttpRequest, analysis_id: uuid.UUID, finding_id: uui
         logger.error("A heatmap of finding %s is missing", finding.pk)
         raise Http404("The file is missing.") from error
     factors = reduction(data.shape)
-    log_access(_actor(request), "view_heatmap", finding)
+    log_access(actor(request), "view_heatmap", finding)
     return _nifti(
         nibabel.Nifti1Image(reduced_array(data, factors), reduced_affine(np.asarray(image.affine), factors))
     )
@@ -142,15 +142,17 @@ def heatmap_picture(request: HttpRequest, analysis_id: uuid.UUID, finding_id: uu
 
 def _result(request: HttpRequest, scan: Scan) -> Result:
     analyses: list[Analysis] = list(visible_analyses(request.user).filter(scan=scan))
-    return Result(scan, analyses, for_doctor=_is_doctor(request), country=country_of(request))
+    return Result(scan, analyses, for_doctor=is_doctor(request), country=country_of(request))
 
 
-def _is_doctor(request: HttpRequest) -> bool:
+def is_doctor(request: HttpRequest) -> bool:
+    """Whether a verified doctor looks at the page."""
     user = request.user
     return user.is_authenticated and user.role == Role.DOCTOR and is_verified_doctor(user)
 
 
-def _actor(request: HttpRequest) -> User | None:
+def actor(request: HttpRequest) -> User | None:
+    """Who to name in the access log."""
     return request.user if isinstance(request.user, User) else None
 
 
@@ -173,7 +175,7 @@ def _stream(
     except OSError as error:
         logger.error("A heatmap of finding %s is missing", finding.pk)
         raise Http404("The file is missing.") from error
-    log_access(_actor(request), action, finding)
+    log_access(actor(request), action, finding)
     response = FileResponse(handle, content_type=content_type)
     # FileResponse guesses from the name when it can; what we know counts.
     response["Content-Type"] = content_type
