@@ -39,3 +39,8 @@ class FollowUp(BaseModel):
     def is_due(self) -> bool:
         """Its day has come and it is not done."""
         return self.done_at is None and self.due_on <= timezone.localdate()
+
+    @property
+    def is_from_doctor(self) -> bool:
+        """Somebody else than the patient set it, so it stays on record."""
+        return self.created_by_id != self.case.patient_id

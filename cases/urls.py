@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from cases import file_views, views
+from cases import file_views, followup_views, sharing_views, views
 
 app_name = "cases"
 _SCAN = "cases/<uuid:case_id>/scans/<uuid:scan_id>/"
@@ -15,6 +15,11 @@ urlpatterns = [
     path("cases/<uuid:case_id>/delete/", views.case_delete, name="delete"),
     path("cases/<uuid:case_id>/scans/", views.upload_scans, name="upload"),
     path("cases/<uuid:case_id>/scans/list/", views.scan_list, name="scan_list"),
+    path("cases/<uuid:case_id>/share/", sharing_views.share, name="share"),
+    path("cases/<uuid:case_id>/share/<uuid:link_id>/revoke/", sharing_views.revoke, name="revoke_share"),
+    path("follow-ups/", followup_views.add, name="add_follow_up"),
+    path("follow-ups/<uuid:follow_up_id>/done/", followup_views.done, name="follow_up_done"),
+    path("follow-ups/<uuid:follow_up_id>/delete/", followup_views.remove, name="delete_follow_up"),
     path(_SCAN + "delete/", views.scan_delete, name="scan_delete"),
     path(_SCAN + "scan.nii.gz", file_views.scan_volume, name="scan_volume"),
     path(_SCAN + "preview.png", file_views.scan_preview, name="scan_preview"),

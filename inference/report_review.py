@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from django.utils.translation import gettext as _
 
@@ -17,6 +18,7 @@ class ReviewState:
     title: str
     text: str
     signature: str = ""
+    signed_at: datetime | None = None
     verdicts: list[str] = field(default_factory=list)
     comment: str = ""
     follow_up: str = ""

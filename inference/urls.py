@@ -2,11 +2,13 @@
 
 from django.urls import path
 
-from inference import reading_room_views, report_pages, similar_views, symptom_page, views
+from inference import reading_room_views, record_pages, report_pages, shared_pages, similar_views, symptom_page, views
 
 app_name = "inference"
 _SCAN = "cases/<uuid:case_id>/scans/<uuid:scan_id>/"
 _FINDING = "analyses/<uuid:analysis_id>/findings/<uuid:finding_id>/"
+_SHARED = "shared/<str:token>/"
+_SHARED_SCAN = _SHARED + "scans/<uuid:scan_id>/"
 
 urlpatterns = [
     path("cases/<uuid:case_id>/symptoms/", symptom_page.case_symptoms, name="case_symptoms"),
@@ -16,6 +18,17 @@ urlpatterns = [
     path(_SCAN + "display.nii.gz", views.display_volume, name="display_volume"),
     path(_SCAN + "read-again/", views.read_again, name="read_again"),
     path("analyses/<uuid:analysis_id>/fragment/", views.analysis_fragment, name="analysis_fragment"),
+    path("record/", record_pages.own_record, name="record"),
+    path("patients/<uuid:patient_id>/record/", record_pages.patient_record, name="patient_record"),
+    path(_SHARED, shared_pages.shared, name="shared"),
+    path(_SHARED_SCAN, shared_pages.shared_scan, name="shared_scan"),
+    path(_SHARED_SCAN + "picture.png", shared_pages.shared_picture, name="shared_picture"),
+    path(_SHARED_SCAN + "report.pdf", shared_pages.shared_report, name="shared_report"),
+    path(
+        _SHARED_SCAN + "findings/<uuid:finding_id>/heatmap.png",
+        shared_pages.shared_heatmap,
+        name="shared_heatmap",
+    ),
     path("analyses/<uuid:analysis_id>/report.pdf", report_pages.report, name="report"),
     path(_FINDING + "heatmap.nii.gz", views.heatmap_volume, name="heatmap_volume"),
     path(_FINDING + "heatmap.png", views.heatmap_picture, name="heatmap_picture"),

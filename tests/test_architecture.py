@@ -48,6 +48,12 @@ PUBLIC = {
     "account_reset_password_from_key_done",
     "resources:condition_list",
     "resources:condition_detail",
+    # For people without an account: a secret link and a PIN open them, and nothing else does.
+    "inference:shared",
+    "inference:shared_scan",
+    "inference:shared_picture",
+    "inference:shared_heatmap",
+    "inference:shared_report",
     "v1:condition-list",
     "v1:condition-detail",
     "v1:resource-list",

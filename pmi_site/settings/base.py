@@ -29,6 +29,8 @@ PMI_ANALYSIS_LEASE_SECONDS = env.integer("PMI_ANALYSIS_LEASE_SECONDS", 300, mini
 PMI_ANALYSIS_MAX_ATTEMPTS = env.integer("PMI_ANALYSIS_MAX_ATTEMPTS", 3, minimum=1)
 # Every condition that a model can report must have a resource in each of these, or the model is not promoted.
 PMI_RESOURCE_LANGUAGES = ["en", "es", "hi"]
+# How long somebody with a share link may look before the PIN is asked for again.
+PMI_SHARE_MINUTES = env.integer("PMI_SHARE_MINUTES", 60, minimum=1)
 PMI_ENGINES_DIR = PMI_VAR_DIR
 PMI_ENGINES_DURABLE = True
 # Where mail is written instead of sent, so that pages can say so; None when it is really sent.
@@ -188,6 +190,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600}
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     "requeue-expired-analyses": {"task": "inference.tasks.requeue_expired", "schedule": 30.0},
+    "remind-follow-ups": {"task": "cases.tasks.remind_follow_ups", "schedule": 3600.0},
     "check-links": {"task": "resources.tasks.check_links", "schedule": 7 * 24 * 3600.0},
     "fill-waiting-spaces": {"task": "inference.similar_tasks.fill_waiting_spaces", "schedule": 300.0},
 }
