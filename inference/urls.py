@@ -2,7 +2,15 @@
 
 from django.urls import path
 
-from inference import reading_room_views, record_pages, report_pages, shared_pages, similar_views, symptom_page, views
+from inference import (
+    reading_room_views,
+    record_pages,
+    report_pages,
+    shared_pages,
+    similar_views,
+    symptom_page,
+    views,
+)
 
 app_name = "inference"
 _SCAN = "cases/<uuid:case_id>/scans/<uuid:scan_id>/"
