@@ -1,55 +1,31 @@
-"""Consents: the texts, who gave which, giving and taking back."""
+"""Consents: who gave which, giving and taking back. The words are in `accounts.consent_texts`.
 
-from dataclasses import dataclass
-from typing import Any
+Care is special: a patient agrees to it when they make their account, and it counts as given until it is taken
+back, so that accounts older than the question keep working. Every other purpose counts only where somebody
+said yes to a text that still holds.
+"""
+
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _
 
+from accounts.consent_texts import TEXTS as TEXTS
+from accounts.consent_texts import ConsentText as ConsentText
 from accounts.models import Consent, ConsentPurpose, Role, User
 from accounts.services import log_access
 from accounts.signals import consent_given, consent_revoked
-
-
-@dataclass(frozen=True)
-class ConsentText:
-    """What a patient agrees to. A change of meaning needs a new version."""
-
-    purpose: str
-    version: str
-    title: Any
-    points: tuple[Any, ...]
-
-
-TEXTS: dict[str, ConsentText] = {
-    ConsentPurpose.SIMILAR_SEARCH: ConsentText(
-        ConsentPurpose.SIMILAR_SEARCH,
-        "2026-11",
-        _("Let my confirmed scans help other people"),
-        (
-            _(
-                "When a doctor has confirmed what a scan of yours shows, other users of this site may see "
-                "a small picture of it, its diagnosis and whether it shows a child or an adult."
-            ),
-            _("They never see your name, the date, the name of the file, or anything you wrote."),
-            _(
-                "A picture can be recognised by somebody who has the same picture already. "
-                "If that worries you, do not agree."
-            ),
-            _("You can change your mind at any time. The pictures are then removed at once."),
-            _("Your own care is the same, whether you agree or not."),
-        ),
-    )
-}
+from pmi_site.errors import UserError
 
 
 def open_consents(purpose: str) -> QuerySet[Consent]:
-    """The consents for a purpose that hold now."""
-    return Consent.objects.filter(purpose=purpose, revoked_at__isnull=True)
+    """The consents for a purpose that hold now: not taken back, and to words that still count."""
+    return Consent.objects.filter(
+        purpose=purpose, revoked_at__isnull=True, text_version__in=TEXTS[purpose].counting
+    )
 
 
 def has_consent(patient_id: UUID, purpose: str) -> bool:
@@ -57,16 +33,52 @@ def has_consent(patient_id: UUID, purpose: str) -> bool:
     return open_consents(purpose).filter(patient_id=patient_id).exists()
 
 
-def give_consent(patient: User, purpose: str) -> Consent:
-    """Record that a patient agrees, in the words shown now; an open consent is returned as it is.
+def consenting_patient_ids(purpose: str) -> QuerySet[Consent, UUID]:
+    """Ids of the patients who agree to the purpose now, ready for a subquery."""
+    return open_consents(purpose).values_list("patient_id", flat=True)
 
-    Raises PermissionDenied for anybody who is not a patient, KeyError for an unknown purpose.
+
+def care_is_withdrawn(patient_id: UUID) -> bool:
+    """Whether the patient took back that PMI keeps and reads their scans."""
+    held = Consent.objects.filter(patient_id=patient_id, purpose=ConsentPurpose.CARE)
+    return held.exists() and not held.filter(revoked_at__isnull=True).exists()
+
+
+def patients_without_care() -> QuerySet[User]:
+    """The patients who took their consent to care back."""
+    given = Consent.objects.filter(patient=OuterRef("pk"), purpose=ConsentPurpose.CARE)
+    return User.objects.filter(Exists(given) & ~Q(Exists(given.filter(revoked_at__isnull=True))))
+
+
+def require_care(patient_id: UUID) -> None:
+    """Raise UserError ``care_withdrawn`` when PMI may neither take nor read scans of this patient."""
+    if care_is_withdrawn(patient_id):
+        raise UserError("care_withdrawn", care_withdrawn_text())
+
+
+def care_withdrawn_text() -> str:
+    """Why nothing new is taken or read, and what to do about it."""
+    return _(
+        "You took back your consent to keep and read your scans, so PMI takes no new ones and reads none. "
+        "You can agree again under Your account, What I agree to."
+    )
+
+
+def give_consent(patient: User, purpose: str) -> Consent:
+    """Record that a patient agrees, in the words shown now; a consent that holds is returned as it is.
+
+    One given to words that no longer count is closed first. Raises PermissionDenied for anybody who is not a
+    patient, KeyError for an unknown purpose.
     """
     if patient.role != Role.PATIENT:
         raise PermissionDenied
     text = TEXTS[purpose]
     with transaction.atomic():
         _lock(patient)
+        now = timezone.now()
+        Consent.objects.filter(patient=patient, purpose=purpose, revoked_at__isnull=True).exclude(
+            text_version__in=text.counting
+        ).update(revoked_at=now, updated_at=now)
         consent, created = Consent.objects.get_or_create(
             patient=patient, purpose=purpose, revoked_at=None, defaults={"text_version": text.version}
         )
@@ -77,10 +89,17 @@ def give_consent(patient: User, purpose: str) -> Consent:
 
 
 def revoke_consent(patient: User, purpose: str) -> bool:
-    """Take a consent back, with all its effects, at once; False when there was none."""
+    """Take a consent back, with all its effects, at once; False when there was none.
+
+    Care can also be taken back by somebody who was never asked: that leaves a consent that began and ended
+    now.
+    """
+    text = TEXTS[purpose]
     with transaction.atomic():
         _lock(patient)
-        consent = open_consents(purpose).filter(patient=patient).first()
+        consent = Consent.objects.filter(patient=patient, purpose=purpose, revoked_at__isnull=True).first()
+        if consent is None and purpose == ConsentPurpose.CARE and not care_is_withdrawn(patient.pk):
+            consent = Consent.objects.create(patient=patient, purpose=purpose, text_version=text.version)
         if consent is None:
             return False
         now = timezone.now()
@@ -88,6 +107,11 @@ def revoke_consent(patient: User, purpose: str) -> bool:
         log_access(patient, "revoke_consent", consent)
         consent_revoked.send(Consent, patient_id=patient.pk, purpose=purpose)
     return True
+
+
+def history_of(patient: User) -> QuerySet[Consent]:
+    """All that the patient ever said yes to, newest first."""
+    return Consent.objects.filter(patient=patient).order_by("-given_at")
 
 
 def _lock(patient: User) -> None:

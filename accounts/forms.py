@@ -6,8 +6,8 @@ from django import forms
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from accounts import services
-from accounts.models import Role, User
+from accounts import consents, services
+from accounts.models import ConsentPurpose, Role, User
 
 
 class SignupForm(forms.Form):
@@ -22,6 +22,9 @@ class SignupForm(forms.Form):
     )
     licence_number = forms.CharField(label=_("Licence number"), max_length=64, required=False)
     licence_country = forms.CharField(label=_("Country of the licence"), max_length=64, required=False)
+    agree_care = forms.BooleanField(
+        label=_("PMI may keep my scans and read them. I can take this back at any time."), required=False
+    )
 
     field_order = [
         "full_name",
@@ -34,8 +37,10 @@ class SignupForm(forms.Form):
     ]
 
     def clean(self) -> dict[str, Any]:
-        """A doctor must name a licence; of a patient it is not kept."""
+        """A doctor must name a licence, of a patient it is not kept; a patient must agree to care."""
         data = super().clean() or {}
+        if data.get("role") == Role.PATIENT and not data.get("agree_care"):
+            self.add_error("agree_care", _("PMI cannot work for you without this."))
         if data.get("role") == Role.DOCTOR:
             for name in ("licence_number", "licence_country"):
                 if not data.get(name, "").strip():
@@ -50,6 +55,8 @@ class SignupForm(forms.Form):
                 licence_number=self.cleaned_data["licence_number"].strip(),
                 licence_country=self.cleaned_data["licence_country"].strip(),
             )
+        else:
+            consents.give_consent(user, ConsentPurpose.CARE)
 
 
 class ShareForm(forms.Form):

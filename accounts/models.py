@@ -196,7 +196,10 @@ class ApiToken(BaseModel):
 class ConsentPurpose(models.TextChoices):
     """What a patient can agree to; each purpose is asked for on its own."""
 
+    CARE = "care", _("Keeping and reading scans")
     SIMILAR_SEARCH = "similar_search", _("Comparing with other people's scans")
+    TRAINING = "training", _("Teaching the program")
+    RESEARCH = "research", _("Medical research")
 
 
 class Consent(BaseModel):

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from accounts import views
+from accounts import consent_pages, views
 
 app_name = "accounts"
 urlpatterns = [
@@ -10,7 +10,7 @@ urlpatterns = [
     path("waiting/", views.waiting, name="waiting"),
     path("sharing/", views.sharing, name="sharing"),
     path("sharing/<uuid:grant_id>/revoke/", views.revoke, name="revoke"),
-    path("consent/", views.consent, name="consent"),
+    path("consent/", consent_pages.consent, name="consent"),
     path("tokens/", views.tokens, name="tokens"),
     path("tokens/<uuid:token_id>/delete/", views.delete_token, name="delete_token"),
 ]

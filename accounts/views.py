@@ -4,7 +4,6 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
@@ -12,25 +11,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts import consents, selectors, services
+from accounts import selectors, services
 from accounts.forms import AccountForm, ShareForm, TokenForm
-from accounts.models import ConsentPurpose, Role, User
+from accounts.models import Role
+from accounts.page_users import me as _me
+from accounts.page_users import the_patient as _patient
 from pmi_site.errors import UserError
-
-
-def _me(request: HttpRequest) -> User:
-    """The user behind `login_required`, with their real type."""
-    if not isinstance(request.user, User):
-        raise PermissionDenied
-    return request.user
-
-
-def _patient(request: HttpRequest) -> User:
-    """The user, who must be a patient: only patients have something to share."""
-    user = _me(request)
-    if user.role != Role.PATIENT:
-        raise PermissionDenied
-    return user
 
 
 @login_required
@@ -119,25 +105,3 @@ def delete_token(request: HttpRequest, token_id: UUID) -> HttpResponse:
         raise Http404
     messages.success(request, _("The token is deleted. Programs that use it are locked out."))
     return redirect("accounts:tokens")
-
-
-@login_required
-@never_cache
-@require_http_methods(["GET", "HEAD", "POST"])
-def consent(request: HttpRequest) -> HttpResponse:
-    """What the patient agrees to; POST `give` or `revoke` changes it, with effect at once."""
-    patient = _patient(request)
-    purpose = ConsentPurpose.SIMILAR_SEARCH
-    if request.method == "POST":
-        answer = request.POST.get("answer")
-        if answer == "give":
-            consents.give_consent(patient, purpose)
-            messages.success(request, _("Thank you. You can change your mind here at any time."))
-        elif answer == "revoke":
-            consents.revoke_consent(patient, purpose)
-            messages.success(request, _("Done. Other people can no longer find your scans."))
-        else:
-            return HttpResponse(status=400)
-        return redirect("accounts:consent")
-    held = consents.open_consents(purpose).filter(patient=patient).first()
-    return render(request, "accounts/consent.html", {"text": consents.TEXTS[purpose], "held": held})

@@ -26,6 +26,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
+from accounts.consents import require_care
 from cases import intake
 from cases import symptoms as symptoms_of_cases
 from cases.imaging.preview import preview_png
@@ -150,9 +151,10 @@ def add_scans(case: Case, user: "User", incoming: Sequence[IncomingFile]) -> Add
     ``incoming`` are files on disk with the names the user knows them by (used in messages, never stored).
     Must not be called inside a transaction: it is slow, and files would outlive a rollback.
     Raises PermissionDenied for anybody but the patient, UserError ``case_deleted`` when the case goes away
-    meanwhile.
+    meanwhile, ``care_withdrawn`` when the patient took back that PMI keeps their scans.
     """
     _require_write(case, user)
+    require_care(case.patient_id)
     result = AddResult()
     limits = intake.Limits(
         max_bytes=settings.PMI_MAX_UPLOAD_BYTES,

@@ -17,6 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from accounts.consents import care_is_withdrawn, require_care
 from accounts.services import log_access
 from cases import selectors, services, uploads
 from cases.forms import CaseForm
@@ -130,6 +131,7 @@ def upload_scans(request: HttpRequest, case_id: uuid.UUID) -> HttpResponse:
         return redirect_to_login(reverse("cases:detail", args=[case_id]))
     case = selectors.get_case(request.user, case_id, write=True)
     try:
+        require_care(case.patient_id)
         uploads.check_announced_length(request.META.get("CONTENT_LENGTH"))
         with uploads.spooling(request), uploads.readable_body_errors():
             return _take_upload(request, case)
@@ -175,6 +177,7 @@ def _case_context(request: HttpRequest, case: Case) -> dict[str, Any]:
         "case": case,
         "scans": case.scans.order_by("-created_at", "-id").prefetch_related(*selectors.READING_RELATIONS),
         "may_write": selectors.may_write(request.user, case),
+        "care_withdrawn": care_is_withdrawn(case.patient_id),
         "limits": uploads.limits_for_page(),
     }
 

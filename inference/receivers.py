@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models.signals import post_delete
 from django.dispatch import receiver
 
+from accounts.consents import care_withdrawn_text
 from accounts.models import ConsentPurpose
 from accounts.signals import consent_given, consent_revoked
 from cases.signals import case_changed, scan_stored
@@ -56,6 +57,15 @@ def release_consented(sender: Any, patient_id: uuid.UUID, purpose: str, **kwargs
         from inference.similar_services import release_consented as release
 
         release(patient_id)
+
+
+@receiver(consent_revoked, dispatch_uid="inference.stop_without_care")
+def stop_without_care(sender: Any, patient_id: uuid.UUID, purpose: str, **kwargs: Any) -> None:
+    """Nothing of a patient is read any more who took back that PMI may."""
+    if purpose == ConsentPurpose.CARE:
+        from inference.services import stop_patient
+
+        stop_patient(patient_id, "care_withdrawn", care_withdrawn_text())
 
 
 @receiver(consent_revoked, dispatch_uid="inference.withdraw_revoked")

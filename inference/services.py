@@ -19,6 +19,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from accounts.consents import care_is_withdrawn, require_care
 from cases.imaging.volume import CanonicalVolume
 from cases.models import Case, Scan
 from inference import assessing, danger, explained, heatmaps, registry, similar_services
@@ -53,10 +54,10 @@ def request_analysis(scan_id: uuid.UUID | str, *, reread: bool = False) -> Analy
 
     Idempotent: an unfinished analysis is returned as it is, and so is an answer by a model version that is
     still active, unless `reread` asks for a new one. Returns None when the scan is gone (it may be deleted at
-    any time). The task goes out when the transaction commits.
+    any time) or its patient took back that PMI reads it. The task goes out when the transaction commits.
     """
     scan = Scan.objects.select_related("case").filter(pk=scan_id).first()
-    if scan is None:
+    if scan is None or care_is_withdrawn(scan.case.patient_id):
         return None
     existing = _existing(scan, reread=reread)
     if existing is not None:
@@ -83,11 +84,14 @@ def request_analysis(scan_id: uuid.UUID | str, *, reread: bool = False) -> Analy
 
 
 def reread(analysis: Analysis, *, may_write: bool) -> Analysis:
-    """A new reading of the same scan; the earlier one stays. Raises PermissionDenied unless `may_write`."""
+    """A new reading of the same scan; the earlier one stays. Raises PermissionDenied unless `may_write`,
+    UserError ``care_withdrawn`` when the patient took back that PMI reads their scans.
+    """
     if not may_write:
         raise PermissionDenied(
             _("You can look at this scan, but only the patient can ask for a new reading.")
         )
+    require_care(analysis.scan.case.patient_id)
     fresh = request_analysis(analysis.scan_id, reread=True)
     return fresh or analysis
 
@@ -256,6 +260,13 @@ def retry(analyses: Sequence[Analysis]) -> int:
     asked for.
     """
     return sum(1 for analysis in analyses if request_analysis(analysis.scan_id, reread=True) is not None)
+
+
+def stop_patient(patient_id: uuid.UUID, code: str, message: str) -> int:
+    """Ends the unfinished analyses of a patient; `message` says why. Workers on them lose their claim."""
+    waiting = Analysis.objects.filter(scan__case__patient_id=patient_id, status__in=Analysis.UNFINISHED)
+    ids = list(waiting.values_list("pk", flat=True))
+    return sum(_fail(waiting.filter(pk=analysis_id), analysis_id, code, message) for analysis_id in ids)
 
 
 def _lease() -> timedelta:

@@ -16,6 +16,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from accounts.consents import care_is_withdrawn, care_withdrawn_text
 from accounts.models import Role, User
 from accounts.selectors import is_verified_doctor
 from accounts.services import log_access
@@ -84,7 +85,9 @@ def read_again(request: HttpRequest, case_id: uuid.UUID, scan_id: uuid.UUID) -> 
     """Ask for a reading where there is none, or where another one could answer differently."""
     scan = get_scan(request.user, scan_id, case_id=case_id, write=True)
     result = _result(request, scan)
-    if result.may_read_again:
+    if care_is_withdrawn(scan.case.patient_id):
+        messages.error(request, care_withdrawn_text())
+    elif result.may_read_again:
         services.request_analysis(scan.pk, reread=True)
     elif result.pending is None:
         told = _("This scan has been read by the newest model. Reading it again would give the same answer.")

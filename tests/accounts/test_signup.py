@@ -18,6 +18,7 @@ FORM = {
     "password1": PASSWORD,
     "password2": PASSWORD,
     "role": "patient",
+    "agree_care": "on",
 }
 SIGNUP = "/accounts/signup/"
 

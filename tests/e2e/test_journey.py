@@ -20,6 +20,7 @@ def _sign_up(visitor: Visitor) -> None:
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_label("Password (again)").fill(PASSWORD)
     expect(page.get_by_label("Licence number")).to_be_hidden()
+    page.get_by_label("PMI may keep my scans and read them").check()
     page.get_by_role("button", name="Make my account").click()
     expect(page.get_by_role("heading", name="Check your mail")).to_be_visible()
     visitor.look("check-your-mail")

@@ -136,6 +136,7 @@ class Visitor:
             password1=PASSWORD,
             password2=PASSWORD,
             role="patient",
+            agree_care="on",
         )
         answer = self._post(self.confirmation_path())
         assert "/accounts/login" not in answer.url, "confirming the address must log in"

@@ -14,12 +14,14 @@ document.addEventListener("click", async (event) => {
   }
 });
 
-// The sign-up form asks for a licence only when it is needed.
+// The sign-up form asks doctors for a licence and patients for their consent.
 const licence = document.querySelector("[data-licence-fields]");
 if (licence) {
   const show = () => {
     const role = document.querySelector("input[name=role]:checked");
     licence.hidden = !(role && role.value === "doctor");
+    const consent = document.querySelector("[data-patient-fields]");
+    if (consent) consent.hidden = !licence.hidden;
   };
   document.addEventListener("change", show);
   show();
