@@ -29,10 +29,9 @@ from ml_training.train import Splits, load_network, make_splits, predict
 
 FILE = "calibration.json"
 # Raise it when the same run would be calibrated otherwise.
-_FORMAT = 1
-# Share of validation images that a bundle's distance bound lets through.
-_KEPT = {"gate": 0.99}
-_KEPT_READING = 0.995
+_FORMAT = 2
+# Share of readable validation images that the gate's distance bound lets through.
+_KEPT = 0.99
 # What a config says about a model rather than about how it was trained.
 _WORDS = ("version", "changelog", "intended_use", "limits", "training_data")
 
@@ -48,7 +47,7 @@ class Calibrated:
     calibration: calibrate.Calibration
     points: dict[str, dict[str, float]]
     points_by_age: dict[str, dict[str, dict[str, float]]]
-    statistics: ood.OutOfDistribution
+    statistics: ood.OutOfDistribution | None
     pooling: dict[str, Any]
     quality: dict[str, Any]
 
@@ -58,7 +57,7 @@ class Calibrated:
             "calibration": self.calibration.to_plain(),
             "operating_points": self.points,
             "operating_points_by_age": self.points_by_age,
-            "ood": self.statistics.to_plain(),
+            "ood": self.statistics.to_plain() if self.statistics else None,
             "pooling": self.pooling,
             "quality": self.quality,
         }
@@ -70,7 +69,7 @@ class Calibrated:
             calibrate.Calibration.from_plain(raw["calibration"], task.activation),
             raw["operating_points"],
             raw["operating_points_by_age"],
-            ood.OutOfDistribution.from_plain(raw["ood"]),
+            ood.OutOfDistribution.from_plain(raw["ood"]) if raw["ood"] else None,
             raw["pooling"],
             raw["quality"],
         )
@@ -132,7 +131,6 @@ def _belongs_to(config: TrainConfig, run_dir: Path, splits: Splits) -> dict[str,
 
 def _calibrated(config: TrainConfig, run_dir: Path, network: nn.Module, splits: Splits) -> Calibrated:
     task = task_of(config.kind)
-    _, train_embedding, train_target = predict(network, config, splits.train)
     logits, embedding, target = predict(network, config, splits.val)
     ages = age_groups(splits.val)
     val = crossfit.Validation(logits, target, ages, [item.group for item in splits.val])
@@ -140,7 +138,10 @@ def _calibrated(config: TrainConfig, run_dir: Path, network: nn.Module, splits: 
     probs = fitted.calibration(logits, ages if task.takes_age else None)
     points = calibrate.operating_points(task, probs, target)
     by_age = calibrate.points_by_age(task, probs, target, ages, points) if task.takes_age else {}
-    statistics = _statistics(task, train_embedding, train_target, embedding, target)
+    statistics = None
+    if task.kind == "gate":
+        _, train_embedding, train_target = predict(network, config, splits.train)
+        statistics = _statistics(task, train_embedding, train_target, embedding, target)
     pooled: dict[str, Any] = dict(config.pooling)
     if pooled.get("method") == pooling.METHOD:
         pooled = _pooling(task, config, splits, reader_of(network, config, fitted.calibration))
@@ -185,14 +186,12 @@ def _pooling(task: Task, config: TrainConfig, splits: Splits, read: Read) -> dic
 def _statistics(
     task: Task, train: np.ndarray, train_target: np.ndarray, val: np.ndarray, val_target: np.ndarray
 ) -> ood.OutOfDistribution:
-    """Statistics over the classes a reading may come from; the gate's `other` is no such class."""
-    names = task.names
-    train_class, val_class = np.nan_to_num(train_target).argmax(1), np.nan_to_num(val_target).argmax(1)
-    if task.kind == "gate":
-        names = [name for name in names if name != "other"]
-        inside, val_inside = train_class < len(names), val_class < len(names)
-        train, train_class, val = train[inside], train_class[inside], val[val_inside]
-    present = sorted(set(train_class.tolist()))
-    index = np.searchsorted(present, train_class)
-    kept = _KEPT.get(task.kind, _KEPT_READING)
-    return ood.fit(train, index, val, tuple(names[k] for k in present), kept)
+    """The gate's statistics over the classes that a reading may come from; `other` is no such class.
+
+    The reading models have none: measured on what the gate lets in, their own distance said nothing about
+    wrong answers (see `ml_training/README.md`).
+    """
+    names = [name for name in task.names if name != "other"]
+    train_class, val_class = train_target.argmax(1), val_target.argmax(1)
+    inside, val_inside = train_class < len(names), val_class < len(names)
+    return ood.fit(train[inside], train_class[inside], val[val_inside], tuple(names), _KEPT)

@@ -167,7 +167,7 @@ def _evaluation(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _use() -> list[tuple[str, str]]:
     return [
         ("Limits", "in README.md, and beside every reading"),
-        ("Input that it must not read", "refused by a gate model and by distance from the training images"),
+        ("Input that it must not read", "refused by a gate model, by label and by distance"),
         ("Monitoring after release", "doctors' reviews are kept beside the readings; no drift alarm"),
         ("Regulatory clearance", "none"),
         ("Funding, interests of the authors", NOT_KNOWN),

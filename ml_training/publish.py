@@ -77,7 +77,7 @@ def _measured(
     logits, embedding, target = predict(network, config, items)
     probs = found.calibration(logits, ages)
     figures = by_part(task, probs, target, items)
-    if task.kind == "gate":
+    if found.statistics is not None:
         distances = found.statistics.distances(embedding)
         figures["gate"] = gate_figures(
             task, items, probs, distances, target, found.statistics, _GATE_MIN_PROBABILITY
@@ -145,7 +145,7 @@ def _metadata(
         "calibration_quality": found.quality,
         "pooling": found.pooling,
         "gate": {"min_probability": _GATE_MIN_PROBABILITY} if config.kind == "gate" else None,
-        "ood": found.statistics.to_plain(),
+        "ood": found.statistics.to_plain() if found.statistics else None,
         "network_data_format": _data_format(config.preprocessing.size, task.names),
     }  # fmt: skip
 

@@ -154,10 +154,11 @@ class ReadingModule(lightning.LightningModule):
                 size = smaller
         return size
 
-    def on_train_epoch_start(self) -> None:
-        """Dropout and mixup draw from the epoch's own seed, so that an epoch that is done again after a kill
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Dropout and mixup draw from the step's own seed, so that an epoch that is done again after a kill
         comes out the same."""
-        self._random = np.random.default_rng([self.config.seed, self.current_epoch, self.global_rank])
+        place = [self.config.seed, self.current_epoch, batch_idx, self.global_rank]
+        self._random = np.random.default_rng(place)
         torch.manual_seed(int(self._random.integers(2**62)))
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
@@ -267,8 +268,9 @@ def train(
     module = ReadingModule(config, steps=len(training) * config.epochs)
     trainer = _trainer(config, run_dir, len(training), progress, devices, callbacks)
     last = run_dir / "last.ckpt"
-    if last.is_file():
-        _weights_or_error(last)
+    if last.is_file() and isinstance(training.sampler, EpochSampler):
+        # Workers fetch ahead before Lightning tells the sampler which epoch it is.
+        training.sampler.set_epoch(_finished_epochs(last))
     trainer.fit(
         module, training, validation, ckpt_path=str(last) if last.is_file() else None, weights_only=False
     )
@@ -353,6 +355,12 @@ def load_network(config: TrainConfig, checkpoint: Path) -> nn.Module:
         what = " ".join(str(error).split())[:200]
         raise TrainingError(f"{checkpoint}: not a checkpoint of this network ({what})") from error
     return network.eval()
+
+
+def _finished_epochs(checkpoint: Path) -> int:
+    _weights_or_error(checkpoint)
+    whole = torch.load(checkpoint, map_location="cpu", weights_only=True)  # noqa: TID251
+    return int(whole["epoch"]) + 1
 
 
 def _weights_or_error(checkpoint: Path) -> dict[str, Tensor]:

@@ -73,7 +73,8 @@ class SeededItems(Dataset):
         if self.augment is None or seed is None:
             return image, target
         self.augment.set_random_state(seed)
-        return torch.as_tensor(self.augment(image)), target
+        # A copy: some transforms write into what they are given, which would spoil the cached image for good.
+        return torch.as_tensor(self.augment(image.clone())), target
 
 
 def cached_dataset(
