@@ -216,6 +216,13 @@ def test_anonymous_bad_id_and_wrong_method(as_user: Any, patient: Any, analysis:
     assert as_user(patient).post(address(analysis)).status_code == 405
 
 
+def test_a_reading_that_is_held_back_has_no_report(
+    as_user: Any, patient: Any, analysis: Analysis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inference.report_pages.released_to", lambda user, reading: False)
+    assert as_user(patient).get(address(analysis)).status_code == 404
+
+
 def test_the_result_page_leads_to_it(as_user: Any, patient: Any, scan: Scan, analysis: Analysis) -> None:
     page = as_user(patient).get(reverse("inference:scan_result", args=[scan.case_id, scan.pk]))
     assert address(analysis) in page.content.decode()
