@@ -6,7 +6,8 @@ Access was decided before, by the selectors. Nothing here writes.
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from django.http import Http404
@@ -14,14 +15,17 @@ from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.functional import cached_property
 from django.utils.timezone import localtime
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from cases.models import Scan
 from inference import priors, timeline
 from inference.models import Analysis
 from inference.presenters import kind_words
-from inference.result_page import Result
+from inference.release import released_to
+from inference.result_page import FindingView, Result
 from inference.selectors import as_uuid, visible_analyses
+from resources.selectors import in_language, published_conditions
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -102,6 +106,7 @@ class PaneView:
     analysis: Analysis | None
     kind: str
     label: str
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def date(self) -> str:
@@ -131,6 +136,16 @@ class PaneView:
         return axis[self.plane] if self.scan.is_volume else 1
 
     @property
+    def key_slice_number(self) -> int | None:
+        """The key slice for people, from 1."""
+        return None if self.key_slice is None else self.key_slice + 1
+
+    @property
+    def middle(self) -> int:
+        """The slice that the server draws when none is named."""
+        return self.slices // 2
+
+    @property
     def unit_words(self) -> str:
         """What a measured length means in this scan."""
         if not self.scan.spacing:
@@ -147,7 +162,7 @@ class PaneView:
         return [
             {
                 "condition": view.finding.condition,
-                "name": view.name,
+                "name": self.names.get(view.finding.condition) or view.name,
                 "url": reverse("inference:heatmap_volume", args=[self.analysis.pk, view.finding.pk])
                 + "?display=1",
             }
@@ -186,7 +201,7 @@ class Room:
         self.scan = scan
         self.result = result
         self.kind = priors.kind_of(scan, result.answer)
-        self.current = PaneView(scan, result.answer, self.kind, _("This scan"))
+        self.current = PaneView(scan, result.answer, self.kind, _("This scan"), self.names)
         self.asked = self._asked(asked)
 
     def _asked(self, asked: str) -> PaneView | None:
@@ -199,14 +214,27 @@ class Room:
         return found
 
     @cached_property
+    def names(self) -> dict[str, str]:
+        """What the conditions of this kind are called, in the reader's language."""
+        found = in_language(published_conditions().filter(kind=self.kind), get_language() or "en")
+        return {condition.slug: condition.name for condition in found}
+
+    @property
+    def findings(self) -> list[tuple[str, FindingView]]:
+        """The findings of the reading in view, with their names."""
+        return [(self.names.get(v.finding.condition) or v.name, v) for v in self.result.findings]
+
+    @cached_property
     def readings(self) -> list[Analysis]:
-        """Succeeded readings of this patient's scans of the kind, this one's included, newest first."""
+        """Succeeded readings of this patient's scans of the kind, this one's included, newest first.
+
+        Readings that are held back from this person are not among them.
+        """
         ids = [self.scan.pk, *(scan.pk for scan in self._other_scans)]
-        return list(
-            visible_analyses(self.user).filter(
-                scan_id__in=ids, status=Analysis.Status.SUCCEEDED, kind=self.kind
-            )
+        found = visible_analyses(self.user).filter(
+            scan_id__in=ids, status=Analysis.Status.SUCCEEDED, kind=self.kind
         )
+        return [reading for reading in found if released_to(self.user, reading)]
 
     @cached_property
     def _other_scans(self) -> list[Scan]:
@@ -224,6 +252,7 @@ class Room:
                 newest.get(scan.pk),
                 self.kind,
                 _("Earlier scan") if scan.created_at <= self.scan.created_at else _("Later scan"),
+                self.names,
             )
             for scan in self._other_scans
         ]
@@ -237,7 +266,7 @@ class Room:
     @cached_property
     def timeline(self) -> timeline.Timeline:
         """Findings over time."""
-        return timeline.build(self.readings, self.scan.pk)
+        return timeline.build(self.readings, self.scan.pk, self.names)
 
     @property
     def side_note(self) -> str:

@@ -6,7 +6,7 @@ own mark, and a line joins readings of one version only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,7 @@ from inference.models import Analysis, Finding, ModelVersion
 from inference.presenters import shown_words
 
 WIDTH, HEIGHT = 320, 96
-_LEFT, _RIGHT, _TOP, _BOTTOM = 34, 12, 8, 18
+_LEFT, _RIGHT, _TOP, _BOTTOM = 34, 12, 12, 18
 _GAP = 16  # scans of one day stay apart
 SHAPES = ("circle", "square", "triangle", "diamond")
 _CALL_ORDER = {"likely": 0, "possible": 1, "unlikely": 2}
@@ -103,8 +103,9 @@ class Timeline:
         return len(self.versions) > 1
 
 
-def build(readings: Iterable[Analysis], here: Any) -> Timeline:
-    """The charts of succeeded readings of one patient and one kind; `here` is the id of the scan in view.
+def build(readings: Iterable[Analysis], here: Any, names: Mapping[str, str] | None = None) -> Timeline:
+    """The charts of succeeded readings of one patient and one kind; `here` is the id of the scan in view,
+    `names` what the conditions are called.
 
     Of several readings of a scan by the same version, the newest counts.
     """
@@ -122,7 +123,7 @@ def build(readings: Iterable[Analysis], here: Any) -> Timeline:
     place = _places([(r.scan_id, r.scan.created_at) for r in kept])
     times = [r.scan.created_at for r in kept]
     charts = [
-        _chart(condition, rows, shape, place, here, models[-1] if models else None)
+        _chart(condition, rows, shape, place, here, models[-1] if models else None, names or {})
         for condition, rows in _by_condition(kept).items()
     ]
     charts.sort(key=lambda chart: (not chart.is_raised, -max(p.probability for p in chart.points)))
@@ -173,6 +174,7 @@ def _chart(
     place: dict[Any, float],
     here: Any,
     version: ModelVersion | None,
+    names: Mapping[str, str],
 ) -> Chart:
     points: list[Point] = []
     runs: dict[Any, list[Point]] = {}
@@ -190,7 +192,7 @@ def _chart(
         )
         points.append(point)
         runs.setdefault(reading.model_version_id, []).append(point)
-    words = shown_words(condition)
+    words = names.get(condition) or shown_words(condition)
     return Chart(
         condition=condition,
         name=words[:1].upper() + words[1:],

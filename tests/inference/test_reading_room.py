@@ -239,3 +239,20 @@ def test_the_number_of_queries_does_not_grow_with_the_priors(
     client = as_user(patient)
     with django_assert_max_num_queries(45):
         page(client, scan)
+
+
+# --- held back ---
+def test_a_reading_held_back_is_nowhere_on_the_page(
+    as_user: Any, patient: Any, scan: Scan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, before = rows.reading(scan, heat=True), prior(scan)
+    for place in ("reading_room", "reading_room_views"):
+        monkeypatch.setattr(f"inference.{place}.released_to", lambda user, analysis: False)
+    text = page(as_user(patient), scan, prior=before.pk)
+    assert "A doctor looks at this reading first." in text
+    assert "83" not in "".join(re.findall(r"(\d+)\.0 %", text)) and "timeline-mark" not in text
+    data = data_of(text)
+    assert data["current"]["heat"] == [] and data["others"][0]["heat"] == []
+    assert str(own.pk) not in text
+    earlier = reverse("inference:earlier_reading", args=[scan.case_id, scan.pk, own.pk])
+    assert as_user(patient).get(earlier).status_code == 404

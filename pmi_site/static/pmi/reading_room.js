@@ -402,6 +402,10 @@
           address.searchParams.set("plane", part.dataset.plane);
           address.searchParams.set("index", part.value);
           image.src = address;
+          const words = image.closest("figure").querySelector("[data-still-words]");
+          words.textContent = words.dataset.stillWords
+            .replace("{n}", Number(part.value) + 1)
+            .replace("{total}", Number(part.max) + 1);
         }, 80);
       });
     }
