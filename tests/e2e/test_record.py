@@ -97,6 +97,12 @@ def test_report_share_link_and_record(visit: Callable[..., Visitor], readable: R
         owner.width = width
         owner.goto("/record/")
         problems += _clear(owner, "record")
+    owner.context.add_cookies([{"name": "django_language", "value": "hi", "url": owner.site.url}])
+    owner.goto("/record/")
+    assert page.locator("html").get_attribute("lang") == "hi"
+    problems += _clear(owner, "record-hi")
+    owner.context.clear_cookies(name="django_language")
+    owner.goto("/record/")
     page.get_by_text("Set a reminder").click()
     page.get_by_label("On which day").fill((timezone.now() + timedelta(days=30)).date().isoformat())
     page.get_by_label("What you want to be reminded of").fill("Second film of the lungs")
