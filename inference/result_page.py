@@ -372,6 +372,8 @@ class Result:
         if self.answer is None:
             return []
         points = {str(x.get("name")): x for x in self._metadata.get("labels", []) if isinstance(x, dict)}
+        by_age = self._metadata.get("operating_points_by_age") or {}
+        points |= by_age.get(self.scan.case.age_group, {})
         calls = {f.label: str(f.get_call_display()) for f in self.answer.findings.all()}
         rows = [
             Figure(

@@ -55,6 +55,8 @@ def _part(part: str, figures: Mapping[str, Any]) -> list[str]:
         elif name != "per_label" and (shown := _shown(value)):
             lines.append(f"- {_words(name)}: {shown}")
     for label, own in figures.get("per_label", {}).items():
+        if not own.get("images"):
+            continue
         known = [
             f"{_words(key)} {shown}"
             for key, value in own.items()

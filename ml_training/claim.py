@@ -126,7 +126,9 @@ def _model(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _training(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
     how = metadata.get("training") or {}
-    augmentation = [f"{key.replace('_', ' ')} {value}" for key, value in how.get("augmentation", {}).items()]
+    augmentation = [
+        f"{key.replace('_', ' ')} {value}" for key, value in how.get("augmentation", {}).items() if value
+    ]
     return [
         ("Start", how.get("init") or "random weights"),
         (

@@ -148,7 +148,8 @@ def _quality(
     """
     given = np.asarray(list(val.ages))
     parts = {"all": np.ones(len(given), dtype=bool)}
-    parts |= {f"age_group: {age}": given == age for age in AGE_GROUPS if (given == age).any()}
+    if task.takes_age:
+        parts |= {f"age_group: {age}": given == age for age in AGE_GROUPS if (given == age).any()}
     return {
         name: _part(task, val.targets[rows], raw[rows], common[rows], chosen[rows])
         for name, rows in parts.items()

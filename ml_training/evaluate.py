@@ -125,7 +125,11 @@ def _exclusive(task: Task, probs: np.ndarray, targets: np.ndarray, groups: list[
         "groups": len(set(groups)),
         "accuracy": _with_interval(lambda i: float((truth[i] == guess[i]).mean()), groups),
         "macro_f1": _with_interval(
-            lambda i: float(f1_score(truth[i], guess[i], average="macro", zero_division=0)), groups
+            # Over the labels that are there: a part of one label only is not halved by one slip.
+            lambda i: float(
+                f1_score(truth[i], guess[i], labels=np.unique(truth[i]), average="macro", zero_division=0)
+            ),
+            groups,
         ),
         "ece": round(expected_calibration_error(probs.max(1), (truth == guess).astype(float)), 4),
         "ece_by_chance": round(error_by_chance(probs.max(1)), 4),
