@@ -137,3 +137,28 @@ def test_misses_are_counted_per_address() -> None:
         sharing.note_miss("198.51.100.7")
     assert sharing.too_many_misses("198.51.100.7")
     assert not sharing.too_many_misses("198.51.100.8")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_at_once_are_counted_one_after_the_other(patient: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from django.db import connection
+
+    monkeypatch.setattr(sharing, "tell", lambda *args, **kwargs: None)
+    case = CaseFactory.create(patient=patient)
+    made = sharing.make_link(case, patient, max_views=1)
+
+    def enter(pin: str) -> Entry:
+        try:
+            return sharing.try_pin(made.link.pk, pin)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(enter, [other(made.pin)] * 3)) == [Entry.WRONG] * 3
+        ShareLink.objects.update(blocked_until=None)
+        entries = list(pool.map(enter, [made.pin] * 4))
+    assert sorted(entry.value for entry in entries) == ["gone", "gone", "gone", "in"]
+    made.link.refresh_from_db()
+    assert (made.link.views, made.link.failed_tries) == (1, 3)
