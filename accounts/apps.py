@@ -7,3 +7,8 @@ class AccountsConfig(AppConfig):
     """Users, roles, who may see whom, and the record of who looked."""
 
     name = "accounts"
+
+    def ready(self) -> None:
+        from accounts import kept
+
+        kept.declare()

@@ -14,6 +14,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.access_log_models import AccessLog as AccessLog
+from accounts.job_models import DataExport as DataExport
+from accounts.job_models import Erasure as Erasure
 from pmi_site.models import BaseModel
 
 

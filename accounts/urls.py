@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from accounts import consent_pages, views
+from accounts import consent_pages, job_pages, views
 
 app_name = "accounts"
 urlpatterns = [
@@ -11,6 +11,11 @@ urlpatterns = [
     path("sharing/", views.sharing, name="sharing"),
     path("sharing/<uuid:grant_id>/revoke/", views.revoke, name="revoke"),
     path("consent/", consent_pages.consent, name="consent"),
+    path("who-looked/", job_pages.looked, name="who_looked"),
+    path("export/", job_pages.exports, name="exports"),
+    path("export/<uuid:export_id>/pmi.zip", job_pages.download, name="export_download"),
+    path("erase/", job_pages.erase, name="erase"),
+    path("erased/", job_pages.erased, name="erased"),
     path("tokens/", views.tokens, name="tokens"),
     path("tokens/<uuid:token_id>/delete/", views.delete_token, name="delete_token"),
 ]

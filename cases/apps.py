@@ -12,7 +12,8 @@ class CasesConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Connect the receiver that removes files after their row is gone."""
-        from cases import receivers
+        """Connect the receiver that removes files after their row is gone; say what people may take away."""
+        from cases import receivers, rights
 
         receivers.connect()
+        rights.register()

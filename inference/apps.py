@@ -15,11 +15,12 @@ class InferenceConfig(AppConfig):
 
     def ready(self) -> None:
         from cases.symptoms import use_check
-        from inference import checks, explained, receivers  # noqa: F401  (importing registers two of them)
+        from inference import checks, explained, receivers, rights  # noqa: F401  (importing registers two)
         from inference.groups import ensure_permissions
         from resources import coverage
         from resources.symptoms import problem_with
 
+        rights.register()
         use_check(problem_with)
         coverage.provide_labels(explained.labels_in_use)
         post_migrate.connect(ensure_permissions, sender=self, dispatch_uid="inference.groups")

@@ -10,7 +10,11 @@ class ResourcesConfig(AppConfig):
     verbose_name = _("Knowledge base")
 
     def ready(self) -> None:
+        from accounts.portable import keep
         from resources import search  # noqa: F401  (its signals keep the search documents)
         from resources.groups import ensure_groups
 
+        for field in ("author", "published_by"):
+            keep(f"resources.Revision.{field}", "which curator it was is emptied")
+        keep("resources.Revision.object_id", "an entry of the knowledge base, never a person")
         post_migrate.connect(ensure_groups, sender=self, dispatch_uid="resources.groups")

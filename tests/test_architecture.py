@@ -46,6 +46,7 @@ PUBLIC = {
     "account_reset_password_done",
     "account_reset_password_from_key",
     "account_reset_password_from_key_done",
+    "accounts:erased",
     "resources:condition_list",
     "resources:condition_detail",
     # For people without an account: a secret link and a PIN open them, and nothing else does.

@@ -1,0 +1,66 @@
+"""The access log in words for the patient. A test finds actions that nobody put into words."""
+
+from collections.abc import Iterable
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+# What was done, after a name: "Dr Dana Demo: opened the case, looked at the pictures".
+# Apps may add theirs in `apps.py`.
+ACTION_TEXTS: dict[str, str | Promise] = {
+    "view_case": gettext_lazy("opened the case"),
+    "view_record": gettext_lazy("looked at the record over time"),
+    "view_scan": gettext_lazy("opened a scan"),
+    "list_cases": gettext_lazy("listed the case"),
+    "list_scans": gettext_lazy("listed the scans"),
+    "list_analyses": gettext_lazy("listed the readings"),
+    "view_reading": gettext_lazy("read the result"),
+    "view_earlier_reading": gettext_lazy("read an earlier result"),
+    "open_reading_room": gettext_lazy("opened the scan in the reading room"),
+    "view_scan_volume": gettext_lazy("looked at the pictures"),
+    "view_scan_preview": gettext_lazy("looked at the pictures"),
+    "view_scan_slice": gettext_lazy("looked at the pictures"),
+    "view_heatmap": gettext_lazy("looked at where the program looked"),
+    "view_heatmap_picture": gettext_lazy("looked at where the program looked"),
+    "download_scan_original": gettext_lazy("downloaded the scan"),
+    "download_report": gettext_lazy("opened the report"),
+    "add_scan": gettext_lazy("added a scan"),
+    "delete_scan": gettext_lazy("deleted a scan"),
+    "delete_case": gettext_lazy("deleted the case"),
+    "compare_own": gettext_lazy("compared two scans"),
+    "compare_similar": gettext_lazy("compared the scan with a similar one"),
+    "search_similar_upload": gettext_lazy("looked for similar scans"),
+    "search_similar_region": gettext_lazy("looked for similar scans"),
+    "search_similar_api": gettext_lazy("looked for similar scans"),
+    "view_reference_picture": gettext_lazy("saw the small picture among similar scans"),
+    "confirm_finding": gettext_lazy("confirmed a finding"),
+    "withdraw_confirmation": gettext_lazy("took a confirmation back"),
+    "make_share_link": gettext_lazy("made a share link"),
+    "revoke_share_link": gettext_lazy("took a share link back"),
+    "open_share_link": gettext_lazy("opened the case with the link and its PIN"),
+    "view_shared_reading": gettext_lazy("read the result"),
+    "view_shared_picture": gettext_lazy("looked at the pictures"),
+    "view_shared_heatmap": gettext_lazy("looked at where the program looked"),
+    "download_shared_report": gettext_lazy("opened the report"),
+    "grant_access": gettext_lazy("let a doctor look"),
+    "revoke_access": gettext_lazy("stopped sharing with a doctor"),
+    "give_consent": gettext_lazy("agreed to a use of the scans"),
+    "revoke_consent": gettext_lazy("took a consent back"),
+    "request_export": gettext_lazy("asked for a copy of everything"),
+    "download_export": gettext_lazy("downloaded a copy of everything"),
+    "erase_account": gettext_lazy("asked to erase the account"),
+    "verify_licence": gettext_lazy("checked a licence"),
+    "withdraw_licence": gettext_lazy("withdrew a licence"),
+}
+# Done in an emergency, without asking first: marked on the page.
+EMERGENCY_ACTIONS = {"break_glass", "emergency_access", "open_emergency_access"}
+
+
+def phrase(actions: Iterable[str]) -> str:
+    """Several actions as one sentence without repeats, in the order of the table above."""
+    done = set(actions)
+    words = list(dict.fromkeys(str(text) for action, text in ACTION_TEXTS.items() if action in done))
+    if done - ACTION_TEXTS.keys():
+        words.append(_("did something else with your data"))
+    return ", ".join(words)

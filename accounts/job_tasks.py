@@ -1,0 +1,32 @@
+"""Background work on people's rights: exports, erasures and the chain of the access log. Thin, ids only."""
+
+from accounts import access_log, erasure, export
+from pmi_site.tasks import pmi_task
+
+# Hours of scans are packed in minutes; the broker gives a message to a second worker after an hour.
+JOB_TIME_LIMIT = 3000
+
+
+@pmi_task(queue="default", time_limit=JOB_TIME_LIMIT)
+def prepare_export(export_id: str) -> None:
+    """Packs everything of a person into one file."""
+    export.prepare(export_id)
+
+
+@pmi_task(queue="default", time_limit=JOB_TIME_LIMIT)
+def erase_account(erasure_id: str) -> None:
+    """Erases an account."""
+    erasure.run(erasure_id)
+
+
+@pmi_task(queue="default", time_limit=600)
+def sweep_jobs() -> None:
+    """Goes on with what nobody works on, removes old exports, looks again at erasures; every minute."""
+    export.sweep()
+    erasure.sweep()
+
+
+@pmi_task(queue="default", time_limit=300)
+def chain_access_log() -> None:
+    """Chains lines whose process died before it could; every minute."""
+    access_log.seal()
