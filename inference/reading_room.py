@@ -310,7 +310,9 @@ def _script_words() -> dict[str, Any]:
         "pixels": _("{n} points"),
         "degrees": _("{n}°"),
         "value": _("Value {v}"),
-        "lineHow": _("Distance: press, draw a line, let go."),
-        "angleHow": _("Angle: click one end, the corner, the other end."),
+        "lineHow": _(
+            "Distance: press, draw a line, let go. By keys: arrows move a mark, Enter puts a point."
+        ),
+        "angleHow": _("Angle: click one end, the corner, the other end. By keys: arrows and Enter."),
         "removed": _("Measurement removed."),
     }

@@ -1,6 +1,7 @@
 """The reading room in a real browser: scroll, heatmap, invert, measure, a prior that moves along."""
 
 import io
+import re
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -121,6 +122,15 @@ def test_a_volume_and_its_prior(visit: Callable[..., Visitor], readable: Readabl
     assert page.locator(".room-measure text").text_content() == page.locator("[data-role=say]").text_content()
     assert (page.locator("[data-role=say]").text_content() or "").endswith(" mm")
     page.keyboard.press("Delete")
+    expect(page.locator(".room-measure")).to_have_count(0)
+
+    # The same by keys alone.
+    page.locator("[data-room-pane='1'] canvas").focus()
+    for key in ("Enter", "Enter", *["ArrowRight"] * 5, "Enter"):
+        page.keyboard.press(key)
+    assert re.fullmatch(r"[\d.]+ mm", page.locator(".room-measure text").text_content() or "")
+    page.keyboard.press("Shift+Delete")
+    page.keyboard.press("s")
     expect(page.locator(".room-measure")).to_have_count(0)
 
     # Side by side.

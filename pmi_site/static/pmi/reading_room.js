@@ -6,6 +6,7 @@
   const { Pane, PaneInput } = window.pmiRoom;
   const ASK_ABOVE_BYTES = 60e6;
   const TOOLS = { s: "slice", w: "window", m: "move", z: "zoom", d: "line", a: "angle" };
+  const ARROWS = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
   const KEYS_SETTING = "pmi-room-keys";
 
   class Room {
@@ -185,6 +186,7 @@
         button.setAttribute("aria-pressed", String(button.dataset.tool === tool));
       }
       this.root.dataset.tool = tool;
+      for (const pane of this.panes) pane.measures.setMark(null);
       if (tool === "angle") this.say(this.words.angleHow);
       if (tool === "line") this.say(this.words.lineHow);
     }
@@ -351,6 +353,11 @@
 
     actionOf(event) {
       const up = event.shiftKey;
+      if (["line", "angle"].includes(this.tool) && event.target === this.active.canvas && this.active.ready) {
+        const hand = this.inputs[this.panes.indexOf(this.active)];
+        if (event.key in ARROWS) return () => hand.moveMark(...ARROWS[event.key], up);
+        if (event.key === "Enter") return () => hand.putPoint();
+      }
       const keys = {
         ArrowUp: () => (up || !this.active.info?.volume ? this.panBy(0, -1) : this.scroll(1)),
         ArrowDown: () => (up || !this.active.info?.volume ? this.panBy(0, 1) : this.scroll(-1)),
@@ -418,5 +425,6 @@
     const data = JSON.parse(document.getElementById("room-data").textContent);
     if (hasWebGL2()) new Room(root, data).start();
     else leafThroughStills(root);
+    root.querySelector("[data-do=help]").hidden = false;
   }
 })();

@@ -36,6 +36,7 @@
       if (!pane.ready) return;
       event.preventDefault();
       pane.canvas.focus({ preventScroll: true });
+      pane.measures.setMark(null);
       const [x, y] = this.place(event);
       this.pointers.set(event.pointerId, { x, y });
       pane.canvas.setPointerCapture(event.pointerId);
@@ -109,6 +110,33 @@
       const value = pane.nv.volumes[0].getValue(...vox);
       const text = Number.isInteger(value) ? String(value) : value.toFixed(1);
       return pane.put("value", `${pane.words.value.replace("{v}", text)} ${pane.info.greyUnit}`);
+    }
+
+    /* Measuring by keys: arrows move a mark, Enter puts a point where it is. */
+    moveMark(dx, dy, fine) {
+      const { canvas, measures } = this.pane;
+      const step = canvas.width * (fine ? 0.002 : 0.02);
+      const [x, y] = measures.mark || [canvas.width / 2, canvas.height / 2];
+      const place = [
+        Math.min(canvas.width - 1, Math.max(0, x + dx * step)),
+        Math.min(canvas.height - 1, Math.max(0, y + dy * step)),
+      ];
+      measures.setMark(place);
+      this.hover(...place);
+      const point = this.pane.pointAt(...place);
+      const { draft } = measures;
+      if (point && draft?.type === "line" && draft.view === point.view) measures.moveLine(point.frac);
+    }
+
+    putPoint() {
+      const { measures } = this.pane;
+      if (!measures.mark) return this.moveMark(0, 0, false);
+      const point = this.pane.pointAt(...measures.mark);
+      if (!point) return undefined;
+      if (this.room.tool === "angle") this.room.say(measures.addAnglePoint(point.frac, point.view, point.index));
+      else if (measures.draft) this.room.say(measures.endLine());
+      else measures.beginLine(point.frac, point.view, point.index);
+      return undefined;
     }
 
     up(event) {

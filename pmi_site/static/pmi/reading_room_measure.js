@@ -28,6 +28,7 @@
     clear() {
       this.items = [];
       this.draft = null;
+      this.mark = null;
       this.draw();
     }
 
@@ -122,7 +123,24 @@
       for (const item of [...this.items, this.draft]) {
         if (item && this.pane.isShown(item)) shown.push(this.drawn(item));
       }
+      if (this.mark) shown.push(this.drawnMark());
       this.svg.replaceChildren(...shown.filter(Boolean));
+    }
+
+    /* The mark of those who measure by keys, in points of the canvas; null takes it away. */
+    setMark(place) {
+      this.mark = place;
+      this.draw();
+    }
+
+    drawnMark() {
+      const [x, y] = this.mark;
+      const arm = 9 * this.pane.pixelScale();
+      const group = element("g", { class: "room-measure" });
+      for (const name of ["room-measure-under", "room-measure-line"]) {
+        group.append(element("path", { d: `M${x - arm},${y}H${x + arm}M${x},${y - arm}V${y + arm}`, class: name }));
+      }
+      return group;
     }
 
     drawn(item) {
@@ -136,7 +154,7 @@
       for (const [x, y] of points) group.append(element("circle", { cx: x, cy: y, r: 3 * scale, class: "room-measure-end" }));
       const words = this.words(item);
       if (words) {
-        const at = item.type === "line" ? points[1] : points[1];
+        const at = points[1];
         const { width } = this.svg.viewBox.baseVal;
         const left = at[0] > width * 0.7;
         const size = 14 * scale;
