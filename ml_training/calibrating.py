@@ -29,7 +29,7 @@ from ml_training.train import Splits, load_network, make_splits, predict
 
 FILE = "calibration.json"
 # Raise it when the same run would be calibrated otherwise.
-_FORMAT = 2
+_FORMAT = 3
 # Share of readable validation images that the gate's distance bound lets through.
 _KEPT = 0.99
 # What a config says about a model rather than about how it was trained.

@@ -163,6 +163,12 @@ def test_an_age_has_its_own_points_only_where_the_common_ones_fail_it() -> None:
     assert set(own) >= {"adult"} and own["adult"]["pneumonia"] != points["pneumonia"]
     adults = worse[1::2, 1][targets[1::2, 1] == 1]
     assert (adults >= own["adult"]["pneumonia"]["high_sensitivity"]).mean() >= 0.945
+    useless = probs.copy()
+    useless[1::2, 1] = rng.random(2000)
+    points = calibrate.operating_points(CHEST, useless, targets)
+    own = calibrate.points_by_age(CHEST, useless, targets, ages, points)
+    healthy = useless[1::2, 1][targets[1::2, 1] == 0]
+    assert (healthy < own["adult"]["pneumonia"]["high_sensitivity"]).mean() >= 0.59
 
 
 def test_even_true_probabilities_show_an_error_on_few_items() -> None:
