@@ -49,7 +49,7 @@ def patient_record(request: HttpRequest, patient_id: uuid.UUID) -> HttpResponse:
 
 
 def _page(request: HttpRequest, reader: User, patient: User) -> HttpResponse:
-    log_access(reader, "view_record", patient)
+    log_access(reader, "view_record", patient, patient_id=patient.pk)
     shown = record.build(reader, patient.pk, country=country_of(request))
     context = {
         "record": shown,

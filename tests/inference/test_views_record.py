@@ -212,6 +212,8 @@ def test_a_doctor_with_access_reads_it(as_user: Any, patient: Any, doctor: Any, 
     assert f"Record of {patient.full_name}" in text and patient.email in text
     assert "Questions to ask your doctor" not in text and "Set a reminder" not in text
     assert "<form" not in text[text.index("<main") : text.index("</main>")]
+    line = AccessLog.objects.about(patient).get(action="view_record")
+    assert line.actor == doctor
 
 
 @pytest.mark.parametrize("who", ["other_patient", "doctor", "unverified_doctor", "admin_user"])
