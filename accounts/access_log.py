@@ -17,7 +17,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts.access_log_models import AccessLog
-from accounts.models import User
+from accounts.models import Role, User
 
 # Any number that nothing else in the database uses as an advisory lock.
 _LOCK = 0x504D494C4F47
@@ -52,8 +52,15 @@ def record_many(actor: User | None, action: str, objects: Iterable[HasId]) -> No
         transaction.on_commit(seal, robust=True)
 
 
+def record_list(actor: User, action: str, objects: Iterable[HasId]) -> None:
+    """One line for each object of a list that is not the actor's own."""
+    record_many(actor, action, [obj for obj in objects if owner_of(obj)[0] != actor.pk])
+
+
 def _line(actor: User | None, action: str, obj: HasId, patient_id: UUID | None) -> dict[str, Any]:
     owner_id, case_id = owner_of(obj)
+    if owner_id is None and isinstance(obj, User) and obj.role == Role.PATIENT:
+        owner_id = obj.pk
     owner_id = patient_id or owner_id
     return {
         "actor_key": actor.log_key if actor else None,

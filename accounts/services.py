@@ -1,5 +1,6 @@
 """Every write about people."""
 
+from collections.abc import Iterable
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -134,3 +135,8 @@ def log_access(actor: User | None, action: str, obj: HasId, patient_id: UUID | N
     The patient is found through the object where it hangs on a case; otherwise give `patient_id`.
     """
     access_log.record(actor, action, obj, patient_id)
+
+
+def log_list(actor: User, action: str, objects: Iterable[HasId]) -> None:
+    """Write a line for each thing of somebody else that a list showed to `actor`."""
+    access_log.record_list(actor, action, objects)

@@ -19,7 +19,7 @@ from rest_framework.routers import DefaultRouter
 from rest_framework.serializers import BaseSerializer
 from rest_framework.throttling import BaseThrottle, ScopedRateThrottle
 
-from accounts.services import log_access
+from accounts.services import log_access, log_list
 from cases import file_views, selectors, services, uploads
 from cases.imaging.volume import PLANES
 from cases.models import Case, Scan
@@ -75,6 +75,12 @@ class CaseViewSet(
             throttles.append(ScopedRateThrottle())
         return throttles
 
+    def paginate_queryset(self, queryset: Any) -> Any:
+        """One page of the list; what it shows of other people is logged."""
+        page = super().paginate_queryset(queryset)
+        log_list(person(self.request.user), "list_cases", page or [])
+        return page
+
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """One case."""
         case = self.get_object()
@@ -103,6 +109,7 @@ class CaseViewSet(
     def scans(self, request: Request, pk: str) -> Response:
         """The scans of a case, oldest first."""
         case = self.get_object()
+        log_access(person(request.user), "list_scans", case)
         scans = ScanSerializer(case.scans.all(), many=True, context=self.get_serializer_context())
         return Response(scans.data)
 
@@ -188,7 +195,9 @@ class ScanViewSet(
         """The scans that the user may read, newest first, of one case when asked so."""
         if getattr(self, "swagger_fake_view", False):
             return Scan.objects.none()
-        scans = selectors.visible_scans(self.request.user).order_by("-created_at", "-id")
+        scans = (
+            selectors.visible_scans(self.request.user).select_related("case").order_by("-created_at", "-id")
+        )
         if case_id := self.request.query_params.get("case"):
             scans = scans.filter(case=selectors.get_case(self.request.user, case_id))
         return scans
@@ -201,6 +210,12 @@ class ScanViewSet(
     def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[Any, str]:
         """A file is what it is, whatever type the client says it prefers."""
         return super().perform_content_negotiation(request, force=force or self.action in _FILE_ACTIONS)
+
+    def paginate_queryset(self, queryset: Any) -> Any:
+        """One page of the list; what it shows of other people is logged."""
+        page = super().paginate_queryset(queryset)
+        log_list(person(self.request.user), "list_scans", page or [])
+        return page
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """One scan."""

@@ -114,6 +114,7 @@ def scan_delete(request: HttpRequest, case_id: uuid.UUID, scan_id: uuid.UUID) ->
 def scan_list(request: HttpRequest, case_id: uuid.UUID) -> HttpResponse:
     """The scans of a case as a fragment, asked for after each upload."""
     case = selectors.get_case(request.user, case_id)
+    log_access(person(request.user), "list_scans", case)
     return render(request, "cases/_scans.html", _case_context(request, case))
 
 

@@ -18,7 +18,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import DefaultRouter
 
-from accounts.services import log_access
+from accounts.consents import require_care
+from accounts.services import log_access, log_list
 from cases.file_views import NIFTI, PNG, private_headers
 from cases.selectors import get_scan, person
 from inference import selectors, services
@@ -76,6 +77,12 @@ class AnalysisViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
             request, force=force or self.action in ("heatmap", "heatmap_png")
         )
 
+    def paginate_queryset(self, queryset: Any) -> Any:
+        """One page of the list; what it shows of other people is logged."""
+        page = super().paginate_queryset(queryset)
+        log_list(person(self.request.user), "list_analyses", page or [])
+        return page
+
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """One analysis; poll it while its status is queued or running."""
         analysis = self.get_object()
@@ -90,6 +97,7 @@ class AnalysisViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         wanted = AnalysisRequestSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
         scan = get_scan(request.user, wanted.validated_data["scan"], write=True)
+        require_care(scan.case.patient_id)
         return self._accepted(services.request_analysis(scan.pk))
 
     @extend_schema(request=None, responses={202: AnalysisSerializer})
@@ -97,6 +105,7 @@ class AnalysisViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
     def reread(self, request: Request, pk: str) -> Response:
         """Ask for a new reading of the same scan; this one stays."""
         analysis = self.get_object()
+        require_care(analysis.scan.case.patient_id)
         return self._accepted(services.request_analysis(analysis.scan_id, reread=True))
 
     @extend_schema(parameters=[_FINDING_ID], responses={(200, NIFTI): OpenApiTypes.BINARY})

@@ -91,6 +91,7 @@ def region(request: HttpRequest, case_id: uuid.UUID, scan_id: uuid.UUID) -> Http
     if analysis is None:
         raise Http404("This scan has no reading.")
     context: dict[str, Any] = {"scan": scan, "case": scan.case, "analysis": analysis}
+    log_access(user, "view_scan", scan)
     status = 200
     if text := request.GET.get("region"):
         try:
@@ -113,6 +114,7 @@ def compare(
     user = _person(request)
     scan = get_scan(user, scan_id, case_id=case_id)
     reference = get_reference(user, reference_id)
+    log_access(user, "compare_similar", scan)
     log_access(user, "compare_similar", reference)
     context = {"scan": scan, "case": scan.case, "reference": reference, "analysis": _read(user, scan)}
     return private_headers(render(request, "inference/similar_compare.html", context))

@@ -1,0 +1,149 @@
+"""Who may do what, route by route: the table that `tests/test_access_matrix.py` checks the site against.
+
+To add a route, name it under one of the rules in RULES below (or match a family of names with a `*` at the
+end). When none fits, make a new rule: one letter for each role, in the order of ROLES, first for reading
+(GET), then for writing (every other method that the route takes).
+
+    o  is let in: any answer but 401, 403, 404 and the way to the login
+    f  is told that they may not (403)
+    n  is told that there is no such thing (404)
+    l  is sent to the login (302 there, or 401)
+    p  is sent to the page that asks for a share link's PIN
+    d  is inside the administration, whose own rules decide (its tests walk them)
+    a  is let in, or told that there is no such thing: public, whoever asks
+
+A method that a route does not take answers 405, which is fine everywhere: it says nothing about the object.
+"""
+
+from dataclasses import dataclass
+
+ROLES = (
+    "owner",
+    "granted_doctor",
+    "case_doctor",
+    "revoked_doctor",
+    "other_doctor",
+    "unverified_doctor",
+    "other_patient",
+    "admin",
+    "anonymous",
+)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What each role meets; nine letters each, in the order of ROLES."""
+
+    why: str
+    read: str
+    write: str
+
+    def expected(self, role: str, method: str) -> str:
+        """The letter for a role and a method."""
+        letters = self.read if method == "get" else self.write
+        return letters[ROLES.index(role)]
+
+
+CASE = Rule("a case and all in it: its patient; doctors read", "ooonnnnnl", "offnnnnnl")
+OWN = Rule("a thing of one person alone", "onnnnnnnl", "onnnnnnnl")
+OWN_BY_PATIENT = Rule("a patient's own thing; others are no patients", "offfffnfl", "offfffnfl")
+PATIENTS = Rule("a page for patients", "offfffofl", "offfffofl")
+SIGNED_IN = Rule("everybody who is signed in, about themselves", "oooooooo" + "l", "oooooooo" + "l")
+CASES_LIST = Rule("lists show what one may see; only patients open cases", "oooooooo" + "l", "offfffofl")
+PUBLIC = Rule("anybody", "o" * 9, "o" * 9)
+ADMIN = Rule("the administration", "l" * 7 + "dl", "l" * 7 + "dl")
+DOCTORS_ACT = Rule("a doctor of the patient acts", "ooonnfnfl", "foonnfnfl")
+CASE_EDIT = Rule("forms that change a case: its patient alone", "offnnnnnl", "offnnnnnl")
+IN_BODY = Rule("the case is named in the body; without one there is none", "n" * 8 + "l", "n" * 8 + "l")
+SIMILAR_OF_SCAN = Rule(
+    "a scan among similar ones: as the case, for verified readers", "ooonnfnfl", "offnnfnfl"
+)
+SIMILAR = Rule("similar known cases: patients and verified doctors", "ooooof" + "ofl", "ooooof" + "ofl")
+SHARED = Rule("whoever has the link and its PIN; without the PIN nothing", "p" * 9, "p" * 9)
+PUBLIC_THING = Rule("anybody, where it exists", "a" * 9, "a" * 9)
+
+RULES: dict[Rule, tuple[str, ...]] = {
+    PUBLIC: (
+        "home",
+        "healthz",
+        "set_language",
+        "account_*",
+        "accounts:erased",
+        "resources:condition_list",
+        "v1:condition-list",
+        "v1:resource-list",
+        "v1:treatment-list",
+        "v1:docs",
+        "v1:schema",
+        "v1:token",
+        "admin:login",
+        # The page that asks for the PIN says nothing about the case.
+        "inference:shared",
+    ),
+    SIGNED_IN: (
+        "accounts:account",
+        "accounts:waiting",
+        "accounts:tokens",
+        "accounts:exports",
+        "accounts:erase",
+        "v1:model-version-*",
+        # Lists: they show what the reader may see anyhow.
+        "cases:list",
+        "v1:scan-list",
+        "v1:analysis-list",
+        "v1:api-root",
+        "account_change_password",
+        "account_email",
+        "account_set_password",
+        "account_reauthenticate",
+    ),
+    CASES_LIST: ("v1:case-list",),
+    PATIENTS: (
+        "accounts:who_looked",
+        "accounts:consent",
+        "accounts:sharing",
+        "cases:new",
+        "inference:record",
+    ),
+    OWN: ("accounts:export_download", "accounts:delete_token"),
+    OWN_BY_PATIENT: ("accounts:revoke",),
+    CASE: ("cases:*", "v1:case-*", "v1:scan-*", "v1:analysis-*", "inference:*"),
+    SIMILAR: ("inference:similar_search", "inference:similar_picture", "v1:similar-list"),
+    SIMILAR_OF_SCAN: (
+        "inference:similar_region",
+        "inference:similar_compare",
+        "inference:similar_compare_own",
+    ),
+    CASE_EDIT: (
+        "cases:edit",
+        "cases:delete",
+        "cases:share",
+        "cases:revoke_share",
+        "cases:scan_delete",
+        "inference:case_symptoms",
+    ),
+    IN_BODY: ("cases:add_follow_up",),
+    DOCTORS_ACT: ("inference:confirm_finding",),
+    PUBLIC_THING: (
+        "resources:condition_detail",
+        "v1:condition-detail",
+        "v1:resource-detail",
+        "v1:treatment-detail",
+        # Keys that nobody has: told so, or sent to where a new one is to be had.
+        "account_confirm_email",
+    ),
+    SHARED: ("inference:shared_*",),
+    ADMIN: ("admin:*",),
+}
+
+
+def rule_for(name: str) -> Rule | None:
+    """The rule of a route: by its own name, or by the longest family that it belongs to."""
+    best, length = None, -1
+    for rule, names in RULES.items():
+        for pattern in names:
+            if pattern == name:
+                return rule
+            if pattern.endswith("*") and name.startswith(pattern[:-1]) and len(pattern) > length:
+                best, length = rule, len(pattern)
+    return best
