@@ -2,12 +2,18 @@
 
 from django.conf import settings
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from cases.followup_models import FollowUp as FollowUp
+from cases.levels import NOT_READ
+from cases.review_models import Review as Review
+from cases.review_models import ReviewVerdict as ReviewVerdict
 from cases.sharing_models import ShareLink as ShareLink
 from cases.storage import private_storage
+from cases.worklist_models import CaseSeen as CaseSeen
+from cases.worklist_models import WorklistView as WorklistView
 from pmi_site.models import BaseModel
 
 
@@ -29,6 +35,14 @@ class Case(BaseModel):
         ADULT = "adult", _("An adult")
         UNKNOWN = "unknown", _("Rather not say")
 
+    class ReviewState(models.TextChoices):
+        """How far doctors are with the case's readings."""
+
+        NOT_READ = "not_read", _("Not read yet")
+        WAITING = "waiting", _("Waiting for a doctor")
+        REVIEWED = "reviewed", _("Reviewed")
+        DISAGREEMENT = "disagreement", _("Two readers disagree")
+
     patient = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="cases")
     title = models.CharField(_("title"), max_length=120)
     question = models.TextField(_("question"), max_length=2000, blank=True)
@@ -40,11 +54,32 @@ class Case(BaseModel):
         _("symptoms"), default=dict, blank=True, help_text=_("answers by code; a missing code is no answer")
     )
 
+    # Kept by whoever reads and reviews, so that a worklist sorts by them without looking at every reading.
+    danger = models.CharField(max_length=12, blank=True, editable=False)
+    danger_rank = models.PositiveSmallIntegerField(default=NOT_READ, editable=False)
+    waiting_since = models.DateTimeField(default=timezone.now, editable=False)
+    news_at = models.DateTimeField(
+        default=timezone.now, editable=False, help_text=_("last new answer or review")
+    )
+    review_state = models.CharField(
+        max_length=12, choices=ReviewState.choices, default=ReviewState.NOT_READ, editable=False
+    )
+
     class Meta:
         ordering = ["-created_at", "-id"]
         verbose_name = _("case")
         verbose_name_plural = _("cases")
-        indexes = [models.Index(fields=["patient", "-created_at", "-id"], name="case_patient_newest")]
+        indexes = [
+            models.Index(fields=["patient", "-created_at", "-id"], name="case_patient_newest"),
+            models.Index(fields=["danger_rank", "waiting_since", "id"], name="case_worklist"),
+            models.Index(
+                fields=["review_state", "danger_rank", "waiting_since", "id"], name="case_worklist_state"
+            ),
+            models.Index(
+                fields=["patient", "review_state", "danger_rank", "waiting_since", "id"],
+                name="case_worklist_patient",
+            ),
+        ]
 
     def __str__(self) -> str:
         """Name the case by id: titles may carry personal words and end up in logs."""
