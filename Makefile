@@ -62,9 +62,9 @@ messages: .venv/.stamp-dev ## Collect what is to be translated, and compile the 
 	$(BIN)/python manage.py makemessages -l es -l hi -i node_modules -i .venv -i var -i tests --no-wrap --no-obsolete --add-location file
 	for po in locale/*/LC_MESSAGES/django.po; do msgfmt --check-format -o $${po%.po}.mo $$po; done
 
-bench-similar: .venv/.stamp-dev ## Similar-image search at 10k to 1M vectors against faiss (an hour; writes var/)
+bench-similar: .venv/.stamp-dev ## Similar-image search at 1k to 1M vectors against faiss (an hour; writes docs/)
 	$(PIP) -r requirements-bench.txt
-	DJANGO_SETTINGS_MODULE=pmi_site.settings.test $(BIN)/python manage.py bench_similar
+	DJANGO_SETTINGS_MODULE=pmi_site.settings.test $(BIN)/python manage.py bench_similar --report docs
 
 clean: ## Remove what can be made again (var/ with your data stays)
 	rm -rf .venv node_modules .mypy_cache .ruff_cache .pytest_cache

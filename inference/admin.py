@@ -162,5 +162,8 @@ class AnalysisAdmin(ReadOnlyAdmin):
 class VectorSpaceAdmin(ReadOnlyAdmin):
     """How far each embedding space is filled."""
 
-    list_display = ("model_version", "state", "done", "total", "failed", "dims", "indexed", "finished_at")
+    list_display = (
+        *("model_version", "state", "done", "total", "failed"),
+        *("dims", "kept", "indexed", "finished_at"),
+    )
     list_select_related = ("model_version",)

@@ -291,6 +291,10 @@ class VectorSpace(BaseModel):
     total = models.PositiveIntegerField(default=0)
     done = models.PositiveIntegerField(default=0)
     failed = models.PositiveIntegerField(default=0)
+    projection = models.BinaryField(
+        null=True, blank=True, help_text=_("What shortens embeddings; see inference.similar_projection.")
+    )
+    kept = models.FloatField(null=True, blank=True, help_text=_("Share of the spread that it keeps."))
     indexed = models.BooleanField(default=False, help_text=_("There is an HNSW index over it."))
     near = models.FloatField(null=True, blank=True, help_text=_("Distance of close pairs."))
     typical = models.FloatField(null=True, blank=True, help_text=_("Distance of usual nearest pairs."))

@@ -22,8 +22,8 @@ from django.utils.translation import gettext as _
 from accounts.consents import care_is_withdrawn, require_care
 from cases.imaging.volume import CanonicalVolume
 from cases.models import Case, Scan
-from inference import assessing, danger, explained, heatmaps, notify, registry, similar_services
-from inference.models import Analysis, Embedding, Finding, ModelVersion, VectorSpace
+from inference import assessing, danger, explained, heatmaps, notify, registry, similar_spaces
+from inference.models import Analysis, Finding, ModelVersion
 from inference.reading import Reading
 
 logger = logging.getLogger(__name__)
@@ -179,13 +179,7 @@ def complete(held: Claim, reading: Reading, volume: CanonicalVolume, age_group: 
                 raise LeaseLost
             Finding.objects.bulk_create(findings)
             if reading.embedding is not None:
-                Embedding.objects.create(
-                    analysis_id=held.analysis_id, model_version=version, vector=reading.embedding.tolist()
-                )
-                VectorSpace.objects.get_or_create(model_version=version)
-                VectorSpace.objects.filter(model_version=version, dims__isnull=True).update(
-                    dims=len(reading.embedding)
-                )
+                similar_spaces.store_embedding(held.analysis_id, version, reading.embedding)
     except LeaseLost:
         heatmaps.remove(written)
         return False
@@ -397,5 +391,5 @@ def activate(version: ModelVersion) -> None:
             is_active=False, updated_at=timezone.now()
         )
         ModelVersion.objects.filter(pk=version.pk).update(is_active=True, updated_at=timezone.now())
-        similar_services.request_filling(version)
+        similar_spaces.request_filling(version)
     version.is_active = True

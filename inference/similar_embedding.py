@@ -17,7 +17,7 @@ from cases.imaging.volume import CanonicalVolume
 from cases.models import Scan
 from cases.services import load_volume
 from cases.storage import work_root
-from inference import similar_selectors, similar_services
+from inference import similar_selectors, similar_spaces
 from inference.engine import BATCH, Engine, ModelBroken, Reader, square_pixels
 from inference.models import Analysis, ReferenceImage, VectorSpace
 from inference.reading import Reading
@@ -60,7 +60,7 @@ def fill(space: VectorSpace, until: float) -> bool:
         return True  # no longer the version that reads: nothing searches this space
     last = None
     while time.monotonic() < until:
-        waiting = similar_services.missing(version).order_by("pk")
+        waiting = similar_spaces.missing(version).order_by("pk")
         if last is not None:
             waiting = waiting.filter(pk__gt=last)
         batch = list(waiting.select_related("scan")[:BATCH])
@@ -73,8 +73,8 @@ def fill(space: VectorSpace, until: float) -> bool:
                 found.append((reference, _vector(engine, reader, reference)))
             except (OSError, ValueError):
                 failed += 1
-        similar_services.store_vectors(space, found)
-        similar_services.progress(space, failed)
+        similar_spaces.store_vectors(space, found)
+        similar_spaces.progress(space, failed)
     return False
 
 

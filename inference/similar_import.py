@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from cases.imaging.volume import from_film
 from cases.storage import remove_files
-from inference import heat, similar_services
+from inference import heat, similar_spaces
 from inference.atlas import AtlasRow, BadRow
 from inference.calls import NORMAL_CONDITIONS
 from inference.engine import BATCH, Reader
@@ -42,7 +42,7 @@ def import_rows(
     over. `tell` is called with the number of rows handled.
     """
     outcome = Outcome()
-    space = similar_services.space_of(version)
+    space = similar_spaces.space_of(version)
     known = set(ReferenceImage.objects.filter(kind=version.kind).values_list("key", flat=True))
     batch: list[tuple[AtlasRow, np.ndarray]] = []
     for row in rows:
@@ -68,7 +68,8 @@ def import_rows(
     if batch:
         _store(batch, space, reader, outcome)
         tell(len(batch))
-    similar_services.finish_space(space)
+    similar_spaces.finish_space(space)
+    similar_spaces.build_index(space)
     return outcome
 
 
@@ -112,7 +113,7 @@ def _store(
     except BaseException:
         remove_files(written)
         raise
-    similar_services.store_vectors(space, made)
+    similar_spaces.store_vectors(space, made)
     outcome.added += len(made)
     outcome.label_only += sum(not reference.showable for reference, _vector in made)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from django.db import models
+from django.db import connection, models, transaction
 from django.db.models import Exists, F, Func, OuterRef, Q, QuerySet, Subquery, Value
 from django.http import Http404
 from pgvector.django import HalfVectorField
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 NEAREST = 6
 MOST = 50
+# How many candidates HNSW keeps while it searches; recall at this setting is in docs/similar-benchmark.md.
+EF_SEARCH = 120
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,8 @@ def released() -> QuerySet[ReferenceImage]:
 def neighbours(
     probe: Probe, visible: QuerySet[Scan], filters: Filters | None = None, k: int = NEAREST
 ) -> Hits:
-    """The nearest images in the probe's space, in one SQL statement.
+    """The nearest images in the probe's space, in one SQL statement (and one that sets the index's options,
+    where the space has an index).
 
     `visible` are the scans that the asking user may read: own earlier scans come from these only. A space
     without dimensions holds nothing and is not searched.
@@ -142,13 +145,30 @@ def neighbours(
     if probe.patient_id and wanted.own and not wanted.source:
         # Several readings of one scan lie at one place: some more rows leave enough scans.
         searched.append(_own(probe, wanted, distance, visible)[: 4 * k])
-    rows = list(searched[0] if len(searched) == 1 else searched[0].union(*searched[1:], all=True))
+    asked = searched[0] if len(searched) == 1 else searched[0].union(*searched[1:], all=True)
+    if probe.space.indexed:
+        with transaction.atomic():
+            _tune(max(EF_SEARCH, 2 * k))
+            rows = list(asked)
+    else:
+        rows = list(asked)
     hits = sorted((Neighbour(*row) for row in rows if row[0] is not None), key=lambda hit: hit.distance)
     own: dict[Any, Neighbour] = {}
     for hit in hits:
         if hit.scan_id and hit.scan_id not in own:
             own[hit.scan_id] = hit
     return Hits(tuple(hit for hit in hits if not hit.scan_id)[:k], tuple(own.values())[:k])
+
+
+def _tune(ef: int) -> None:
+    """Options of HNSW for this transaction: how widely it looks, and that it goes on where the conditions
+    (consent, filters) leave too few of what it found.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config('hnsw.ef_search', %s, true), set_config('hnsw.iterative_scan', %s, true)",
+            [str(min(ef, 1000)), "strict_order"],
+        )
 
 
 def _references(probe: Probe, wanted: Filters, distance: Any) -> QuerySet[Any, Any]:

@@ -1,19 +1,14 @@
-"""Every write of similar-image search: spaces and their vectors, confirmations, release and withdrawal."""
+"""Confirmations, and the release and withdrawal of scans that others may find."""
 
 from __future__ import annotations
 
 import hashlib
-import logging
 import uuid
-from collections.abc import Sequence
-from datetime import timedelta
 
 import numpy as np
 from django.core.exceptions import PermissionDenied
 from django.core.files.base import ContentFile
-from django.db import connection, transaction
-from django.db.models import F, Q, QuerySet
-from django.utils import timezone
+from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts.consents import has_consent
@@ -31,169 +26,10 @@ from inference.models import (
     Finding,
     ModelVersion,
     ReferenceImage,
-    ReferenceVector,
     VectorSpace,
 )
+from inference.similar_spaces import request_filling, space_of, store_vectors
 from pmi_site.errors import UserError
-
-logger = logging.getLogger(__name__)
-
-# Below this exact search is the faster one (docs/similar-benchmark.md); above it the planner may choose.
-INDEX_FROM = 20_000
-_SAMPLE = 300
-_LEASE = timedelta(minutes=15)
-
-
-# --- spaces -------------------------------------------------------------------------------------------------
-
-
-def space_of(version: ModelVersion) -> VectorSpace:
-    """The version's space, made when it is first asked for."""
-    return VectorSpace.objects.get_or_create(model_version=version)[0]
-
-
-def set_dims(space: VectorSpace, dims: int) -> None:
-    """Fixes the length of the space's vectors. Raises ValueError when it was fixed to another one."""
-    VectorSpace.objects.filter(pk=space.pk, dims__isnull=True).update(dims=dims)
-    space.refresh_from_db(fields=["dims"])
-    if space.dims != dims:
-        raise ValueError(f"The space {space.pk} has {space.dims} dimensions, not {dims}.")
-
-
-def missing(version: ModelVersion) -> QuerySet[ReferenceImage]:
-    """The reference images that have no vector in the version's space yet."""
-    return ReferenceImage.objects.filter(kind=version.kind).exclude(vectors__model_version=version)
-
-
-def request_filling(version: ModelVersion) -> None:
-    """Has the space filled in the background once the transaction commits."""
-    if version.kind == "gate":
-        return
-    space_of(version)
-    transaction.on_commit(lambda: _send(version.pk), robust=True)
-
-
-def _send(version_id: uuid.UUID) -> None:
-    from inference.similar_tasks import fill_space
-
-    try:
-        fill_space.delay(str(version_id))
-    except Exception as error:
-        # The row is the truth: `fill_waiting_spaces` sends it again.
-        logger.error("The space of %s could not be sent to a worker: %s", version_id, type(error).__name__)
-
-
-def claim_space(version_id: uuid.UUID | str) -> VectorSpace | None:
-    """Takes a space for filling; None while another worker holds it or there is nothing to fill."""
-    now = timezone.now()
-    free = Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lt=now)
-    taken = VectorSpace.objects.filter(free, model_version__id=version_id).update(
-        state=VectorSpace.State.FILLING, lease_expires_at=now + _LEASE, failed=0, updated_at=now
-    )
-    if not taken:
-        return None
-    return VectorSpace.objects.select_related("model_version").get(model_version__id=version_id)
-
-
-def store_vectors(space: VectorSpace, found: Sequence[tuple[ReferenceImage, np.ndarray]]) -> None:
-    """Writes vectors of reference images; one that is there already stays. Safe against images that were
-    withdrawn meanwhile.
-    """
-    if not found:
-        return
-    set_dims(space, len(found[0][1]))
-    with transaction.atomic():
-        ids = [reference.pk for reference, _vector in found]
-        # Locked, so that a withdrawal either comes first (the row is gone) or removes what is written here.
-        there = set(
-            ReferenceImage.objects.select_for_update().filter(pk__in=ids).values_list("pk", flat=True)
-        )
-        ReferenceVector.objects.bulk_create(
-            [
-                ReferenceVector(
-                    reference=reference, model_version_id=space.model_version_id, vector=vector.tolist()
-                )
-                for reference, vector in found
-                if reference.pk in there
-            ],
-            ignore_conflicts=True,
-        )
-    progress(space)
-
-
-def progress(space: VectorSpace, failed: int = 0) -> None:
-    """Counts what is done, for the admin, and holds the lease."""
-    total = ReferenceImage.objects.filter(kind=space.model_version.kind).count()
-    done = ReferenceVector.objects.filter(model_version_id=space.model_version_id).count()
-    now = timezone.now()
-    VectorSpace.objects.filter(pk=space.pk).update(
-        total=total, done=done, failed=F("failed") + failed, lease_expires_at=now + _LEASE, updated_at=now
-    )
-
-
-def finish_space(space: VectorSpace, *, state: str = VectorSpace.State.READY) -> None:
-    """Measures what is near in the space, builds its index where that pays, and gives the lease back."""
-    progress(space)
-    space.refresh_from_db()
-    near, typical = _distances(space)
-    indexed = space.indexed or _build_index(space)
-    now = timezone.now()
-    VectorSpace.objects.filter(pk=space.pk).update(
-        state=state,
-        near=near,
-        typical=typical,
-        indexed=indexed,
-        lease_expires_at=None,
-        finished_at=now,
-        updated_at=now,
-    )
-
-
-def give_back_space(space: VectorSpace) -> None:
-    """Ends this worker's hold; the rest is filled later."""
-    VectorSpace.objects.filter(pk=space.pk).update(
-        state=VectorSpace.State.WAITING, lease_expires_at=None, updated_at=timezone.now()
-    )
-
-
-def _distances(space: VectorSpace) -> tuple[float | None, float | None]:
-    """Quarter and three-quarter point of the nearest-neighbour distance between people in a sample."""
-    rows = list(
-        ReferenceVector.objects.filter(model_version_id=space.model_version_id)
-        .order_by("reference_id")
-        .values_list("vector", "reference__group_key")[: 5 * _SAMPLE]
-    )
-    if len(rows) < 8:
-        return None, None
-    vectors = np.stack([np.asarray(vector, dtype=np.float32) for vector, _key in rows])
-    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-    groups = np.array([key or str(n) for n, (_vector, key) in enumerate(rows)])
-    distance = 1 - vectors[:_SAMPLE] @ vectors.T
-    distance[groups[:_SAMPLE, None] == groups[None]] = np.inf
-    nearest = distance.min(axis=1)
-    nearest = nearest[np.isfinite(nearest)]
-    if not len(nearest):
-        return None, None
-    low, high = np.percentile(nearest, [25, 75])
-    return float(low), float(high)
-
-
-def _build_index(space: VectorSpace) -> bool:
-    """A partial HNSW index over one space. The planner then chooses between it and exact search."""
-    if not space.dims or space.done < INDEX_FROM or space.dims > 4000:
-        return False
-    name = f"inference_hnsw_{space.model_version_id.hex}"
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f'CREATE INDEX IF NOT EXISTS "{name}" ON inference_referencevector'
-            f" USING hnsw ((vector::halfvec({int(space.dims)})) halfvec_cosine_ops)"
-            f" WHERE model_version_id = '{space.model_version_id}'::uuid"
-        )
-        cursor.execute("ANALYZE inference_referencevector")
-    return True
-
-
-# --- scans that may be found --------------------------------------------------------------------------------
 
 
 def confirm_finding(doctor: User, finding: Finding) -> Confirmation:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import time
 
-from inference import similar_services
+from inference import similar_spaces
 from inference.models import VectorSpace
 from pmi_site.tasks import pmi_task
 
 logger = logging.getLogger(__name__)
 
 FILL_TIME_LIMIT = 900
+INDEX_TIME_LIMIT = 3000
 _WORK_SECONDS = 480
 
 
@@ -20,7 +21,7 @@ def fill_space(version_id: str) -> None:
     """Embeds the reference images that the space lacks, for some minutes, then goes on in a new message, so
     that readings get their turn. What is done stays done, however often it is killed.
     """
-    space = similar_services.claim_space(version_id)
+    space = similar_spaces.claim_space(version_id)
     if space is None:
         return
     from inference import similar_embedding
@@ -29,13 +30,22 @@ def fill_space(version_id: str) -> None:
         finished = similar_embedding.fill(space, until=time.monotonic() + _WORK_SECONDS)
     except Exception as error:
         logger.error("The space of %s broke off: %s", version_id, type(error).__name__)
-        similar_services.finish_space(space, state=VectorSpace.State.FAILED)
+        similar_spaces.finish_space(space, state=VectorSpace.State.FAILED)
         return
     if finished:
-        similar_services.finish_space(space)
+        similar_spaces.finish_space(space)
+        similar_spaces.request_index(space)
     else:
-        similar_services.give_back_space(space)
+        similar_spaces.give_back_space(space)
         fill_space.delay(version_id)
+
+
+@pmi_task(queue="default", time_limit=INDEX_TIME_LIMIT)
+def build_space_index(version_id: str) -> None:
+    """Builds the HNSW index of a filled space. Writers go on meanwhile; a killed build begins anew."""
+    space = VectorSpace.objects.filter(model_version__id=version_id).first()
+    if space is not None:
+        similar_spaces.build_index(space)
 
 
 @pmi_task(queue="default", time_limit=60)
@@ -44,5 +54,7 @@ def fill_waiting_spaces() -> None:
     for space in VectorSpace.objects.select_related("model_version").filter(
         model_version__is_active=True, state__in=[VectorSpace.State.WAITING, VectorSpace.State.FILLING]
     ):
-        if similar_services.missing(space.model_version).exists():
-            similar_services.request_filling(space.model_version)
+        if similar_spaces.missing(space.model_version).exists():
+            similar_spaces.request_filling(space.model_version)
+    for space in VectorSpace.objects.filter(model_version__is_active=True, indexed=False):
+        similar_spaces.request_index(space)

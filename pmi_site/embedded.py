@@ -37,6 +37,8 @@ Name = Literal["postgres", "valkey"]
 DATABASE = "pmi"
 SUPERUSER = "postgres"
 PORT = "5432"
+# PostgreSQL's own default, 128 MB, is small for an index of a million vectors. Taken only as it is used.
+_SHARE_OF_MEMORY, _MOST_BUFFERS = 8, 2 << 30
 # PostgreSQL refuses to run as root; it then runs as this system user, which is made when it is missing.
 SYSTEM_USER = "pgserver"
 # Linux allows 107 bytes for a socket's path, macOS 103.
@@ -268,6 +270,8 @@ def _start_postgres(
     for name in (f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock"):
         (sockets / name).unlink(missing_ok=True)
     options = f"-c listen_addresses='' -c unix_socket_directories='{sockets}' -c port={PORT}"
+    buffers = min(psutil.virtual_memory().total // _SHARE_OF_MEMORY, _MOST_BUFFERS) >> 20
+    options += f" -c shared_buffers={max(buffers, 64)}MB"
     if not durable:
         options += " -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
     # pg_ctl gives the server a session of its own: Ctrl-C must reach PMI first, which stops it in order.

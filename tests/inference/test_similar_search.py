@@ -14,7 +14,7 @@ from django.urls import reverse
 from accounts import consents
 from accounts.models import AccessLog, Consent
 from cases.selectors import visible_scans
-from inference import similar_services
+from inference import similar_services, similar_spaces
 from inference.models import (
     Analysis,
     Embedding,
@@ -44,7 +44,7 @@ def read(scan: Any, angle: float = 0.0, **fields: Any) -> Analysis:
     version = analysis.model_version
     assert version is not None
     Embedding.objects.create(analysis=analysis, model_version=version, vector=vector(angle).tolist())
-    similar_services.set_dims(similar_services.space_of(analysis.model_version), DIMS)
+    similar_spaces.set_dims(similar_spaces.space_of(analysis.model_version), DIMS)
     return analysis
 
 
@@ -64,7 +64,7 @@ def atlas(version: ModelVersion, angle: float, *, showable: bool = True, **field
     )
     reference.picture.save("picture.png", ContentFile(PNG), save=False)
     reference.save()
-    similar_services.store_vectors(similar_services.space_of(version), [(reference, vector(angle))])
+    similar_spaces.store_vectors(similar_spaces.space_of(version), [(reference, vector(angle))])
     return reference
 
 
@@ -119,12 +119,12 @@ def test_spaces_are_never_mixed(patient: Any) -> None:
     analysis = read(ScanFactory.create(case__patient=patient))
     reference = atlas(analysis.model_version, 0.1)
     newer = rows.model_version(active=False, digit="b")
-    similar_services.store_vectors(similar_services.space_of(newer), [(reference, vector(0.1, 5))])
+    similar_spaces.store_vectors(similar_spaces.space_of(newer), [(reference, vector(0.1, 5))])
     old, new = VectorSpace.objects.get(dims=DIMS), VectorSpace.objects.get(dims=5)
     assert len(neighbours(Probe(old, vector=vector(0).tolist()), visible_scans(patient)).others) == 1
     assert len(neighbours(Probe(new, vector=vector(0, 5).tolist()), visible_scans(patient)).others) == 1
     with pytest.raises(ValueError, match="dimensions"):
-        similar_services.set_dims(old, 5)
+        similar_spaces.set_dims(old, 5)
 
 
 def test_a_retired_reading_shows_no_neighbours(as_user: Any, patient: Any) -> None:

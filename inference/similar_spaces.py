@@ -1,0 +1,308 @@
+"""Embedding spaces of model versions: filling them, shortening their vectors, their HNSW index."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import psutil
+from django.db import DatabaseError, connection, transaction
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
+
+from inference.models import Embedding, ModelVersion, ReferenceImage, ReferenceVector, VectorSpace
+from inference.similar_projection import FIT_FROM, FIT_MOST, LEAST_KEPT, REDUCED_DIMS, Projection, unit
+
+logger = logging.getLogger(__name__)
+
+# Below this exact search is as fast (docs/similar-benchmark.md); above it PostgreSQL's planner may choose.
+INDEX_FROM = 5_000
+_SAMPLE = 300
+_LEASE = timedelta(minutes=15)
+_CONVERT_BATCH = 1_000
+# HNSW over halfvec takes at most this many dimensions.
+_MOST_INDEXED_DIMS = 4_000
+
+
+def space_of(version: ModelVersion) -> VectorSpace:
+    """The version's space, made when it is first asked for."""
+    return VectorSpace.objects.get_or_create(model_version=version)[0]
+
+
+def set_dims(space: VectorSpace, dims: int) -> None:
+    """Fixes the length of the space's vectors. Raises ValueError when it was fixed to another one."""
+    VectorSpace.objects.filter(pk=space.pk, dims__isnull=True).update(dims=dims)
+    space.refresh_from_db(fields=["dims", "projection"])
+    if space.dims != dims:
+        raise ValueError(f"The space {space.pk} has {space.dims} dimensions, not {dims}.")
+
+
+def projection_of(space: VectorSpace) -> Projection | None:
+    """What shortens embeddings for this space; None where it keeps their full length."""
+    if not space.projection or not space.dims:
+        return None
+    return Projection.from_bytes(bytes(space.projection), space.dims)
+
+
+def in_space(space: VectorSpace, vectors: np.ndarray) -> np.ndarray:
+    """Embeddings (N, D) as vectors (N, K) of the space. What has the space's length already stays.
+
+    Raises ValueError for a length that is neither.
+    """
+    if space.dims is None or vectors.shape[1] == space.dims:
+        return vectors
+    projection = projection_of(space)
+    if projection is None:
+        raise ValueError(f"The space {space.pk} has {space.dims} dimensions, not {vectors.shape[1]}.")
+    return projection.apply(vectors)
+
+
+# --- filling ------------------------------------------------------------------------------------------------
+
+
+def missing(version: ModelVersion) -> QuerySet[ReferenceImage]:
+    """The reference images that have no vector in the version's space yet."""
+    return ReferenceImage.objects.filter(kind=version.kind).exclude(vectors__model_version=version)
+
+
+def request_filling(version: ModelVersion) -> None:
+    """Has the space filled in the background once the transaction commits."""
+    if version.kind == "gate":
+        return
+    space_of(version)
+    transaction.on_commit(lambda: _send("fill_space", version.pk), robust=True)
+
+
+def request_index(space: VectorSpace) -> None:
+    """Has the space's index built in the background, if it is due."""
+    if wants_index(space):
+        transaction.on_commit(lambda: _send("build_space_index", space.model_version_id), robust=True)
+
+
+def _send(task: str, version_id: uuid.UUID) -> None:
+    from inference import similar_tasks
+
+    try:
+        getattr(similar_tasks, task).delay(str(version_id))
+    except Exception as error:
+        # The row is the truth: `fill_waiting_spaces` sends it again.
+        logger.error("%s of %s could not be sent to a worker: %s", task, version_id, type(error).__name__)
+
+
+def claim_space(version_id: uuid.UUID | str) -> VectorSpace | None:
+    """Takes a space for filling; None while another worker holds it or there is nothing to fill."""
+    now = timezone.now()
+    free = Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lt=now)
+    taken = VectorSpace.objects.filter(free, model_version__id=version_id).update(
+        state=VectorSpace.State.FILLING, lease_expires_at=now + _LEASE, failed=0, updated_at=now
+    )
+    if not taken:
+        return None
+    return VectorSpace.objects.select_related("model_version").get(model_version__id=version_id)
+
+
+def store_vectors(space: VectorSpace, found: Sequence[tuple[ReferenceImage, np.ndarray]]) -> None:
+    """Writes vectors of reference images, full or already of the space's length; one that is there already
+    stays. Safe against images that were withdrawn meanwhile. Raises ValueError for another length.
+    """
+    if not found:
+        return
+    with transaction.atomic():
+        held = _locked(space.pk)
+        vectors = np.stack([np.asarray(vector, dtype=np.float32) for _reference, vector in found])
+        if held.dims is None:
+            set_dims(held, vectors.shape[1])
+        vectors = in_space(held, vectors)
+        ids = [reference.pk for reference, _vector in found]
+        # Locked, so that a withdrawal either comes first (the row is gone) or removes what is written here.
+        there = set(
+            ReferenceImage.objects.select_for_update().filter(pk__in=ids).values_list("pk", flat=True)
+        )
+        ReferenceVector.objects.bulk_create(
+            [
+                ReferenceVector(
+                    reference=reference, model_version_id=held.model_version_id, vector=vector.tolist()
+                )
+                for (reference, _vector), vector in zip(found, vectors, strict=True)
+                if reference.pk in there
+            ],
+            ignore_conflicts=True,
+        )
+    progress(space)
+
+
+def store_embedding(analysis_id: uuid.UUID, version: ModelVersion, embedding: np.ndarray) -> None:
+    """Keeps what the network saw in a scan, in its version's space. Belongs into the transaction that ends
+    the reading.
+    """
+    held = _locked(space_of(version).pk)
+    if held.dims is None:
+        set_dims(held, len(embedding))
+    vector = in_space(held, np.asarray(embedding, dtype=np.float32)[None])[0]
+    Embedding.objects.create(analysis_id=analysis_id, model_version=version, vector=vector.tolist())
+
+
+def _locked(space_id: uuid.UUID) -> VectorSpace:
+    """The row behind which vectors are written: their length cannot change in between."""
+    return VectorSpace.objects.select_for_update().get(pk=space_id)
+
+
+def progress(space: VectorSpace, failed: int = 0) -> None:
+    """Counts what is done, for the admin, and holds the lease."""
+    total = ReferenceImage.objects.filter(kind=space.model_version.kind).count()
+    done = ReferenceVector.objects.filter(model_version_id=space.model_version_id).count()
+    now = timezone.now()
+    VectorSpace.objects.filter(pk=space.pk).update(
+        total=total, done=done, failed=F("failed") + failed, lease_expires_at=now + _LEASE, updated_at=now
+    )
+
+
+def finish_space(space: VectorSpace, *, state: str = VectorSpace.State.READY) -> None:
+    """Shortens the vectors where that is due, measures what is near in the space, gives the lease back."""
+    progress(space)
+    space.refresh_from_db()
+    fit_projection(space)
+    near, typical = _distances(space)
+    now = timezone.now()
+    VectorSpace.objects.filter(pk=space.pk).update(
+        state=state, near=near, typical=typical, lease_expires_at=None, finished_at=now, updated_at=now
+    )
+    space.refresh_from_db()
+
+
+def give_back_space(space: VectorSpace) -> None:
+    """Ends this worker's hold; the rest is filled later."""
+    VectorSpace.objects.filter(pk=space.pk).update(
+        state=VectorSpace.State.WAITING, lease_expires_at=None, updated_at=timezone.now()
+    )
+
+
+def _distances(space: VectorSpace) -> tuple[float | None, float | None]:
+    """Quarter and three-quarter point of the nearest-neighbour distance between people in a sample."""
+    rows = list(
+        ReferenceVector.objects.filter(model_version_id=space.model_version_id)
+        .order_by("reference_id")
+        .values_list("vector", "reference__group_key")[: 5 * _SAMPLE]
+    )
+    if len(rows) < 8:
+        return None, None
+    vectors = unit(np.stack([np.asarray(vector, dtype=np.float32) for vector, _key in rows]))
+    groups = np.array([key or str(n) for n, (_vector, key) in enumerate(rows)])
+    distance = 1 - vectors[:_SAMPLE] @ vectors.T
+    distance[groups[:_SAMPLE, None] == groups[None]] = np.inf
+    nearest = distance.min(axis=1)
+    nearest = nearest[np.isfinite(nearest)]
+    if not len(nearest):
+        return None, None
+    low, high = np.percentile(nearest, [25, 75])
+    return float(low), float(high)
+
+
+# --- shortening ---------------------------------------------------------------------------------------------
+
+
+def fit_projection(space: VectorSpace) -> bool:
+    """Fits the space's projection to its own images once there are enough of them, and shortens all its
+    vectors in the same transaction: at no time does a space hold two lengths. Done once; True when it was.
+    """
+    if space.projection or space.indexed or space.done < FIT_FROM or (space.dims or 0) <= REDUCED_DIMS:
+        return False
+    with transaction.atomic():
+        held = _locked(space.pk)
+        if held.projection or held.indexed or (held.dims or 0) <= REDUCED_DIMS:
+            return False
+        own = ReferenceVector.objects.filter(model_version_id=held.model_version_id)
+        # Keys are random, so the first ones are a fair sample.
+        sample = own.order_by("pk").values_list("vector", flat=True)[:FIT_MOST]
+        projection = Projection.fit(np.stack([np.asarray(vector, dtype=np.float32) for vector in sample]))
+        if projection.kept < LEAST_KEPT:
+            logger.info("The space %s keeps its full length: %.3f kept", held.pk, projection.kept)
+            return False
+        _convert(own, projection)
+        _convert(Embedding.objects.filter(model_version_id=held.model_version_id), projection)
+        VectorSpace.objects.filter(pk=held.pk).update(
+            dims=projection.dims, projection=projection.to_bytes(), kept=projection.kept
+        )
+    space.refresh_from_db()
+    return True
+
+
+def _convert(rows: QuerySet[Any], projection: Projection) -> None:
+    last = None
+    while True:
+        waiting = rows.order_by("pk") if last is None else rows.order_by("pk").filter(pk__gt=last)
+        batch = list(waiting[:_CONVERT_BATCH])
+        if not batch:
+            return
+        last = batch[-1].pk
+        short = projection.apply(np.stack([np.asarray(row.vector, dtype=np.float32) for row in batch]))
+        for row, vector in zip(batch, short, strict=True):
+            row.vector = vector.tolist()
+        rows.bulk_update(batch, ["vector"])
+
+
+# --- the index ----------------------------------------------------------------------------------------------
+
+
+def wants_index(space: VectorSpace) -> bool:
+    """The space is filled, large enough to gain from an index, and has none."""
+    return bool(
+        not space.indexed
+        and space.state == VectorSpace.State.READY
+        and space.dims
+        and space.dims <= _MOST_INDEXED_DIMS
+        and space.done >= INDEX_FROM
+    )
+
+
+def build_index(space: VectorSpace) -> bool:
+    """A partial HNSW index over one space, if it is due. PostgreSQL then chooses between it and exact search.
+
+    Outside a transaction it is built without blocking writers. An index that a killed build left half made
+    is built anew; one build runs at a time. True when there is one now.
+    """
+    if not wants_index(space):
+        return space.indexed
+    name = f"inference_hnsw_{space.model_version_id.hex}"
+    how = "" if connection.in_atomic_block else "CONCURRENTLY"
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [name])
+        if not cursor.fetchone()[0]:
+            return False
+        try:
+            cursor.execute(
+                "SELECT 1 FROM pg_index WHERE indexrelid = to_regclass(%s) AND NOT indisvalid", [name]
+            )
+            if cursor.fetchone():
+                cursor.execute(f'DROP INDEX "{name}"')
+            # The whole graph in memory is what makes building it fast; helpers need shared memory, which
+            # containers give little of.
+            cursor.execute("SELECT set_config('maintenance_work_mem', %s, false)", [_memory_for(space)])
+            cursor.execute("SET max_parallel_maintenance_workers = 0")
+            cursor.execute(
+                f'CREATE INDEX {how} IF NOT EXISTS "{name}"'
+                f" ON inference_referencevector USING hnsw"
+                f" ((vector::halfvec({int(space.dims or 0)})) halfvec_cosine_ops)"
+                f" WHERE model_version_id = '{space.model_version_id}'::uuid"
+            )
+            cursor.execute("ANALYZE inference_referencevector")
+        finally:
+            # After an error inside a transaction nothing more is possible, and its end undoes these anyway.
+            with suppress(DatabaseError):
+                cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", [name])
+                cursor.execute("RESET maintenance_work_mem")
+                cursor.execute("RESET max_parallel_maintenance_workers")
+    VectorSpace.objects.filter(pk=space.pk).update(indexed=True, updated_at=timezone.now())
+    space.refresh_from_db()
+    return True
+
+
+def _memory_for(space: VectorSpace) -> str:
+    """Room for the graph: each vector at two bytes a number, and about 400 bytes of links and headers."""
+    needed = space.done * (2 * (space.dims or 0) + 400) * 5 // 4
+    return f"{max(64 << 20, min(needed, psutil.virtual_memory().total // 8)) >> 10}kB"

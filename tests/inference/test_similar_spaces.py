@@ -1,0 +1,227 @@
+"""Embedding spaces: the HNSW index is used and finds what exact search finds; vectors are shortened once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from accounts import consents
+from cases.selectors import visible_scans
+from inference import similar_spaces
+from inference.models import Embedding, ModelVersion, ReferenceImage, ReferenceVector, VectorSpace
+from inference.similar_projection import Projection, unit
+from inference.similar_selectors import Filters, Probe, neighbours
+from tests.factories import ScanFactory, UserFactory
+from tests.inference import reading_rows as rows
+
+pytestmark = pytest.mark.django_db
+COUNT, DIMS = 3000, 32
+
+
+def clustered(count: int, dims: int, seed: int = 0) -> np.ndarray:
+    """Unit vectors (N, D) around twenty centres."""
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(99).normal(size=(20, dims))
+    return unit(centres[rng.integers(20, size=count)] + 0.4 * rng.normal(size=(count, dims)))
+
+
+def fill(version: ModelVersion, vectors: np.ndarray, **fields: Any) -> list[ReferenceImage]:
+    """Reference images with these vectors; every hundredth is of a rare condition."""
+    references = ReferenceImage.objects.bulk_create(
+        ReferenceImage(
+            **{
+                "kind": version.kind,
+                "source": "atlas",
+                "condition": "covid-19-pneumonia" if n % 100 == 0 else "pneumonia",
+                "key": f"{version.pk}{n}"[-64:],
+                "showable": True,
+                "picture": "references/none.png",
+                **fields,
+            }
+        )
+        for n in range(len(vectors))
+    )
+    space = similar_spaces.space_of(version)
+    similar_spaces.store_vectors(space, list(zip(references, vectors, strict=True)))
+    return references
+
+
+@pytest.fixture
+def indexed(monkeypatch: pytest.MonkeyPatch) -> tuple[VectorSpace, list[ReferenceImage], np.ndarray]:
+    """A space of three thousand images with its index."""
+    monkeypatch.setattr(similar_spaces, "INDEX_FROM", 1000)
+    version = rows.model_version()
+    vectors = clustered(COUNT, DIMS)
+    references = fill(version, vectors)
+    space = similar_spaces.space_of(version)
+    similar_spaces.finish_space(space)
+    with connection.cursor() as cursor:  # else the test's open transaction has checks of keys before it
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    assert not space.indexed and similar_spaces.build_index(space) and space.indexed
+    return space, references, vectors
+
+
+def plan_of(space: VectorSpace, query: np.ndarray, patient: Any, filters: Filters | None = None) -> str:
+    """What PostgreSQL does for the search as the site sends it."""
+    probe = Probe(space, vector=query.tolist(), patient_id=patient.pk)
+    with CaptureQueriesContext(connection) as sent:
+        neighbours(probe, visible_scans(patient), filters)
+    statement = next(q["sql"] for q in sent.captured_queries if "<=>" in q["sql"])
+    with connection.cursor() as cursor:
+        cursor.execute("EXPLAIN " + statement.replace("%", "%%"))
+        return "\n".join(line for (line,) in cursor.fetchall())
+
+
+def test_the_search_uses_the_index_and_finds_what_exact_search_finds(indexed: Any, patient: Any) -> None:
+    space, references, vectors = indexed
+    queries = clustered(100, DIMS, seed=1)
+    name = f"inference_hnsw_{space.model_version_id.hex}"
+    assert name in plan_of(space, queries[0], patient)
+    right = 0
+    for query in queries:
+        hits = neighbours(Probe(space, vector=query.tolist()), visible_scans(patient), k=10)
+        exact = np.argsort(-(vectors @ query))[:10]
+        found = {hit.reference_id for hit in hits.others}
+        assert len(found) == 10
+        assert [h.distance for h in hits.others] == sorted(h.distance for h in hits.others)
+        right += len(found & {references[n].pk for n in exact})
+    assert right / 1000 >= 0.97
+
+
+def test_without_an_index_the_search_is_exact(patient: Any) -> None:
+    version = rows.model_version()
+    fill(version, clustered(200, DIMS))
+    space = similar_spaces.space_of(version)
+    similar_spaces.finish_space(space)
+    assert not similar_spaces.build_index(space) and not space.indexed
+    assert "hnsw" not in plan_of(space, clustered(1, DIMS)[0], patient)
+
+
+def test_a_rare_filter_finds_all_it_can_behind_the_index(indexed: Any, patient: Any) -> None:
+    space, references, vectors = indexed
+    query = clustered(1, DIMS, seed=5)[0]
+    rare = [n for n, one in enumerate(references) if one.condition == "covid-19-pneumonia"]
+    hits = neighbours(
+        Probe(space, vector=query.tolist()),
+        visible_scans(patient),
+        Filters(condition="covid-19-pneumonia"),
+        k=6,
+    )
+    exact = sorted(rare, key=lambda n: -float(vectors[n] @ query))[:6]
+    assert len(hits.others) == 6
+    assert len({h.reference_id for h in hits.others} & {references[n].pk for n in exact}) >= 5
+
+
+def test_the_index_never_passes_over_a_missing_consent(indexed: Any, patient: Any) -> None:
+    """Rows of people who do not consent lie nearest of all, and there are more of them than HNSW looks at."""
+    space, _references, _vectors = indexed
+    owner = UserFactory.create()
+    analysis = rows.reading(ScanFactory.create(case__patient=owner), model_version=space.model_version)
+    query = clustered(1, DIMS, seed=6)[0]
+    from inference.models import Confirmation
+
+    confirmation = Confirmation.objects.create(finding=analysis.findings.get(rank=0))
+    held = ReferenceImage.objects.create(
+        kind=space.model_version.kind,
+        source="platform",
+        condition="pneumonia",
+        key="held",
+        showable=True,
+        picture="references/none.png",
+        owner=owner,
+        scan=analysis.scan,
+        confirmation=confirmation,
+    )
+    similar_spaces.store_vectors(space, [(held, query)])
+    probe = Probe(space, vector=query.tolist())
+    found = neighbours(probe, visible_scans(patient)).others
+    assert len(found) == 6 and held.pk not in {hit.reference_id for hit in found}
+    consents.give_consent(owner, "similar_search")
+    assert neighbours(probe, visible_scans(patient)).others[0].reference_id == held.pk
+
+
+def test_a_half_made_index_is_built_anew(indexed: Any, patient: Any) -> None:
+    space, _references, _vectors = indexed
+    name = f"inference_hnsw_{space.model_version_id.hex}"
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = to_regclass(%s)", [name])
+    VectorSpace.objects.filter(pk=space.pk).update(indexed=False)
+    space.refresh_from_db()
+    assert similar_spaces.build_index(space)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", [name])
+        assert cursor.fetchone() == (True,)
+
+
+def wide(count: int, seed: int = 0) -> np.ndarray:
+    """Unit vectors (N, 160) that vary along forty directions."""
+    axes = np.random.default_rng(7).normal(size=(40, 160))
+    return unit(2 + np.random.default_rng(seed).normal(size=(count, 40)) @ axes * 0.2)
+
+
+def test_a_filled_space_is_shortened_once_with_all_its_vectors(
+    patient: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(similar_spaces, "FIT_FROM", 300)
+    analysis = rows.reading(ScanFactory.create(case__patient=patient))
+    version = analysis.model_version
+    assert version is not None
+    vectors = wide(400)
+    fill(version, vectors)
+    similar_spaces.store_embedding(analysis.pk, version, vectors[7] * 3)
+    space = similar_spaces.space_of(version)
+    assert space.dims == 160
+    similar_spaces.finish_space(space)
+    assert (space.dims, space.projection is not None) == (128, True)
+    assert space.kept is not None and space.kept > 0.99
+    lengths = {len(list(v)) for v in ReferenceVector.objects.values_list("vector", flat=True)}
+    assert lengths == {128} == {len(list(e.vector)) for e in Embedding.objects.all()}
+
+    # The reading's vector, kept at full length before, is where the same picture of the atlas is now.
+    hits = neighbours(Probe(space, analysis_id=analysis.pk), visible_scans(patient))
+    assert hits.others[0].distance == pytest.approx(0, abs=2e-3)
+
+    # What comes later is shortened on its way in; a length that fits nothing is refused.
+    (late,) = fill(version, wide(1, seed=3), key="late")
+    assert len(list(ReferenceVector.objects.get(reference=late).vector)) == 128
+    before = bytes(space.projection or b"")
+    similar_spaces.finish_space(space)
+    assert bytes(space.projection or b"") == before
+    with pytest.raises(ValueError, match="takes 160"):
+        fill(version, clustered(1, 50), key="odd")
+
+
+def test_a_space_with_few_images_or_an_even_spread_keeps_its_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    few, even = rows.model_version(digit="b"), rows.model_version(active=False, digit="c")
+    fill(few, wide(20))
+    space = similar_spaces.space_of(few)
+    similar_spaces.finish_space(space)
+    assert space.dims == 160 and not space.projection
+    monkeypatch.setattr(similar_spaces, "FIT_FROM", 300)
+    monkeypatch.setattr(similar_spaces, "LEAST_KEPT", 0.99)
+    fill(even, unit(np.random.default_rng(1).normal(size=(600, 200))), kind="knee_xray")
+    space = similar_spaces.space_of(even)
+    similar_spaces.finish_space(space)
+    assert space.dims == 200 and not space.projection
+
+
+def test_projections_keep_neighbours_and_survive_storage() -> None:
+    vectors = wide(500)
+    projection = Projection.fit(vectors)
+    again = Projection.from_bytes(projection.to_bytes(), 128)
+    assert (again.source_dims, again.dims) == (160, 128)
+    assert np.allclose(again.apply(vectors), projection.apply(vectors))
+    assert np.allclose(np.linalg.norm(projection.apply(vectors), axis=1), 1, atol=1e-5)
+    own, rng = np.repeat(np.arange(10), 50), np.random.default_rng(3)
+    groups = rng.normal(size=(10, 160))[own] + 0.8 * rng.normal(size=(500, 160))
+    short = Projection.fit(groups).apply(groups)
+    nearest = np.argsort(-(short @ short.T), axis=1)[:, 1:6]
+    assert (own[nearest] == own[:, None]).mean() > 0.98
+    with pytest.raises(ValueError, match="damaged"):
+        Projection.from_bytes(projection.to_bytes()[:-4], 128)
+    with pytest.raises(ValueError, match="too small"):
+        Projection.fit(vectors[:50])
