@@ -9,7 +9,7 @@ from django.db.models.fields.files import FieldFile
 
 from accounts import portable, who_looked
 from accounts.models import User
-from cases.models import Case, Scan
+from cases.models import Case, Review, Scan
 
 
 def register() -> None:
@@ -20,6 +20,9 @@ def register() -> None:
     # A doctor's unsigned notes are not a finding yet, and not shown to the patient anywhere.
     portable.limit_export("cases.Review", lambda user, rows: rows.exclude(status="draft"))
     portable.limit_export("cases.ReviewVerdict", lambda user, rows: rows.exclude(review__status="draft"))
+    portable.keep("cases.Review.reader", "emptied; the name stays as signed, in the patient's record")
+    for field in ("analysis", "previous"):
+        portable.keep(f"cases.Review.{field}", "emptied; the review goes with its scan")
     portable.keep("cases.Scan.uploaded_by", "emptied; the scan goes with its patient's account")
     portable.keep("cases.ShareLink.created_by", "emptied; the link goes with the case")
     portable.keep("cases.FollowUp.created_by", "emptied; the follow-up goes with the case")
@@ -63,7 +66,11 @@ def copy_file(field: FieldFile, target: Path) -> None:
 
 
 def erase_cases(user_id: UUID) -> None:
-    """Delete the person's cases one by one, each in a short transaction; files go with the commit."""
+    """Delete the person's cases one by one, each in a short transaction; files go with the commit.
+
+    A doctor's unsigned notes go too; what they signed is part of their patients' records.
+    """
+    Review.objects.filter(reader_id=user_id, status=Review.Status.DRAFT).delete()
     for case_id in list(Case.objects.filter(patient_id=user_id).values_list("pk", flat=True)):
         with transaction.atomic():
             case = Case.objects.select_for_update().filter(pk=case_id).first()
