@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.routers import BaseRouter
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
-from resources import selectors
+from resources import search, selectors
 from resources.choices import Kind, ResourceAudience, ResourceKind, TreatmentKind
 from resources.coding import SYSTEMS
 from resources.conditional import ConditionalMixin
@@ -29,8 +29,8 @@ def _parameter(name: str, description: str, values: list[str] | None = None) -> 
     return OpenApiParameter(name, str, description=description, enum=values)
 
 
-def _words(request: Request) -> list[str]:
-    return request.query_params.get("search", "").replace("\x00", "").split()[:8]
+def _query(request: Request) -> str:
+    return request.query_params.get("search", "")
 
 
 def _has_code(token: str) -> Q:
@@ -49,7 +49,7 @@ def _published_only(request: Request) -> bool:
 
 
 _SEARCH = _parameter(
-    "search", "Words, also misspelt, or a code. Elsewhere than in conditions every word must occur."
+    "search", "Words, also misspelt; best match first. Conditions are found by their codes, too."
 )
 _LANGUAGE = _parameter("language", "Language of the texts; English where not translated.", ["en", "es", "hi"])
 _STATUS = _parameter("status", "Only published entries are ever given.", ["published"])
@@ -128,9 +128,8 @@ class TreatmentViewSet(ConditionalMixin, ReadOnlyModelViewSet[Treatment]):
             treatments = treatments.filter(condition__slug=slug)
         if kind := self.request.query_params.get("kind"):
             treatments = treatments.filter(kind=kind)
-        for word in _words(self.request):
-            treatments = treatments.filter(Q(name__icontains=word) | Q(what_it_involves__icontains=word))
-        return treatments
+        names, texts = ("name", "condition__name"), ("what_it_involves", "when_used", "benefits", "risks")
+        return search.match_rows(treatments, _query(self.request), names, texts)
 
 
 @extend_schema_view(
@@ -161,9 +160,9 @@ class ResourceViewSet(ConditionalMixin, ReadOnlyModelViewSet[Resource]):
         for name in ("kind", "language", "country", "audience"):
             if value := self.request.query_params.get(name):
                 resources = resources.filter(**{name: value})
-        for word in _words(self.request):
-            resources = resources.filter(Q(title__icontains=word) | Q(publisher__icontains=word))
-        return resources.distinct()
+        language = self.request.query_params.get("language", "en")
+        names, texts = ("title", "publisher"), ("description",)
+        return search.match_rows(resources.distinct(), _query(self.request), names, texts, language)
 
 
 def register(router: BaseRouter) -> None:

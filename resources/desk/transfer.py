@@ -22,7 +22,8 @@ from resources import services
 from resources.choices import Section
 from resources.content import ENTRIES, content_of, field_names, fill
 from resources.fields import LinesField
-from resources.models import Advice, Condition, Resource, Source, Treatment
+from resources.models import Advice, Condition, Resource, Source, Translation, Treatment
+from resources.translating import TRANSLATABLE
 
 MAX_BYTES = 5 * 1024**2
 MAX_ROWS = 5000
@@ -33,6 +34,9 @@ def _columns(model: type[Any], *links: str) -> list[str]:
     return [*field_names(model), *links]
 
 
+# The texts that a translation may hold; which of them depends on what is translated.
+TEXTS = list(dict.fromkeys(name for names in TRANSLATABLE.values() for name in names))
+_LISTS = ("aliases", "red_flags")
 CITED = [f"sources_{section.value}" for section in Section]
 # Columns of each kind of file. Lists are one entry a line; sources are named by citation or address.
 COLUMNS: dict[str, list[str]] = {
@@ -40,6 +44,7 @@ COLUMNS: dict[str, list[str]] = {
     "treatment": _columns(Treatment, "sources"),
     "advice": _columns(Advice, "sources"),
     "resource": _columns(Resource, "conditions"),
+    "translation": ["of", "language", *TEXTS, "reviewed_by", "reviewed_on", "review_by"],
 }
 # What tells one row from another.
 NATURAL: dict[str, tuple[str, ...]] = {
@@ -47,6 +52,7 @@ NATURAL: dict[str, tuple[str, ...]] = {
     "treatment": ("condition", "name"),
     "advice": ("condition", "danger_level", "audience"),
     "resource": ("url", "language"),
+    "translation": ("of", "language"),
 }
 
 
@@ -70,7 +76,8 @@ class Report:
 def export(name: str, format: str) -> str:
     """Every entry of one kind that is not retired, as text in the given format (`csv` or `json`)."""
     model = ENTRIES[name]
-    rows = [_outward(name, row) for row in model._default_manager.exclude(status="retired")]
+    stored = _translations() if model is Translation else model._default_manager.all()
+    rows = [_outward(name, row) for row in stored.exclude(status="retired")]
     if format == "json":
         return json.dumps(rows, ensure_ascii=False, indent=1)
     out = io.StringIO()
@@ -88,7 +95,8 @@ def read(name: str, filename: str, data: bytes, by: User) -> Report:
     except UserError as error:
         report.problems.append(Problem(0, "", error.message))
         return report
-    plan = list(_Reader(name, report).plan(rows))
+    reader = _TranslationReader if name == "translation" else _Reader
+    plan = list(reader(name, report).plan(rows))
     if report.problems:
         return report
     try:
@@ -291,9 +299,98 @@ class _Reader:
         self.report.problems.append(Problem(number, column, str(message)))
 
 
+class _TranslationReader(_Reader):
+    """Rows that name what they translate: `condition:glioma`, `treatment:glioma/Operation`,
+    `advice:glioma/urgent/patient` (`any` for advice for all conditions).
+
+    A column with an empty cell takes the text away; a column that the file does not have leaves it.
+    """
+
+    def plan(self, rows: list[dict[str, Any]]) -> Iterator[tuple[int, Any, dict[str, Any]]]:
+        originals = {name_of(row): row for row in _originals()}
+        there = {(name_of(row.original), row.language): row for row in _translations()}
+        seen: dict[tuple[str, str], int] = {}
+        for number, raw in enumerate(rows, start=1):
+            before = len(self.report.problems)
+            if None in raw:
+                self._problem(number, "", _("The row has more cells than there are headings."))
+            for column in raw:
+                if column is not None and column not in COLUMNS[self.name]:
+                    self._problem(number, str(column)[:60], _("There is no such column."))
+            key = (str(raw.get("of") or "").strip(), str(raw.get("language") or "").strip())
+            original = originals.get(key[0])
+            if original is None:
+                text = _("There is no entry “%(name)s” to translate.") % {"name": key[0][:80]}
+                self._problem(number, "of", text)
+            if not key[1]:
+                self._problem(number, "language", _("This is needed to tell which entry it is."))
+            if key in seen:
+                text = _("The same entry is already in row %(row)d.") % {"row": seen[key]}
+                self._problem(number, "of", text)
+            seen.setdefault(key, number)
+            if len(self.report.problems) > before:
+                continue
+            row = there.get(key) or Translation()
+            content = self._translation(number, raw, original, row)
+            if len(self.report.problems) == before and self._is_valid(number, row, content):
+                yield number, row, content
+
+    def _translation(
+        self, number: int, raw: dict[str, Any], original: Any, row: Translation
+    ) -> dict[str, Any]:
+        kind = type(original)._meta.model_name or ""
+        content: dict[str, Any] = {"language": str(raw["language"]).strip()}
+        content |= {name: str(original.pk) if name == kind else None for name in _KINDS}
+        texts = dict(row.texts or {})
+        for column in TEXTS:
+            value = raw.get(column)
+            if value is None:
+                continue
+            text: Any = _lines(value) if column in _LISTS else _unescape(str(value)).strip()
+            if column not in TRANSLATABLE[type(original)]:
+                if text:
+                    self._problem(number, column, _("This kind of entry has no such text."))
+            elif text:
+                texts[column] = text.replace("\r\n", "\n") if isinstance(text, str) else text
+            else:
+                texts.pop(column, None)
+        if not texts:
+            self._problem(number, TEXTS[0], _("The translated texts."))
+        content["texts"] = texts
+        for column in ("reviewed_by", "reviewed_on", "review_by"):
+            if raw.get(column) is not None:
+                content[column] = self._plain(number, column, raw[column])
+        return content
+
+
+_KINDS = ("condition", "treatment", "advice")
+
+
+def name_of(row: Any) -> str:
+    """What a file calls an entry that can be translated."""
+    if isinstance(row, Condition):
+        return f"condition:{row.slug}"
+    if isinstance(row, Treatment):
+        return f"treatment:{row.condition.slug}/{row.name}"
+    return f"advice:{row.condition.slug if row.condition else 'any'}/{row.danger_level}/{row.audience}"
+
+
+def _originals() -> Iterator[Any]:
+    yield from Condition.objects.all()
+    yield from Treatment.objects.select_related("condition")
+    yield from Advice.objects.select_related("condition")
+
+
+def _translations() -> Any:
+    return Translation.objects.select_related("condition", "treatment__condition", "advice__condition")
+
+
 def _outward(name: str, row: Any) -> dict[str, Any]:
     """A row as a file shows it: names instead of ids."""
     content = content_of(row)
+    if isinstance(row, Translation):
+        known = {"of": name_of(row.original), **content, **row.texts}
+        return {column: known.get(column) for column in COLUMNS[name]}
     shown = {column: content.get(column) for column in COLUMNS[name]}
     if "condition" in shown:
         shown["condition"] = row.condition.slug if row.condition else ""

@@ -158,3 +158,39 @@ def test_language_and_status(api: APIClient) -> None:
     assert api.get(f"{API}/conditions/shown/", {"language": "es"}).json()["name"] == "Enfermedad"
     assert api.get(f"{API}/conditions/", {"language": "xx"}).json()["results"][0]["language"] == "en"
     assert api.get(f"{API}/conditions/", {"status": "draft"}).json()["count"] == 0
+
+
+@pytest.mark.usefixtures("knowledge_base")
+class TestSearchOfTreatmentsAndResources:
+    @pytest.mark.parametrize("search", ["radiotherapy", "radiotherpy", "radio therapy beam"])
+    def test_misspelt_words_find_treatments(self, api: APIClient, search: str) -> None:
+        found = api.get(f"{API}/treatments/", {"search": search}).json()["results"]
+        assert search == "radio therapy beam" or found[0]["name"].startswith("Radiotherapy")
+
+    def test_other_forms_of_a_word_are_found_in_the_text(self, api: APIClient) -> None:
+        one = api.get(f"{API}/treatments/", {"search": "capsule"}).json()
+        many = api.get(f"{API}/treatments/", {"search": "capsules"}).json()
+        assert one["count"] == many["count"] >= 1
+
+    def test_filters_hold_beside_a_search(self, api: APIClient) -> None:
+        found = api.get(f"{API}/treatments/", {"search": "operation", "condition": "meningioma"}).json()
+        assert found["count"] >= 1
+        assert {row["condition"] for row in found["results"]} == {"meningioma"}
+
+    def test_resources_by_publisher_and_by_a_slip(self, api: APIClient) -> None:
+        exact = api.get(f"{API}/resources/", {"search": "Cancer Research"}).json()["results"]
+        slip = api.get(f"{API}/resources/", {"search": "Cancer Reserch"}).json()["results"]
+        assert [row["id"] for row in exact] == [row["id"] for row in slip] != []
+
+    def test_resources_in_their_own_language(self, api: APIClient) -> None:
+        found = api.get(f"{API}/resources/", {"search": "neumonia", "language": "es"}).json()
+        assert found["count"] >= 1
+
+    def test_nothing_fits_nonsense(self, api: APIClient) -> None:
+        for name in ("treatments", "resources"):
+            assert api.get(f"{API}/{name}/", {"search": "xyzzyq"}).json()["count"] == 0
+
+    def test_the_number_of_queries_is_small(self, api: APIClient, django_assert_max_num_queries: Any) -> None:
+        for name in ("treatments", "resources"):
+            with django_assert_max_num_queries(8):
+                api.get(f"{API}/{name}/", {"search": "pneumonia"})

@@ -7,7 +7,7 @@ from django.test import Client
 from django.urls import reverse
 
 from resources import coverage, services
-from resources.models import Condition, LinkCheck, Resource, Revision, Treatment
+from resources.models import Advice, Condition, LinkCheck, Resource, Revision, Translation, Treatment
 from tests.factories import UserFactory
 from tests.resources.conftest import make_condition, make_source, make_treatment
 from tests.resources.test_services import NEXT_YEAR, member
@@ -195,10 +195,46 @@ def test_coverage_names_holes_in_words(publisher: Any, monkeypatch: pytest.Monke
     ]
     monkeypatch.setattr(coverage, "_providers", [lambda: labels])
     shown = browser(publisher).get(reverse("admin:resources_coverage")).content.decode()
-    assert shown.count("missing") == len(coverage.headings())
+    table = shown[shown.index("<tbody>") :]
+    assert table.count("missing") == len(coverage.headings())
     assert [line.split(" ")[0] for line in coverage.uncovered(labels)] == ["odd"]
     Resource.objects.all().delete()
     assert "glioma (glioma): Help in" in coverage.uncovered(labels)[0]
+
+
+@pytest.mark.usefixtures("knowledge_base")
+def test_the_seed_leaves_no_hole_for_any_label() -> None:
+    from ml_training.labels import TASKS
+
+    labels = [
+        coverage.Label(kind, label.name, label.condition)
+        for kind, task in TASKS.items()
+        if kind != "gate"
+        for label in task.labels
+    ]
+    assert {row.label.condition: row.holes for row in coverage.coverage(labels) if row.holes} == {}
+
+
+@pytest.mark.usefixtures("knowledge_base")
+@pytest.mark.parametrize(
+    ("rows", "hole", "note", "holds_back"),
+    [
+        ({"condition__slug": "glioma", "language": "es"}, "Texts in “es”", "names, warning signs", False),
+        ({"advice__condition__slug": "glioma", "language": "hi"}, "Texts in “hi”", "pieces of advice", False),
+        ({"audience": "doctor", "danger_level": "urgent"}, "Urgent", "Doctor", False),
+        ({"audience": "patient", "danger_level": "soon"}, "Soon", "", True),
+    ],
+)
+def test_holes_for_other_readers_do_not_hold_a_model_back(
+    rows: dict[str, str], hole: str, note: str, holds_back: bool
+) -> None:
+    label = coverage.Label("brain_mri 1", "glioma", "glioma")
+    (Translation if "language" in rows else Advice).objects.filter(**rows).delete()
+    (row,) = coverage.coverage([label])
+    assert row.holes == [hole]
+    (cell,) = [cell for cell in row.cells if not cell.is_there]
+    assert note in cell.note
+    assert bool(coverage.uncovered([label])) is holds_back
 
 
 @pytest.mark.parametrize("name", ["desk", "coverage", "import"])

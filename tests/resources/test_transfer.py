@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from resources import services
 from resources.desk import transfer
-from resources.models import Condition, Resource, Revision, Treatment
+from resources.models import Condition, Resource, Revision, Translation, Treatment
 from tests.resources.conftest import make_condition, make_source, make_treatment
 from tests.resources.test_desk import browser
 from tests.resources.test_services import NEXT_YEAR, member
@@ -167,3 +167,58 @@ def test_publishers_read_files_out_but_not_in() -> None:
     client = browser(member("Publisher"))
     assert client.get(reverse("admin:resources_import")).status_code == 403
     assert client.get(reverse("admin:resources_export", args=["resource", "json"])).status_code == 200
+
+
+@pytest.mark.usefixtures("knowledge_base")
+class TestTranslations:
+    def row(self, **values: str) -> dict[str, str]:
+        return {
+            "of": "treatment:glioma/Operation",
+            "language": "es",
+            "name": "Operación",
+            "review_by": NEXT_YEAR,
+            **values,
+        }
+
+    def test_a_new_one_becomes_a_draft(self, writer: Any) -> None:
+        report = transfer.read("translation", "x.csv", as_csv([self.row(benefits="")]), writer)
+        assert (report.problems, report.created) == ([], 1)
+        made = Translation.objects.get(treatment__name="Operation", treatment__condition__slug="glioma")
+        assert (made.status, made.texts) == ("draft", {"name": "Operación"})
+
+    def test_a_changed_one_keeps_the_texts_that_the_file_does_not_have(self, writer: Any) -> None:
+        row = {"of": "condition:glioma", "language": "es", "name": "Glioma (tumor)"}
+        report = transfer.read("translation", "x.csv", as_csv([row]), writer)
+        assert (report.problems, report.changed) == ([], 1)
+        revision = Revision.objects.get()
+        assert revision.content["texts"]["name"] == "Glioma (tumor)"
+        assert len(revision.content["texts"]["red_flags"]) == 6
+
+    @pytest.mark.parametrize(
+        ("change", "column", "words"),
+        [
+            ({"of": "treatment:glioma/Nonsense"}, "of", "no entry"),
+            ({"of": ""}, "of", "no entry"),
+            ({"language": ""}, "language", "needed"),
+            ({"language": "Spanish"}, "language", "language code"),
+            ({"headline": "Vaya."}, "headline", "no such text"),
+            ({"name": ""}, "name", "translated texts"),
+            ({"review_by": "soon"}, "review_by", "date"),
+            ({"colour": "red"}, "colour", "no such column"),
+        ],
+    )
+    def test_problems_are_named_and_nothing_is_kept(
+        self, writer: Any, change: dict[str, str], column: str, words: str
+    ) -> None:
+        fine = self.row(of="treatment:meningioma/Operation")
+        odd = self.row(**change)
+        rows = [{**dict.fromkeys(odd, ""), **fine}, odd]
+        if "colour" in change:
+            rows = [odd]
+        report = transfer.read("translation", "x.csv", as_csv(rows), writer)
+        assert [(p.column, words in p.message) for p in report.problems] == [(column, True)]
+        assert not Revision.objects.exists()
+
+    def test_the_same_twice(self, writer: Any) -> None:
+        report = transfer.read("translation", "x.csv", as_csv([self.row(), self.row()]), writer)
+        assert "already in row 1" in report.problems[0].message
