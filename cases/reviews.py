@@ -303,7 +303,7 @@ def _draft_to_write(user: User, scan: Scan, given: ReviewInput) -> Review:
         _check_seat(user, scan, given.seat)
         draft = Review(scan=scan, seat=given.seat, reader=user, reader_name=_name(user))
     if given.amends != draft.previous_id:
-        draft.previous = _amendable(scan, given) if given.amends else None
+        draft.previous = _amendable(scan, given.amends, given.seat) if given.amends else None
     return draft
 
 
@@ -314,8 +314,8 @@ def _check_seat(user: User, scan: Scan, seat: str) -> None:
         raise UserError("same_reader", _("The first and the second reader must be two different doctors."))
 
 
-def _amendable(scan: Scan, given: ReviewInput) -> Review:
-    found = Review.objects.filter(pk=given.amends, scan=scan, seat=given.seat).first()
+def _amendable(scan: Scan, review_id: uuid.UUID, seat: str) -> Review:
+    found = Review.objects.filter(pk=review_id, scan=scan, seat=seat).first()
     if found is None or found.status == Status.DRAFT:
         raise UserError("not_amendable", _("Only a signed review of this scan can be changed."))
     return found
