@@ -60,9 +60,9 @@ class Command(BaseCommand):
                 out.write_text(json.dumps(done, indent=1), encoding="utf-8")
                 self.stdout.write(json.dumps(row))
         if options["report"]:
-            from inference.management import similar_report
+            from inference.management.similar_report import write
 
-            for path in similar_report.write(done, options["report"]):
+            for path in write(done, options["report"]):
                 self.stdout.write(f"wrote {path}")
 
 

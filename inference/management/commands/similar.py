@@ -131,6 +131,7 @@ class Command(BaseCommand):
             "kind": kind,
             "model_version": reader.bundle.version,
             **evaluate(vectors, labels, groups, asks),
+            **_shortened(vectors, labels, groups, asks),
         }
 
 
@@ -138,7 +139,8 @@ def evaluate(vectors: np.ndarray, labels: np.ndarray, groups: np.ndarray, asks: 
     """mAP@5, P@1, P@10 over the rows that `asks` (N, bool) marks; they search among the others.
 
     Where all ask, all are searched; rows of the same group never count. `vectors` (N, D) of length 1.
-    AP@5 is the mean precision at the relevant ranks among the first 5, 0 where none is relevant.
+    AP@5 is the sum of the precision at each relevant rank among the first 5, over 5 or the number of relevant
+    images that there are, whichever is less (as `ml_training.retrieval` counts).
     """
     searched = np.flatnonzero(~asks) if not asks.all() else np.arange(len(asks))
     scores: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
@@ -147,7 +149,8 @@ def evaluate(vectors: np.ndarray, labels: np.ndarray, groups: np.ndarray, asks: 
         best = others[np.argsort(-(vectors[others] @ vectors[row]))[:10]]
         right = labels[best] == labels[row]
         ranks = np.flatnonzero(right[:5])
-        ap = float(np.mean([(right[: rank + 1]).mean() for rank in ranks])) if len(ranks) else 0.0
+        possible = min(5, int((labels[others] == labels[row]).sum()))
+        ap = float(sum(right[: rank + 1].mean() for rank in ranks)) / possible if possible else 0.0
         scores[str(labels[row])].append(
             (ap, float(right[:1].sum()), float(right.mean()) if len(right) else 0.0)
         )
@@ -160,6 +163,20 @@ def evaluate(vectors: np.ndarray, labels: np.ndarray, groups: np.ndarray, asks: 
             label: {"queries": len(part), **_means(part)} for label, part in sorted(scores.items())
         },
     }
+
+
+def _shortened(
+    vectors: np.ndarray, labels: np.ndarray, groups: np.ndarray, asks: np.ndarray
+) -> dict[str, Any]:
+    """The same figures for the shorter vectors of a filled space, fitted to the searched rows only."""
+    from inference.similar_projection import FIT_FROM, REDUCED_DIMS, Projection
+
+    searched = vectors if asks.all() else vectors[~asks]
+    if len(searched) < FIT_FROM or vectors.shape[1] <= REDUCED_DIMS:
+        return {}
+    projection = Projection.fit(searched)
+    figures = evaluate(projection.apply(vectors), labels, groups, asks)
+    return {"shortened": {"dims": projection.dims, "kept": round(projection.kept, 4), **figures}}
 
 
 def _means(scores: list[tuple[float, float, float]]) -> dict[str, float]:
