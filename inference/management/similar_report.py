@@ -12,9 +12,9 @@ _HEAD = """# Similar-image search: the benchmark
 Written by `make bench-similar` (`manage.py bench_similar --report docs`). Synthetic unit vectors in 200
 clusters that vary along 32 directions and a little noise, half precision, in the embedded PostgreSQL with
 pgvector; HNSW with m = 16 and ef_construction = 64 in both programs. faiss is the portable build from PyPI,
-one thread, float32, in the asking process; pgvector is asked over a socket. Both are asked each question in turn,
-three times, and the fastest counts: the machine had two cores and other work to do. Recall is at 10, against
-exact search over the same vectors.
+one thread, float32, in the asking process; pgvector is asked over a socket. Both are asked each question in
+turn, three times, and the fastest counts: the machine had two cores and other work to do. Recall is at 10,
+against exact search over the same vectors.
 
 """
 
