@@ -49,6 +49,11 @@ def level_name(level: str) -> str:
     return str(DangerLevel(level).label) if level in DangerLevel.values else level
 
 
+def level_of(rule: danger.Rule) -> str:
+    """The word for what a rule means."""
+    return level_name(rule.level) if rule.id != danger.DOCTOR.id else _("what the doctor set")
+
+
 def condition_names() -> dict[str, str]:
     """Names of everything that a model can report, by slug; the slug where the knowledge base has none."""
     stored = dict(Condition.objects.filter(slug__in=reportable()).values_list("slug", "name"))
@@ -62,13 +67,16 @@ def fact_words(fact: str) -> str:
         return fact
     if not symptom.is_number:
         return symptom.text
-    lower = ""
+    # The first bound above the value counts, so each band begins where the one before it ends.
+    values = {"what": symptom.code.replace("_", " "), "unit": symptom.unit, "from": ""}
     for name, below in symptom.bands:
+        values["below"] = f"{below:g}"
         if name == fact:
-            bound = f"{lower}{below:g} {symptom.unit}"
-            return f"{symptom.code.replace('_', ' ')}: {bound}"
-        lower = f"{below:g} – "
-    return fact
+            break
+        values["from"] = values["below"]
+    if values["from"]:
+        return _("%(what)s from %(from)s to below %(below)s %(unit)s") % values
+    return _("%(what)s below %(below)s %(unit)s") % values
 
 
 def when(rule: danger.Rule, names: Mapping[str, str]) -> str:
@@ -91,7 +99,7 @@ def shown(rules: danger.RuleSet, rule: danger.Rule, names: Mapping[str, str]) ->
         rule_id=rule.id,
         when=when(rule, names),
         level=rule.level,
-        level_name=level_name(rule.level) if rule.id != danger.DOCTOR.id else _("what the doctor set"),
+        level_name=level_of(rule),
         because=rules.text(rule.because, "en"),
         do=rules.text(rule.do, "en"),
         can_edit=rule.id not in _SPECIAL,
@@ -129,7 +137,7 @@ def run_groups(run: RuleRun, before: danger.RuleSet | None, after: danger.RuleSe
 
     def words(rules: danger.RuleSet | None, ids: Iterable[str]) -> list[str]:
         found = [(rules.rule(i) if rules else None, i) for i in ids]
-        return [when(rule, names) if rule else i for rule, i in found]
+        return [f"{when(rule, names)} → {level_of(rule)}" if rule else i for rule, i in found]
 
     shown_groups = []
     for group in sorted(run.groups, key=lambda group: -group["count"]):

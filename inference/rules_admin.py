@@ -13,6 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.admin import ReadOnlyAdmin
 from inference import assessing, danger, rule_check, rule_forms, rule_runs, rule_sets, rule_words
@@ -24,15 +25,24 @@ from pmi_site.errors import UserError
 class DangerRuleSetAdmin(ReadOnlyAdmin):
     """Versions of the danger rules, newest first: the list is the history."""
 
-    list_display = ("version", "status", "note", "based_on", "created_by", "activated_by", "activated_at")
+    list_display = ("version", "status", "note", "writer", "releaser", "activated_at")
     list_select_related = ("created_by", "activated_by")
-    list_filter = ("status",)
     search_fields = ("version", "note")
     change_list_template = "admin/inference/rules/list.html"
     actions = None
 
     class Media:
         css = {"all": ["resources/desk.css"]}
+
+    @admin.display(description=gettext_lazy("begun by"))
+    def writer(self, row: DangerRuleSet) -> str:
+        """Who began it."""
+        return row.created_by.full_name if row.created_by else "-"
+
+    @admin.display(description=gettext_lazy("put in force by"))
+    def releaser(self, row: DangerRuleSet) -> str:
+        """Who put it in force."""
+        return row.activated_by.full_name if row.activated_by else "-"
 
     def get_urls(self) -> list[URLPattern]:
         views: dict[str, tuple[str, Any]] = {
