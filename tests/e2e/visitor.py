@@ -92,6 +92,8 @@ class Visitor:
 
     def has_no_sideways_scroll(self) -> None:
         """Nothing sticks out of the window to the right."""
+        # A page that a click has just asked for has no body yet.
+        self.page.wait_for_load_state("domcontentloaded")
         width, inner, widest = self.page.evaluate(
             """() => [document.scrollingElement.scrollWidth, window.innerWidth,
               [...document.querySelectorAll("main *")]
