@@ -31,6 +31,7 @@ from cases.storage import private_storage
 from inference.rule_models import DangerAssessment as DangerAssessment
 from inference.rule_models import DangerRuleSet as DangerRuleSet
 from inference.rule_models import RuleRun as RuleRun
+from inference.similar_models import SimilarSearch as SimilarSearch
 from pmi_site.models import BaseModel
 
 

@@ -10,6 +10,7 @@ from django.shortcuts import render
 from django.templatetags.static import static
 from django.views.decorators.http import require_safe
 
+from accounts.models import User
 from accounts.services import log_access
 from cases.file_views import private_headers
 from cases.models import Scan
@@ -46,7 +47,11 @@ def reading_room(request: HttpRequest, case_id: uuid.UUID, scan_id: uuid.UUID) -
     }
     if result.is_read and result.answer is not None:
         visible = visible_scans(request.user)
-        context["similar"] = similar_page.section(result.answer, scan, visible, for_doctor=result.for_doctor)
+        if isinstance(request.user, User):
+            asked = similar_page.asked_filters(request.user, request.GET)
+            context["similar"] = similar_page.section(
+                result.answer, scan, visible, for_doctor=result.for_doctor, asked=asked
+            )
     return private_headers(render(request, "inference/reading_room.html", context))
 
 

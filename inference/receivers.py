@@ -16,7 +16,7 @@ from accounts.signals import consent_given, consent_revoked
 from cases.signals import case_changed, scan_stored
 from cases.storage import remove_files
 from inference.heatmaps import remove_analysis_files
-from inference.models import Analysis, ReferenceImage
+from inference.models import Analysis, ReferenceImage, SimilarSearch
 
 
 @receiver(scan_stored, dispatch_uid="inference.read_stored_scan")
@@ -47,6 +47,15 @@ def remove_reference_files(
 ) -> None:
     """Removes the pictures of a withdrawn reference image once the deletion is committed."""
     names = [file.name for file in (instance.picture, instance.heatmap) if file and file.name]
+    transaction.on_commit(functools.partial(remove_files, names), using=using, robust=True)
+
+
+@receiver(post_delete, sender=SimilarSearch, dispatch_uid="inference.remove_search_files")
+def remove_search_files(
+    sender: type[SimilarSearch], instance: SimilarSearch, using: str, **kwargs: Any
+) -> None:
+    """Removes what was sent for a search that nobody will answer any more."""
+    names = list(instance.files)
     transaction.on_commit(functools.partial(remove_files, names), using=using, robust=True)
 
 

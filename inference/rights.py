@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from accounts import portable
 from accounts.models import User
 from cases.rights import copy_file
 from inference import heatmaps
-from inference.models import Analysis, Finding, ReferenceImage
+from inference.models import Analysis, Finding, ReferenceImage, SimilarSearch
 from inference.release import released_to
 
 logger = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ def register() -> None:
     portable.register_eraser("readings", erase_readings, folders=folders)
     for model, path in (("Analysis", "pk"), ("Finding", "analysis"), ("DangerAssessment", "analysis")):
         portable.limit_export(f"inference.{model}", functools.partial(_released, path))
+    portable.limit_export("inference.SimilarSearch", _own_searches)
     emptied = "which doctor or curator it was is emptied; the rest is no data of theirs"
     for field in (
         "Confirmation.doctor",
@@ -43,6 +44,11 @@ def _released(path: str, user: User, rows: QuerySet[Any]) -> QuerySet[Any]:
     mine = Analysis.objects.filter(scan__case__patient=user).select_related("scan__case")
     hidden = [analysis.pk for analysis in mine if not released_to(user, analysis)]
     return rows.exclude(**{f"{path}__in": hidden}) if hidden else rows
+
+
+def _own_searches(user: User, rows: QuerySet[Any]) -> QuerySet[Any]:
+    """A doctor's search with a part of a patient's scan is the doctor's."""
+    return rows.filter(owner=user)
 
 
 def export_readings(user: User, folder: Path) -> None:
@@ -82,7 +88,10 @@ def _copy(field: Any, target: Path) -> None:
 def folders(user_id: UUID) -> list[str]:
     """The folders of the person's analyses: a reading that is under way may write there without a row."""
     ids = Analysis.objects.filter(scan__case__patient_id=user_id).values_list("pk", flat=True)
-    return [heatmaps.folder(analysis_id) for analysis_id in ids]
+    searches = SimilarSearch.objects.filter(owner_id=user_id).values_list("files", flat=True)
+    return [heatmaps.folder(analysis_id) for analysis_id in ids] + [
+        str(PurePosixPath(names[0]).parent) for names in searches if names
+    ]
 
 
 def erase_readings(user_id: UUID) -> None:

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
-from drf_spectacular.utils import extend_schema
-from rest_framework import serializers, viewsets
+from django.utils.translation import gettext as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers, status, viewsets
 from rest_framework.parsers import JSONParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
-from rest_framework.throttling import ScopedRateThrottle, UserRateThrottle
+from rest_framework.throttling import BaseThrottle, ScopedRateThrottle, UserRateThrottle
 
-from accounts.models import Role
+from accounts.models import Role, User
 from accounts.selectors import is_verified_doctor
 from accounts.services import log_access
 from cases import uploads
 from cases.selectors import person, visible_scans
-from inference import similar_page
-from inference.models import Analysis, ReferenceImage
+from inference import similar_page, similar_searches
+from inference.models import Analysis, Kind, ReferenceImage, SimilarSearch, VectorSpace
 from inference.registry import READABLE_KINDS
+from inference.release import released_to
 from inference.selectors import get_analysis
-from inference.similar_selectors import MOST, NEAREST, Neighbour, Probe, neighbours
+from inference.similar_selectors import (
+    MOST,
+    NEAREST,
+    Filters,
+    Neighbour,
+    Probe,
+    get_search,
+    neighbours,
+    space_to_search,
+)
 from pmi_site.errors import UserError
 
 
@@ -35,7 +48,11 @@ class SimilarRequestSerializer(serializers.Serializer[Any]):
         required=False, help_text="x,y,width,height as shares (0..1) of the most telling slice."
     )
     files = serializers.FileField(required=False, help_text="Searched for and not kept (multipart).")
-    anatomy = serializers.ChoiceField(READABLE_KINDS, required=False, help_text="What the files show.")
+    anatomy = serializers.ChoiceField(
+        READABLE_KINDS,
+        required=False,
+        help_text="What the files show. With an analysis it may only repeat what that is of.",
+    )
     condition = serializers.SlugField(required=False)
     source = serializers.ChoiceField(  # type: ignore[assignment]
         ReferenceImage.Source.choices, required=False
@@ -70,12 +87,29 @@ class SimilarAnswerSerializer(serializers.Serializer[Any]):
     vote = serializers.CharField(help_text="For doctors: why to look twice; empty if there is no reason.")
 
 
+class SearchSerializer(serializers.Serializer[Any]):
+    """A search that a worker does: poll `url` until `state` is done or failed. It is forgotten soon after."""
+
+    id = serializers.UUIDField()
+    state = serializers.ChoiceField(SimilarSearch.State.choices)
+    url = serializers.CharField()
+    code = serializers.CharField(help_text="Why it was not searched; empty otherwise.")
+    detail = serializers.CharField(help_text="The same in words.")
+    answer = SimilarAnswerSerializer(allow_null=True)
+
+
 class SimilarViewSet(viewsets.ViewSet):
     """Reverse image search."""
 
     parser_classes = [JSONParser, MultiPartParser]
-    throttle_classes = [UserRateThrottle, ScopedRateThrottle]
     throttle_scope = "similar"
+    lookup_value_converter = "uuid"
+
+    def get_throttles(self) -> list[BaseThrottle]:
+        """Searches are counted; asking how far one is, is not."""
+        if self.action == "retrieve":
+            return [UserRateThrottle()]
+        return [UserRateThrottle(), ScopedRateThrottle()]
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Prepare the disk for an upload before anything reads the body."""
@@ -84,56 +118,102 @@ class SimilarViewSet(viewsets.ViewSet):
                 return super().dispatch(request, *args, **kwargs)
         return super().dispatch(request, *args, **kwargs)
 
-    @extend_schema(request=SimilarRequestSerializer, responses={200: SimilarAnswerSerializer})
+    @extend_schema(
+        request=SimilarRequestSerializer, responses={200: SimilarAnswerSerializer, 202: SearchSerializer}
+    )
     def create(self, request: Request) -> Response:
-        """Search. Nothing that is sent is kept."""
-        user = person(request.user)
-        if user.role == Role.ADMIN or (user.role == Role.DOCTOR and not is_verified_doctor(user)):
-            self.permission_denied(request)
+        """Search. By a reading: answered at once. By files or a region: 202 and an address to poll."""
+        user = self._person(request)
         with uploads.readable_body_errors():
             uploads.check_announced_length(request.META.get("CONTENT_LENGTH"))
             asked = SimilarRequestSerializer(data=request.data)
             asked.is_valid(raise_exception=True)
         similar_page.count_search(user)
         wanted = asked.validated_data
-        probe, analysis = self._probe(request, wanted)
-        log_access(user, "search_similar_api", analysis or probe.space)
-        hits = neighbours(probe, visible_scans(user), similar_page.filters_of(wanted), wanted["k"])
-        vote = ""
-        if analysis is not None and user.role == Role.DOCTOR:
-            vote = similar_page.vote(hits, list(analysis.findings.all()))
-        view = similar_page.view_of(hits, probe.space, vote)
-        return Response(
-            {
-                "kind": probe.space.model_version.kind,
-                "model_version": probe.space.model_version_id,
-                "similar": [self._hit(request, one) for one in view.others],
-                "own_earlier": [self._hit(request, one) for one in view.own],
-                "vote": view.vote,
-            }
-        )
-
-    def _probe(self, request: Request, wanted: dict[str, Any]) -> tuple[Probe, Analysis | None]:
-        from inference import similar_embedding
-
+        filters = similar_page.filters_of(wanted)
         if ("analysis" in wanted) == ("files" in request.FILES):
-            raise UserError("nothing_asked", "Send either the id of an analysis or files.")
+            raise UserError("nothing_asked", _("Send either the id of an analysis or files."))
+        kept = {name: wanted[name] for name in (*similar_page.FILTERS, "k") if wanted.get(name)}
         if "analysis" not in wanted:
             incoming = uploads.incoming_files(request.FILES)
-            return similar_embedding.probe_of_files(incoming, wanted.get("anatomy")), None
-        analysis = get_analysis(request.user, wanted["analysis"])
-        if analysis.status != Analysis.Status.SUCCEEDED or analysis.model_version is None:
-            raise UserError("not_read", "This analysis has no reading to search with.")
+            search = similar_searches.begin(user, incoming, wanted.get("anatomy") or "", kept)
+            log_access(user, "search_similar_api", search)
+            return self._accepted(request, search)
+        analysis = self._analysis(user, wanted)
+        log_access(user, "search_similar_api", analysis)
         if wanted.get("region"):
             region = similar_page.region_of(wanted["region"])
-            return similar_embedding.probe_of_region(analysis.scan, analysis, region), analysis
-        space = similar_embedding.space_to_search(analysis.kind)
+            return self._accepted(request, similar_searches.begin_region(user, analysis, region, kept))
+        return Response(self._nearest(request, analysis, filters, wanted["k"]))
+
+    @extend_schema(responses=SearchSerializer, parameters=[OpenApiParameter("id", OpenApiTypes.UUID, "path")])
+    def retrieve(self, request: Request, pk: uuid.UUID) -> Response:
+        """How far a search is, and what it found."""
+        user = self._person(request)
+        search = get_search(user, pk)
+        if search.analysis is not None:
+            get_analysis(user, search.analysis.pk)
+        view = None
+        if search.state == SimilarSearch.State.DONE:
+            filters = similar_page.filters_of(search.wanted)
+            k = int(search.wanted.get("k") or NEAREST)
+            view = similar_page.found(search, visible_scans(user), filters, k)
+        answer = self._answer(request, search.space, view) if view and search.space else None
+        return Response(self._state(request, search, answer), headers={"Cache-Control": "no-store"})
+
+    def _person(self, request: Request) -> User:
+        user = person(request.user)
+        if user.role == Role.ADMIN or (user.role == Role.DOCTOR and not is_verified_doctor(user)):
+            self.permission_denied(request)
+        return user
+
+    def _accepted(self, request: Request, search: SimilarSearch) -> Response:
+        state = self._state(request, search, None)
+        headers = {"Location": state["url"], "Retry-After": "1"}
+        return Response(state, status=status.HTTP_202_ACCEPTED, headers=headers)
+
+    def _state(
+        self, request: Request, search: SimilarSearch, answer: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        return {
+            "id": search.pk,
+            "state": search.state,
+            "url": reverse("similar-detail", args=[search.pk], request=request),
+            "code": search.reason_code,
+            "detail": search.reason,
+            "answer": answer,
+        }
+
+    def _analysis(self, user: User, wanted: dict[str, Any]) -> Analysis:
+        analysis = get_analysis(user, wanted["analysis"])
+        if not released_to(user, analysis):
+            raise Http404("No such analysis.")
+        if analysis.status != Analysis.Status.SUCCEEDED or analysis.model_version is None:
+            raise UserError("not_read", _("This analysis has no reading to search with."))
+        if wanted.get("anatomy") not in (None, analysis.kind):
+            text = _("This reading is of: %(kind)s. It can be compared with such cases only.")
+            raise UserError("other_anatomy", text % {"kind": Kind(analysis.kind).label})
+        return analysis
+
+    def _nearest(self, request: Request, analysis: Analysis, filters: Filters, k: int) -> dict[str, Any]:
+        user, space, scan = person(request.user), space_to_search(analysis.kind), analysis.scan
         if space.model_version_id != analysis.model_version_id:
-            raise UserError("retired_space", "This reading is by an older model. Ask for a new one first.")
-        scan = analysis.scan
-        return Probe(
-            space=space, analysis_id=analysis.pk, patient_id=scan.case.patient_id, scan_id=scan.pk
-        ), analysis
+            raise UserError("retired_space", _("This reading is by an older model. Ask for a new one first."))
+        probe = Probe(space=space, analysis_id=analysis.pk, patient_id=scan.case.patient_id, scan_id=scan.pk)
+        hits = neighbours(probe, visible_scans(user), filters, k)
+        vote = ""
+        if user.role == Role.DOCTOR and filters == Filters():
+            vote = similar_page.vote(hits, list(analysis.findings.all()))
+        return self._answer(request, space, similar_page.view_of(hits, space, vote, filters))
+
+    def _answer(self, request: Request, space: VectorSpace, view: similar_page.Section) -> dict[str, Any]:
+        return {
+            "kind": space.model_version.kind,
+            "model_version": space.model_version_id,
+            "similar": [self._hit(request, one) for one in view.others],
+            "own_earlier": [self._hit(request, one) for one in view.own],
+            "vote": view.vote,
+        }
 
     def _hit(self, request: Request, view: similar_page.HitView) -> dict[str, Any]:
         hit = view.hit

@@ -17,11 +17,11 @@ from cases.imaging.volume import CanonicalVolume
 from cases.models import Scan
 from cases.services import load_volume
 from cases.storage import work_root
-from inference import similar_selectors, similar_spaces
+from inference import similar_spaces
 from inference.engine import BATCH, Engine, ModelBroken, Reader, square_pixels
 from inference.models import Analysis, ReferenceImage, VectorSpace
 from inference.reading import Reading
-from inference.similar_selectors import Probe
+from inference.similar_selectors import Probe, space_to_search
 from pmi_site.errors import UserError
 
 SMALLEST_REGION = 24
@@ -162,19 +162,3 @@ def crop(image: np.ndarray, region: tuple[float, float, float, float]) -> np.nda
     if min(cut.shape) < SMALLEST_REGION:
         raise UserError("small_region", _("The region is too small. Draw a larger one."))
     return cut
-
-
-def space_to_search(kind: str) -> VectorSpace:
-    """The space of the active version. Raises UserError where there is none."""
-    space = similar_selectors.active_space(kind)
-    if space is None or not space.dims:
-        raise UserError("empty_atlas", empty_atlas_text())
-    return space
-
-
-def empty_atlas_text() -> str:
-    """What to say where there is nothing to compare with."""
-    return _(
-        "There are no known cases to compare with yet. An administrator can add a reference atlas with the "
-        "command import_atlas."
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +13,28 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from cases.models import Scan
-from inference.models import Analysis, Confirmation, Finding, ReferenceImage, VectorSpace
+from inference.models import (
+    Analysis,
+    Confirmation,
+    Finding,
+    Kind,
+    ModelVersion,
+    ReferenceImage,
+    SimilarSearch,
+    VectorSpace,
+)
 from inference.presenters import shown_words
-from inference.similar_selectors import Filters, Hits, Neighbour, Probe, neighbours
+from inference.similar_selectors import NEAREST, Filters, Hits, Neighbour, Probe, neighbours
 from pmi_site.errors import UserError
 
 SEARCHES_PER_MINUTE = 30
 _ENOUGH_VOTES = 4
+FILTERS = ("condition", "source", "age_band")
+
+
+def sentence_start(words: str) -> str:
+    """Words with a capital in front."""
+    return words[:1].upper() + words[1:]
 
 
 @dataclass(frozen=True)
@@ -31,8 +47,7 @@ class HitView:
     @property
     def label(self) -> str:
         """What the image shows."""
-        words = shown_words(self.hit.condition)
-        return words[:1].upper() + words[1:]
+        return sentence_start(shown_words(self.hit.condition))
 
     @property
     def likeness(self) -> str:
@@ -72,24 +87,71 @@ class Section:
     own: tuple[HitView, ...]
     vote: str = ""
     empty: bool = False
+    form: FilterForm | None = None
+    error: str = ""
 
 
-def view_of(hits: Hits, space: VectorSpace, vote: str = "") -> Section:
+@dataclass(frozen=True)
+class FilterForm:
+    """The filters that a page offers, and which are chosen. `anatomy` is what all hits show, in words."""
+
+    chosen: Filters
+    anatomy: str = ""
+    conditions: tuple[tuple[str, str], ...] = ()
+    sources: tuple[tuple[str, str], ...] = ()
+    ages: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_used(self) -> bool:
+        """Something is filtered out."""
+        return bool(self.chosen.condition or self.chosen.source or self.chosen.age_band)
+
+
+def filter_form(versions: Iterable[ModelVersion], chosen: Filters, anatomy: str = "") -> FilterForm:
+    """The filters for what these model versions can tell apart."""
+    slugs = dict.fromkeys(
+        str(label["condition"])
+        for version in versions
+        for label in version.metadata.get("labels", [])
+        if isinstance(label, dict) and label.get("condition")
+    )
+    named = ((slug, sentence_start(shown_words(slug))) for slug in slugs)
+    return FilterForm(
+        chosen=chosen,
+        anatomy=anatomy,
+        conditions=tuple(sorted(named, key=lambda pair: pair[1].casefold())),
+        sources=tuple((str(value), str(label)) for value, label in ReferenceImage.Source.choices),
+        ages=tuple((str(value), str(label)) for value, label in ReferenceImage.AgeBand.choices),
+    )
+
+
+def view_of(
+    hits: Hits, space: VectorSpace, vote: str = "", filters: Filters | None = None, error: str = ""
+) -> Section:
     """Hits with their words."""
+    version = space.model_version
     return Section(
         tuple(HitView(hit, space) for hit in hits.others),
         tuple(HitView(hit, space) for hit in hits.own),
         vote,
         empty=not hits.others,
+        form=filter_form([version], filters or Filters(), str(Kind(version.kind).label)),
+        error=error,
     )
 
 
 def section(
-    analysis: Analysis, scan: Scan, visible: QuerySet[Scan], *, for_doctor: bool = False
+    analysis: Analysis,
+    scan: Scan,
+    visible: QuerySet[Scan],
+    *,
+    for_doctor: bool = False,
+    asked: tuple[Filters, str] = (Filters(), ""),
 ) -> Section | None:
     """The similar cases of a reading, by the vector that the reading wrote: one SQL statement, no model.
 
-    None where the reading's model version no longer reads: a retired space is not searched.
+    `asked` comes from `asked_filters`. None where the reading's model version no longer reads: a retired
+    space is not searched.
     """
     version = analysis.model_version
     if version is None or not version.is_active or analysis.status != Analysis.Status.SUCCEEDED:
@@ -98,9 +160,27 @@ def section(
     if space is None or not space.dims:
         return Section((), (), empty=True)
     probe = Probe(space=space, analysis_id=analysis.pk, patient_id=scan.case.patient_id, scan_id=scan.pk)
-    hits = neighbours(probe, visible)
+    filters, error = asked
+    hits = neighbours(probe, visible, filters)
     findings = list(analysis.findings.all())
-    return view_of(hits, space, vote(hits, findings) if for_doctor else "")
+    # Neighbours that somebody chose by a filter are no vote.
+    said = vote(hits, findings) if for_doctor and filters == Filters() else ""
+    return view_of(hits, space, said, filters, error)
+
+
+def found(search: SimilarSearch, visible: QuerySet[Scan], filters: Filters, k: int = NEAREST) -> Section:
+    """What a finished search found. Raises UserError where its space is no longer searched."""
+    space = search.space
+    if space is None or search.vector is None or not space.model_version.is_active:
+        raise UserError("model_changed", _("The model was just changed. Please search again."))
+    scan = search.analysis.scan if search.analysis is not None else None
+    probe = Probe(
+        space=space,
+        vector=list(search.vector),
+        patient_id=scan.case.patient_id if scan else None,
+        scan_id=scan.pk if scan else None,
+    )
+    return view_of(neighbours(probe, visible, filters, k), space, filters=filters)
 
 
 def vote(hits: Hits, findings: list[Finding]) -> str:
@@ -146,6 +226,18 @@ def count_search(user: User) -> None:
         count = 1
     if count > SEARCHES_PER_MINUTE:
         raise UserError("too_many", _("You have searched very often. Please wait a minute."))
+
+
+def asked_filters(user: User, values: Any) -> tuple[Filters, str]:
+    """The filters of a page's address, and what is wrong with them in words. Using any counts as a search."""
+    if not any(values.get(name) for name in FILTERS):
+        return Filters(), ""
+    try:
+        filters = filters_of(values)
+        count_search(user)
+    except UserError as error:
+        return Filters(), error.message
+    return filters, ""
 
 
 def filters_of(values: Any) -> Filters:

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from django.db import connection, models, transaction
 from django.db.models import Exists, F, Func, OuterRef, Q, QuerySet, Subquery, Value
 from django.http import Http404
+from django.utils.translation import gettext as _
 from pgvector.django import HalfVectorField
 
 from accounts.consents import open_consents
@@ -25,9 +27,12 @@ from inference.models import (
     Finding,
     ReferenceImage,
     ReferenceVector,
+    SimilarSearch,
     VectorSpace,
 )
 from inference.selectors import as_uuid
+from inference.similar_spaces import in_space
+from pmi_site.errors import UserError
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -138,7 +143,9 @@ def neighbours(
         )
         query = Subquery(held.values(sized=_Sized(F("vector"), dims))[:1])
     else:
-        query = _Sized(Value(list(probe.vector), output_field=HalfVectorField()), dims)
+        # An embedding of full length is shortened as the space's vectors were.
+        vector = in_space(probe.space, np.asarray(probe.vector, dtype=np.float32)[None])[0]
+        query = _Sized(Value(vector.tolist(), output_field=HalfVectorField()), dims)
     distance = _Distance(_Sized(F("vector"), dims), query)
     found = _references(probe, wanted, distance)[:k]
     searched = [found]
@@ -254,6 +261,22 @@ def active_space(kind: str) -> VectorSpace | None:
     )
 
 
+def space_to_search(kind: str) -> VectorSpace:
+    """The space of the active version. Raises UserError where there is none."""
+    space = active_space(kind)
+    if space is None or not space.dims:
+        raise UserError("empty_atlas", empty_atlas_text())
+    return space
+
+
+def empty_atlas_text() -> str:
+    """What to say where there is nothing to compare with."""
+    return _(
+        "There are no known cases to compare with yet. An administrator can add a reference atlas with the "
+        "command import_atlas."
+    )
+
+
 def get_reference(user: User | AnonymousUser, reference_id: uuid.UUID | str) -> ReferenceImage:
     """One reference image that may be shown to a signed-in user.
 
@@ -265,6 +288,18 @@ def get_reference(user: User | AnonymousUser, reference_id: uuid.UUID | str) -> 
     found = released().filter(pk=as_uuid(reference_id), showable=True).first()
     if found is None:
         raise Http404("No such picture.")
+    return found
+
+
+def get_search(user: User | AnonymousUser, search_id: uuid.UUID | str) -> SimilarSearch:
+    """A search of one's own, for half an hour. Raises Http404 otherwise."""
+    found = (
+        SimilarSearch.objects.select_related("space__model_version", "analysis__scan__case")
+        .filter(pk=as_uuid(search_id), owner_id=user.pk)
+        .first()
+    )
+    if found is None:
+        raise Http404("No such search.")
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
-from inference import similar_spaces
+from inference import similar_searches, similar_spaces
 from inference.models import VectorSpace
 from pmi_site.tasks import pmi_task
 
@@ -13,6 +13,7 @@ logger = logging.getLogger(__name__)
 
 FILL_TIME_LIMIT = 900
 INDEX_TIME_LIMIT = 3000
+SEARCH_TIME_LIMIT = 240
 _WORK_SECONDS = 480
 
 
@@ -38,6 +39,29 @@ def fill_space(version_id: str) -> None:
     else:
         similar_spaces.give_back_space(space)
         fill_space.delay(version_id)
+
+
+@pmi_task(queue="inference", time_limit=SEARCH_TIME_LIMIT)
+def run_search(search_id: str) -> None:
+    """Answers one search by files or by a region, if nobody else does or did."""
+    held = similar_searches.claim(search_id)
+    if held is None:
+        return
+    try:
+        similar_searches.answer(held)
+    except (MemoryError, OSError) as error:
+        # Names of exceptions only: their messages can carry paths.
+        logger.error("Search %s: %s, will be tried again", search_id, type(error).__name__)
+        similar_searches.give_back(held)
+    except Exception as error:
+        logger.error("Search %s failed: %s", search_id, type(error).__name__)
+        similar_searches.refuse(held, "internal_error", similar_searches.busy_text())
+
+
+@pmi_task(queue="default", time_limit=60)
+def sweep_searches() -> None:
+    """Forgets old searches and wakes stuck ones; runs every half minute."""
+    similar_searches.sweep()
 
 
 @pmi_task(queue="default", time_limit=INDEX_TIME_LIMIT)

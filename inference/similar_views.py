@@ -11,6 +11,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -21,11 +22,12 @@ from accounts.services import log_access
 from cases import uploads
 from cases.file_views import PNG, private_headers
 from cases.selectors import get_scan, visible_scans
-from inference import similar_page, similar_services
-from inference.models import Analysis, ReferenceImage
+from inference import similar_page, similar_searches, similar_services
+from inference.models import Analysis, SimilarSearch
+from inference.presenters import shown_words
 from inference.registry import READABLE_KINDS
-from inference.selectors import get_finding, visible_analyses
-from inference.similar_selectors import get_reference, neighbours
+from inference.selectors import active_versions, get_finding, visible_analyses
+from inference.similar_selectors import Filters, get_reference, get_search
 from pmi_site.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -60,48 +62,112 @@ def search(request: HttpRequest) -> HttpResponse:
 
 @csrf_protect
 def _search(request: HttpRequest) -> HttpResponse:
-    from inference import similar_embedding
-
     user = _person(request)
-    kind = request.POST.get("kind") or None
-    filters = similar_page.filters_of(request.POST)
-    probe = similar_embedding.probe_of_files(
-        uploads.incoming_files(request.FILES), kind if kind in READABLE_KINDS else None
+    kind = request.POST.get("kind") or ""
+    similar_page.filters_of(request.POST)
+    search = similar_searches.begin(
+        user,
+        uploads.incoming_files(request.FILES),
+        kind if kind in READABLE_KINDS else "",
+        {name: request.POST[name][:80] for name in similar_page.FILTERS if request.POST.get(name)},
     )
-    log_access(user, "search_similar_upload", probe.space)
-    hits = neighbours(probe, visible_scans(user), filters)
-    return _search_page(request, section=similar_page.view_of(hits, probe.space))
+    log_access(user, "search_similar_upload", search)
+    return redirect("inference:similar_found", search.pk)
 
 
-def _search_page(request: HttpRequest, status: int = 200, **context: Any) -> HttpResponse:
-    choices = {"sources": ReferenceImage.Source.choices, "ages": ReferenceImage.AgeBand.choices}
-    page = render(request, "inference/similar_search.html", {**context, **choices}, status=status)
-    return private_headers(page)
+def _search_page(request: HttpRequest, status: int = 200, error: str = "") -> HttpResponse:
+    versions = active_versions()
+    read = [versions[kind] for kind in READABLE_KINDS if kind in versions]
+    try:
+        chosen = similar_page.filters_of(request.POST)
+    except UserError:
+        chosen = Filters()
+    context = {
+        "error": error,
+        "form": similar_page.filter_form(read, chosen),
+        "kinds": [(version.kind, version.get_kind_display()) for version in read],
+        "kind": request.POST.get("kind", ""),
+    }
+    return private_headers(render(request, "inference/similar_search.html", context, status=status))
 
 
 @login_required
 @require_safe
-def region(request: HttpRequest, case_id: uuid.UUID, scan_id: uuid.UUID) -> HttpResponse:
-    """Search with a part of a scan (`region=x,y,w,h`), or filter the neighbours of the whole."""
-    from inference import similar_embedding
+def found(request: HttpRequest, search_id: uuid.UUID) -> HttpResponse:
+    """What a search with a picture found, or that a worker is still looking at it."""
+    user = _person(request)
+    search = get_search(user, search_id)
+    if search.analysis is not None:
+        scan = search.analysis.scan
+        return redirect(
+            f"{reverse('inference:similar_region', args=[scan.case_id, scan.pk])}?search={search.pk}"
+        )
+    context, status = _answer(user, search, request)
+    return private_headers(render(request, "inference/similar_found.html", context, status=status))
 
+
+def _answer(user: User, search: SimilarSearch, request: HttpRequest) -> tuple[dict[str, Any], int]:
+    """Context and status of a page that shows a search: waiting, refused, or its hits."""
+    context: dict[str, Any] = {"search": search}
+    if search.state == SimilarSearch.State.DONE:
+        values = request.GET if "filtered" in request.GET else search.wanted
+        try:
+            similar_page.count_search(user)
+            context["section"] = similar_page.found(
+                search, visible_scans(user), similar_page.filters_of(values)
+            )
+        except UserError as error:
+            context["error"] = error.message
+            return context, 400
+    return context, 200
+
+
+@require_safe
+def wait(request: HttpRequest, search_id: uuid.UUID) -> HttpResponse:
+    """For polling: 204 while nothing has changed since `seen`; the page is loaded anew at the end."""
+    if not request.user.is_authenticated:
+        return _refresh() if request.headers.get("HX-Request") else redirect("account_login")
+    search = get_search(_person(request), search_id)
+    if search.is_finished:
+        return _refresh()
+    if request.GET.get("seen") == search.state:
+        return private_headers(HttpResponse(status=204))
+    return private_headers(render(request, "inference/_similar_waiting.html", {"search": search}))
+
+
+def _refresh() -> HttpResponse:
+    return private_headers(HttpResponse(headers={"HX-Refresh": "true"}))
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def region(request: HttpRequest, case_id: uuid.UUID, scan_id: uuid.UUID) -> HttpResponse:
+    """Draw a box on a scan; a worker searches with what is in it (`region=x,y,w,h`); `search` shows it."""
     user = _person(request)
     scan = get_scan(user, scan_id, case_id=case_id)
     analysis = visible_analyses(user).filter(scan=scan, status=Analysis.Status.SUCCEEDED).first()
     if analysis is None:
         raise Http404("This scan has no reading.")
     context: dict[str, Any] = {"scan": scan, "case": scan.case, "analysis": analysis}
-    log_access(user, "view_scan", scan)
     status = 200
-    if text := request.GET.get("region"):
+    if request.method == "POST":
+        text = request.POST.get("region", "")
         try:
             similar_page.count_search(user)
-            probe = similar_embedding.probe_of_region(scan, analysis, similar_page.region_of(text))
-            hits = neighbours(probe, visible_scans(user), similar_page.filters_of(request.GET))
-            context["section"] = similar_page.view_of(hits, probe.space)
-            log_access(user, "search_similar_region", scan)
+            shares = similar_page.region_of(text)
+            search = similar_searches.begin_region(user, analysis, shares, {})
         except UserError as error:
-            context["error"], status = error.message, 400
+            context |= {"error": error.message, "region": text}
+            return private_headers(render(request, "inference/similar_region.html", context, status=400))
+        log_access(user, "search_similar_region", scan)
+        return redirect(f"{request.path}?search={search.pk}")
+    log_access(user, "view_scan", scan)
+    if wanted := request.GET.get("search"):
+        search = get_search(user, wanted)
+        if search.analysis is None or search.analysis.scan_id != scan.pk:
+            raise Http404("No such search.")
+        shown, status = _answer(user, search, request)
+        context |= {**shown, "region": ",".join(str(part) for part in search.region or ())}
     return private_headers(render(request, "inference/similar_region.html", context, status=status))
 
 
@@ -116,7 +182,13 @@ def compare(
     reference = get_reference(user, reference_id)
     log_access(user, "compare_similar", scan)
     log_access(user, "compare_similar", reference)
-    context = {"scan": scan, "case": scan.case, "reference": reference, "analysis": _read(user, scan)}
+    context = {
+        "scan": scan,
+        "case": scan.case,
+        "reference": reference,
+        "shows": similar_page.sentence_start(shown_words(reference.condition)),
+        "analysis": _read(user, scan),
+    }
     return private_headers(render(request, "inference/similar_compare.html", context))
 
 

@@ -47,7 +47,12 @@ def scan_result(request: HttpRequest, case_id: uuid.UUID, scan_id: uuid.UUID) ->
     context["may_write"] = may_write(request.user, case)
     if result.is_read and result.answer is not None:
         visible = visible_scans(request.user)
-        context["similar"] = similar_page.section(result.answer, scan, visible, for_doctor=result.for_doctor)
+        user = request.user
+        if isinstance(user, User):
+            asked = similar_page.asked_filters(user, request.GET)
+            context["similar"] = similar_page.section(
+                result.answer, scan, visible, for_doctor=result.for_doctor, asked=asked
+            )
         if result.for_doctor and isinstance(request.user, User):
             context["confirmable"] = similar_page.confirmable(result.answer, request.user)
     return private_headers(render(request, "inference/scan_result.html", context))

@@ -59,6 +59,8 @@ SIMILAR_OF_SCAN = Rule(
     "a scan among similar ones: as the case, for verified readers", "ooonnfnfl", "offnnfnfl"
 )
 SIMILAR = Rule("similar known cases: patients and verified doctors", "ooooof" + "ofl", "ooooof" + "ofl")
+SIMILAR_READ = Rule("a scan searched with, by verified readers", "ooonnfnfl", "ooonnfnfl")
+OWN_SEARCH = Rule("a search with a picture: whoever asked", "onnnnfnfl", "onnnnfnfl")
 SHARED = Rule("whoever has the link and its PIN; without the PIN nothing", "p" * 9, "p" * 9)
 PUBLIC_THING = Rule("anybody, where it exists", "a" * 9, "a" * 9)
 
@@ -109,8 +111,9 @@ RULES: dict[Rule, tuple[str, ...]] = {
     OWN_BY_PATIENT: ("accounts:revoke",),
     CASE: ("cases:*", "v1:case-*", "v1:scan-*", "v1:analysis-*", "inference:*"),
     SIMILAR: ("inference:similar_search", "inference:similar_picture", "v1:similar-list"),
+    SIMILAR_READ: ("inference:similar_region",),
+    OWN_SEARCH: ("inference:similar_found", "inference:similar_wait", "v1:similar-detail"),
     SIMILAR_OF_SCAN: (
-        "inference:similar_region",
         "inference:similar_compare",
         "inference:similar_compare_own",
     ),

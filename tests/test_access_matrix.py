@@ -18,7 +18,7 @@ from accounts import access_log, services
 from accounts.models import AccessLog, CareRelationship, DataExport
 from cases import sharing
 from cases.models import FollowUp
-from inference.models import ReferenceImage
+from inference.models import ReferenceImage, SimilarSearch
 from tests import factories
 from tests.access_rules import ROLES, RULES, rule_for
 from tests.inference import reading_rows
@@ -88,9 +88,11 @@ class World:
             "token_id": token.pk,
             "export_id": export.pk,
             "token": self.link.token,
+            "search_id": SimilarSearch.objects.create(owner=patient).pk,
         }
         self.pks = {"v1:case-": self.case.pk, "v1:scan-": scan.pk, "v1:analysis-": analysis.pk}
         self.pks["v1:model-version-"] = analysis.model_version_id
+        self.pks["v1:similar-"] = self.ids["search_id"]
 
     def _grant_one_case(self, patient: Any) -> None:
         values: dict[str, Any] = {"patient": patient, "doctor": self.people["case_doctor"]}

@@ -194,6 +194,7 @@ CELERY_BEAT_SCHEDULE = {
     "check-links": {"task": "resources.tasks.check_links", "schedule": 7 * 24 * 3600.0},
     "chain-access-log": {"task": "accounts.job_tasks.chain_access_log", "schedule": 60.0},
     "go-on-with-exports-and-erasures": {"task": "accounts.job_tasks.sweep_jobs", "schedule": 60.0},
+    "sweep-searches": {"task": "inference.similar_tasks.sweep_searches", "schedule": 30.0},
     "fill-waiting-spaces": {"task": "inference.similar_tasks.fill_waiting_spaces", "schedule": 300.0},
 }
 

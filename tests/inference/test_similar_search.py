@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 from django.core.files.base import ContentFile
-from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
 from accounts import consents
@@ -302,11 +301,3 @@ def test_a_consent_is_the_patients_own(as_user: Any, patient: Any, doctor: Any) 
     for _ in "12":
         as_user(patient).post(address, {"answer": "give"})
     assert Consent.objects.count() == 1
-
-
-def test_search_only_refuses_what_is_no_picture(as_user: Any, patient: Any) -> None:
-    address = reverse("inference:similar_search")
-    assert as_user(patient).get(address).status_code == 200
-    file = SimpleUploadedFile("a.png", b"hello", "image/png")
-    answer = as_user(patient).post(address, {"files": file})
-    assert answer.status_code == 400 and "alert-danger" in answer.content.decode()
