@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import io
+import time
+import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 from django.core.files.base import ContentFile
+from django.db import connection, transaction
+from django.db.models.fields.files import FieldFile
 from PIL import Image, UnidentifiedImageError
 
 from cases.imaging.volume import from_film
 from cases.storage import remove_files
 from inference import heat, similar_spaces
-from inference.atlas import AtlasRow, BadRow
+from inference.atlas import AtlasError, AtlasRow, BadRow
 from inference.calls import NORMAL_CONDITIONS
 from inference.engine import BATCH, Reader
-from inference.models import ModelVersion, ReferenceImage, VectorSpace
+from inference.models import ModelVersion, ReferenceImage, VectorSpace, reference_path
 
 MAX_SIDE = 512
 _MAX_PIXELS = 50_000_000
+_IDS = uuid.UUID("6d1f0f3e-2f6c-4f0b-9a3a-0d3c5b6f7a10")
 
 
 @dataclass
@@ -39,8 +45,35 @@ def import_rows(
     tell: Callable[[int], None],
 ) -> Outcome:
     """Adds what is not there yet; a killed import goes on where it stopped. Bad rows are listed and passed
-    over. `tell` is called with the number of rows handled.
+    over. `tell` is called with the number of rows handled. Raises `AtlasError` while another import of the
+    same kind is under way.
     """
+    with _alone(version.kind):
+        return _import(rows, version, reader, tell)
+
+
+@contextmanager
+def _alone(kind: str) -> Iterator[None]:
+    """One import of a kind at a time. The database lets go when this process dies, however it dies."""
+    name = f"import_atlas {kind}"
+    with connection.cursor() as cursor:
+        for wait in (0.0, 1.0, 2.0, 4.0):  # a process that was just killed may not be noticed yet
+            time.sleep(wait)
+            cursor.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [name])
+            if cursor.fetchone() == (True,):
+                break
+        else:
+            raise AtlasError(f"Another import of {kind} is under way.")
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", [name])
+
+
+def _import(
+    rows: Iterator[AtlasRow | BadRow], version: ModelVersion, reader: Reader, tell: Callable[[int], None]
+) -> Outcome:
     outcome = Outcome()
     space = similar_spaces.space_of(version)
     known = set(ReferenceImage.objects.filter(kind=version.kind).values_list("key", flat=True))
@@ -91,6 +124,8 @@ def _store(
     try:
         for n, (row, image) in enumerate(batch):
             reference = ReferenceImage(
+                # The same image has the same id, so that a killed import's files are written over, not left.
+                pk=uuid.uuid5(_IDS, f"{space.model_version.kind}\n{row.key}"),
                 kind=space.model_version.kind,
                 source=ReferenceImage.Source.ATLAS,
                 condition=row.condition,
@@ -102,20 +137,26 @@ def _store(
                 key=row.key,
                 group_key=row.group_key,
             )
-            reference.picture.save("picture.png", ContentFile(_png(image)), save=False)
+            _put(reference.picture, "picture.png", _png(image))
             written.append(str(reference.picture.name))
             if row.showable and row.condition not in NORMAL_CONDITIONS and row.label in reader.names:
                 png = _heatmap(reader, features[n : n + 1], row.label, image)
-                reference.heatmap.save("heatmap.png", ContentFile(png), save=False)
+                _put(reference.heatmap, "heatmap.png", png)
                 written.append(str(reference.heatmap.name))
             made.append((reference, vectors[n]))
-        ReferenceImage.objects.bulk_create([reference for reference, _vector in made])
+        with transaction.atomic():  # no image without its vector
+            ReferenceImage.objects.bulk_create([reference for reference, _vector in made])
+            similar_spaces.store_vectors(space, made)
     except BaseException:
         remove_files(written)
         raise
-    similar_spaces.store_vectors(space, made)
     outcome.added += len(made)
     outcome.label_only += sum(not reference.showable for reference, _vector in made)
+
+
+def _put(field: FieldFile, name: str, content: bytes) -> None:
+    field.storage.delete(reference_path(field.instance, name))
+    field.save(name, ContentFile(content), save=False)
 
 
 def _png(image: np.ndarray) -> bytes:

@@ -52,7 +52,10 @@ class Command(BaseCommand):
             raise CommandError(f"No model reads {kind}.")
         stream = getattr(self.stderr, "_out", self.stderr)
         with tqdm(total=len(rows), unit="picture", desc="Importing", file=stream) as bar:
-            outcome = similar_import.import_rows(iter(rows), version, reader, bar.update)
+            try:
+                outcome = similar_import.import_rows(iter(rows), version, reader, bar.update)
+            except atlas.AtlasError as error:
+                raise CommandError(str(error)) from error
         for bad in outcome.bad:
             self.stderr.write(f"line {bad.line}: {bad.file}: {bad.reason}")
         self.stdout.write(

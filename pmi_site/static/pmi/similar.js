@@ -23,13 +23,19 @@
     const box = draw.querySelector(".similar-box"), input = document.getElementById("similar-box-input");
     let start = null;
     const at = (event) => { const r = draw.getBoundingClientRect(); return [(event.clientX - r.left) / r.width, (event.clientY - r.top) / r.height].map((v) => Math.min(1, Math.max(0, v))); };
+    const place = (left, top, width, height) => {
+      box.hidden = false;
+      Object.assign(box.style, { left: `${left * 100}%`, top: `${top * 100}%`, width: `${width * 100}%`, height: `${height * 100}%` });
+    };
+    const typed = () => { const numbers = input.value.split(",").map(Number); if (numbers.length === 4 && numbers.every(Number.isFinite)) place(...numbers); };
+    input.addEventListener("input", typed);
+    typed();
     draw.addEventListener("pointerdown", (event) => { start = at(event); draw.setPointerCapture(event.pointerId); });
     draw.addEventListener("pointermove", (event) => {
       if (!start) return;
       const now = at(event), left = Math.min(start[0], now[0]), top = Math.min(start[1], now[1]);
       const width = Math.abs(start[0] - now[0]), height = Math.abs(start[1] - now[1]);
-      box.hidden = false;
-      Object.assign(box.style, { left: `${left * 100}%`, top: `${top * 100}%`, width: `${width * 100}%`, height: `${height * 100}%` });
+      place(left, top, width, height);
       input.value = [left, top, width, height].map((v) => v.toFixed(4)).join(",");
     });
     for (const end of ["pointerup", "pointercancel"]) draw.addEventListener(end, () => { start = null; });
