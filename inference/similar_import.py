@@ -137,11 +137,11 @@ def _store(
                 key=row.key,
                 group_key=row.group_key,
             )
-            _put(reference.picture, "picture.png", _png(image))
+            _put(reference, reference.picture, "picture.png", _png(image))
             written.append(str(reference.picture.name))
             if row.showable and row.condition not in NORMAL_CONDITIONS and row.label in reader.names:
                 png = _heatmap(reader, features[n : n + 1], row.label, image)
-                _put(reference.heatmap, "heatmap.png", png)
+                _put(reference, reference.heatmap, "heatmap.png", png)
                 written.append(str(reference.heatmap.name))
             made.append((reference, vectors[n]))
         with transaction.atomic():  # no image without its vector
@@ -154,8 +154,8 @@ def _store(
     outcome.label_only += sum(not reference.showable for reference, _vector in made)
 
 
-def _put(field: FieldFile, name: str, content: bytes) -> None:
-    field.storage.delete(reference_path(field.instance, name))
+def _put(reference: ReferenceImage, field: FieldFile, name: str, content: bytes) -> None:
+    field.storage.delete(reference_path(reference, name))
     field.save(name, ContentFile(content), save=False)
 
 
