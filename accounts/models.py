@@ -1,4 +1,4 @@
-"""Users, doctors' licences, who may see whose scans, and the record of who looked."""
+"""Users, doctors' licences, tokens and consents. Grants, notices and the access log have their own files."""
 
 import hashlib
 import secrets
@@ -8,14 +8,18 @@ from typing import Any, ClassVar
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.access_log_models import AccessLog as AccessLog
+from accounts.care_models import CareInvitation as CareInvitation
+from accounts.care_models import CareRelationship as CareRelationship
+from accounts.care_models import EmergencyAccess as EmergencyAccess
 from accounts.job_models import DataExport as DataExport
 from accounts.job_models import Erasure as Erasure
+from accounts.notice_models import Notice as Notice
 from pmi_site.models import BaseModel
 
 
@@ -65,6 +69,7 @@ class User(AbstractBaseUser, PermissionsMixin, BaseModel):
     role = models.CharField(_("role"), max_length=10, choices=Role, default=Role.PATIENT)
     is_active = models.BooleanField(_("active"), default=True)
     is_staff = models.BooleanField(_("may use the admin"), default=False)
+    mail_notices = models.BooleanField(_("notices by mail"), default=True)
     # The name of this person in the access log. It is kept nowhere else, so that erasing the account leaves
     # log lines about nobody.
     log_key = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -128,44 +133,6 @@ class DoctorProfile(BaseModel):
     def is_verified(self) -> bool:
         """Whether an administrator has checked the licence."""
         return self.verified_at is not None
-
-
-class CareRelationshipQuerySet(models.QuerySet["CareRelationship"]):
-    """Which grants hold."""
-
-    def active(self) -> "CareRelationshipQuerySet":
-        """Neither revoked nor expired."""
-        return self.filter(
-            Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now()), revoked_at__isnull=True
-        )
-
-
-class CareRelationship(BaseModel):
-    """A patient lets a doctor read all of their cases. Ended ones are kept: who could see what, and when."""
-
-    patient = models.ForeignKey(User, models.CASCADE, related_name="grants_given", verbose_name=_("patient"))
-    doctor = models.ForeignKey(User, models.CASCADE, related_name="grants_received", verbose_name=_("doctor"))
-    granted_at = models.DateTimeField(_("granted on"), default=timezone.now)
-    expires_at = models.DateTimeField(_("ends on"), null=True, blank=True)
-    revoked_at = models.DateTimeField(_("revoked on"), null=True, blank=True)
-
-    objects = CareRelationshipQuerySet.as_manager()
-
-    class Meta:
-        verbose_name = _("care relationship")
-        verbose_name_plural = _("care relationships")
-        ordering = ["-granted_at"]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["patient", "doctor"],
-                condition=Q(revoked_at__isnull=True),
-                name="one_open_grant_per_pair",
-            ),
-            models.CheckConstraint(condition=~Q(patient=F("doctor")), name="no_grant_to_oneself"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.patient_id} -> {self.doctor_id}"
 
 
 class ApiToken(BaseModel):

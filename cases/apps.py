@@ -13,7 +13,11 @@ class CasesConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect the receiver that removes files after their row is gone; say what people may take away."""
+        from accounts.notices import NOTICE_TEXTS
         from cases import receivers, rights
 
         receivers.connect()
         rights.register()
+        NOTICE_TEXTS["share_opened"] = _("Somebody opened the link to one of your cases for the first time.")
+        NOTICE_TEXTS["share_locked"] = _("A link to one of your cases was locked after too many wrong PINs.")
+        NOTICE_TEXTS["follow_up_due"] = _("The day of one of your reminders has come.")

@@ -14,9 +14,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from accounts.notices import tell
 from cases.models import Case, FollowUp
 from cases.selectors import may_write, visible_cases
-from cases.telling import tell
 from pmi_site.errors import UserError
 
 if TYPE_CHECKING:

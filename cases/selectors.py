@@ -1,10 +1,12 @@
 """Every read of cases and scans, and the only place where access to them is decided.
 
-| who                                         | cases and scans               |
-|---------------------------------------------|-------------------------------|
-| the patient who owns the case               | read and write                |
-| verified doctor with an active relationship | read                          |
-| admin role, everybody else, anonymous       | nothing: it does not exist    |
+| who                                                   | cases and scans            |
+|-------------------------------------------------------|----------------------------|
+| the patient who owns the case                         | read and write             |
+| verified doctor with an active grant (all, this case) | read                       |
+| admin role, everybody else, anonymous                 | nothing: it does not exist |
+
+The rule itself is `accounts.selectors.case_access`.
 """
 
 import uuid
@@ -16,7 +18,7 @@ from django.http import Http404
 from django.utils.translation import gettext as _
 
 from accounts.models import Role
-from accounts.selectors import visible_patient_ids
+from accounts.selectors import case_access
 from cases.models import Case, Scan
 
 if TYPE_CHECKING:
@@ -34,14 +36,14 @@ def visible_cases(user: "User | AnonymousUser") -> QuerySet[Case]:
     """Return the cases the user may read."""
     if not user.is_authenticated or not user.is_active or user.role == Role.ADMIN:
         return Case.objects.none()
-    return Case.objects.filter(patient_id__in=visible_patient_ids(user))
+    return Case.objects.filter(case_access(user))
 
 
 def visible_scans(user: "User | AnonymousUser") -> QuerySet[Scan]:
     """Return the scans the user may read."""
     if not user.is_authenticated or not user.is_active or user.role == Role.ADMIN:
         return Scan.objects.none()
-    return Scan.objects.filter(case__patient_id__in=visible_patient_ids(user))
+    return Scan.objects.filter(case_access(user, "case__"))
 
 
 def case_list(user: "User | AnonymousUser") -> QuerySet[Case]:

@@ -23,10 +23,10 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from accounts.notices import tell
 from accounts.services import log_access
 from cases.models import Case
 from cases.sharing_models import MOST_WRONG_PINS, ShareLink, ShareLinkQuerySet
-from cases.telling import tell
 from pmi_site.errors import UserError
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ class InferenceConfig(AppConfig):
     verbose_name = _("Readings")
 
     def ready(self) -> None:
+        from accounts.notices import NOTICE_TEXTS
         from cases.symptoms import use_check
         from inference import checks, explained, receivers, rights  # noqa: F401  (importing registers two)
         from inference.groups import ensure_permissions
@@ -23,4 +24,6 @@ class InferenceConfig(AppConfig):
         rights.register()
         use_check(problem_with)
         coverage.provide_labels(explained.labels_in_use)
+        NOTICE_TEXTS["reading_ready"] = _("A reading of one of your scans is ready.")
+        NOTICE_TEXTS["review_signed"] = _("A doctor has looked at one of your scans and signed a review.")
         post_migrate.connect(ensure_permissions, sender=self, dispatch_uid="inference.groups")

@@ -9,7 +9,7 @@ from django.core.cache import cache
 from django.db import transaction
 from django.urls import reverse
 
-from cases.telling import tell
+from accounts.notices import tell
 from inference.models import Analysis
 from inference.release import released_to
 

@@ -88,6 +88,9 @@ RULES: dict[Rule, tuple[str, ...]] = {
         "accounts:tokens",
         "accounts:exports",
         "accounts:erase",
+        "accounts:notices",
+        "accounts:read_notices",
+        "accounts:notice_mails",
         "v1:model-version-*",
         # Lists: they show what the reader may see anyhow.
         "cases:list",
@@ -107,7 +110,7 @@ RULES: dict[Rule, tuple[str, ...]] = {
         "cases:new",
         "inference:record",
     ),
-    OWN: ("accounts:export_download", "accounts:delete_token"),
+    OWN: ("accounts:follow_notice", "accounts:export_download", "accounts:delete_token"),
     OWN_BY_PATIENT: ("accounts:revoke",),
     CASE: ("cases:*", "v1:case-*", "v1:scan-*", "v1:analysis-*", "inference:*"),
     SIMILAR: ("inference:similar_search", "inference:similar_picture", "v1:similar-list"),

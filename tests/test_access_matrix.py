@@ -15,7 +15,7 @@ from django.test import Client
 from django.urls import NoReverseMatch, URLPattern, reverse
 
 from accounts import access_log, services
-from accounts.models import AccessLog, CareRelationship, DataExport
+from accounts.models import AccessLog, CareRelationship, DataExport, Notice
 from cases import sharing
 from cases.models import FollowUp
 from inference.models import ReferenceImage, SimilarSearch
@@ -86,6 +86,7 @@ class World:
             "link_id": self.link.link.pk,
             "follow_up_id": due.pk,
             "token_id": token.pk,
+            "notice_id": Notice.objects.create(user=patient, kind="care_requested").pk,
             "export_id": export.pk,
             "token": self.link.token,
             "search_id": SimilarSearch.objects.create(owner=patient).pk,

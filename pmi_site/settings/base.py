@@ -100,6 +100,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "pmi_site.context_processors.site",
+                "accounts.context_processors.unread_notices",
             ],
         },
     }
