@@ -257,7 +257,7 @@ def test_a_region_is_searched_by_a_worker(
     for text, code in (("0,0,0.001,0.001", "small_region"), ("0.5,0.5,0.9,0.9", "bad_region")):
         with run_tasks():
             client.post(address, {"region": text})
-        assert Search.objects.first().reason_code == code  # type: ignore[union-attr]
+        assert Search.objects.first().reason_code == code
 
     # A doctor of the patient may search too; nobody else, and nobody with another's search.
     CareRelationshipFactory.create(patient=patient, doctor=doctor)
