@@ -52,7 +52,7 @@ def search(visitor: Visitor, file: Path, kind: str = "") -> None:
 def test_a_consent_shows_a_case_and_taking_it_back_hides_it(
     visit: Callable[..., Visitor], readable: Readable, atlas: Path
 ) -> None:
-    owner, doctor = visit().become_patient("Ola Owner"), visit().become_doctor()
+    owner, doctor = visit().become_patient("Una Sharer"), visit().become_doctor()
     scan = owner.send(owner.open_case("chest_xray"), readable.chest)
     assert owner.wait_until_read(scan)["status"] == "succeeded"
     owner._post("/account/sharing/", doctor_email=doctor.email)
@@ -82,7 +82,7 @@ def test_a_consent_shows_a_case_and_taking_it_back_hides_it(
     first = page.locator(".similar-hit").first
     expect(first).to_contain_text(SHARED)
     text = page.content()
-    assert owner.email not in text and "Ola" not in text and scan.split("/")[-2] not in text
+    assert owner.email not in text and "Una" not in text and scan.split("/")[-2] not in text
     picture = first.locator("img").get_attribute("src") or ""
     assert searcher.status(picture) == 200
     page.get_by_text("Narrow down").click()
@@ -103,7 +103,7 @@ def test_a_consent_shows_a_case_and_taking_it_back_hides_it(
     expect(page.get_by_role("heading", name="Side by side")).to_be_visible()
     panes = page.locator(".similar-pane img")
     expect(panes).to_have_count(2)
-    assert page.evaluate(
+    page.wait_for_function(
         "() => [...document.querySelectorAll('.similar-pane img')].every((i) => i.naturalWidth > 0)"
     )
     page.get_by_role("button", name="Larger").click()
