@@ -33,7 +33,7 @@ def _private_paths(owner: Visitor, case_path: str, scan_path: str) -> list[str]:
 def test_only_the_patient_and_an_invited_doctor_see_a_scan(
     visit: Callable[..., Visitor], readable: Readable
 ) -> None:
-    owner, stranger = visit().become_patient("Ola Owner"), visit().become_patient("Sam Stranger")
+    owner, stranger = visit().become_patient("Ida Insider"), visit().become_patient("Sam Stranger")
     doctor = visit().become_doctor()
     case_path = owner.open_case("chest_xray")
     scan_path = owner.send(case_path, readable.chest)
@@ -61,7 +61,7 @@ def test_only_the_patient_and_an_invited_doctor_see_a_scan(
     assert statuses(doctor) == seen
     assert statuses(stranger) == hidden
     page = doctor.goto("/cases/")
-    expect(page.get_by_text("Ola Owner")).to_be_visible()
+    expect(page.get_by_text("Ida Insider")).to_be_visible()
     doctor.look("doctor-cases")
     doctor.goto(case_path)
     expect(page.get_by_text("only the patient can change it")).to_be_visible()
