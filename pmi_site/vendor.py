@@ -41,10 +41,19 @@ class VendorFinder(BaseFinder):
             self.storages[name] = storage
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
-        """Say so when the packages were never fetched: pages would come without style."""
-        if any(True for _ in self.list(None)):
+        """Say so when packages were not fetched: no page could be shown with them missing."""
+        if not self.missing():
             return []
         return [Warning("The front-end packages are missing.", hint="Run `make frontend`.", id="pmi.W003")]
+
+    def missing(self) -> list[str]:
+        """The files under /static/ that pages ask for and that are not there."""
+        return [
+            f"vendor/{name}/{file}"
+            for name, (_folder, files) in PACKAGES.items()
+            for file in files
+            if not self.storages[name].exists(file)
+        ]
 
     def find(self, path: str, find_all: bool = False, **kwargs: Any) -> Any:
         """The file's absolute path, or an empty list."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import EmailMessage
+from django.core.management import CommandError, call_command
 
 from pmi_site import checks, vendor
 from pmi_site.logs import WithoutIdentifiers
@@ -99,3 +100,9 @@ def test_only_listed_vendor_files_are_served():
     listed = {f"{getattr(storage, 'prefix', None)}/{name}" for name, storage in finder.list(None)}
     assert {"vendor/niivue/niivue.umd.js", "vendor/bootstrap/css/bootstrap.min.css"} <= listed
     assert all(name for name, _storage in finder.list(["*.map"]) if not name.endswith(".map"))
+
+
+def test_pmi_does_not_start_without_its_front_end(settings, tmp_path):
+    settings.BASE_DIR = tmp_path
+    with pytest.raises(CommandError, match=r"vendor/bootstrap/css/bootstrap.min.css .*make frontend"):
+        call_command("run", port=0)

@@ -20,6 +20,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from pmi_site import embedded, env
 from pmi_site.supervisor import Child, Supervisor, python
+from pmi_site.vendor import VendorFinder
 
 READY_SECONDS = 90.0
 
@@ -39,6 +40,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, host: str, port: int, **options: Any) -> None:
         """Runs until stopped; raises CommandError when something cannot start."""
         began = time.monotonic()
+        self._front_end_is_there()
         lock = self._only_one()
         self._port_is_free(host, port)
         supervisor = Supervisor(self._children(host, port), self._say)
@@ -76,6 +78,14 @@ class Command(BaseCommand):
         except BlockingIOError:
             raise CommandError(f"PMI is running already (it holds {lock.name}).") from None
         return lock
+
+    def _front_end_is_there(self) -> None:
+        missing = VendorFinder().missing()
+        if missing:
+            raise CommandError(
+                f"The front-end packages are missing ({missing[0]} and {len(missing) - 1} more). Fetch them: "
+                "make frontend"
+            )
 
     def _port_is_free(self, host: str, port: int) -> None:
         with socket.socket() as probe:
