@@ -13,6 +13,7 @@ from cases.review_models import ReviewVerdict as ReviewVerdict
 from cases.sharing_models import ShareLink as ShareLink
 from cases.storage import private_storage
 from cases.worklist_models import CaseSeen as CaseSeen
+from cases.worklist_models import WorklistEntry as WorklistEntry
 from cases.worklist_models import WorklistView as WorklistView
 from pmi_site.models import BaseModel
 

@@ -19,6 +19,8 @@ def register() -> None:
     portable.register_eraser("cases", erase_cases)
     # A doctor's unsigned notes are not a finding yet, and not shown to the patient anywhere.
     portable.limit_export("cases.Review", lambda user, rows: rows.exclude(status="draft"))
+    # Made from cases, grants and names, and those of a doctor hold their patients' names.
+    portable.limit_export("cases.WorklistEntry", lambda user, rows: rows.none())
     portable.limit_export("cases.ReviewVerdict", lambda user, rows: rows.exclude(review__status="draft"))
     portable.keep("cases.Review.reader", "emptied; the name stays as signed, in the patient's record")
     for field in ("analysis", "previous"):

@@ -135,6 +135,7 @@ def delete_case(case: Case, user: "User") -> None:
     committed."""
     _require_write(case, user)
     with transaction.atomic():
+        _hold(case.pk)
         case.delete()
 
 
@@ -142,7 +143,13 @@ def delete_scan(scan: Scan, user: "User") -> None:
     """Delete a scan and all that hangs on it; its files go when the deletion is committed."""
     _require_write(scan.case, user)
     with transaction.atomic():
+        _hold(scan.case_id)
         scan.delete()
+
+
+def _hold(case_id: uuid.UUID) -> None:
+    """Hold the case first, as whoever finishes a reading of it does; the other way round both could wait."""
+    list(Case.objects.select_for_update(no_key=True).filter(pk=case_id).values_list("pk"))
 
 
 def add_scans(case: Case, user: "User", incoming: Sequence[IncomingFile]) -> AddResult:

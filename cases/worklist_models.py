@@ -1,6 +1,8 @@
-"""What a doctor keeps about the worklist: named views, and which cases they have looked at."""
+"""The worklist of a doctor: its rows, named views of it, and what of each case the doctor has seen."""
 
 from django.conf import settings
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVectorField
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -28,7 +30,7 @@ class WorklistView(BaseModel):
 
 
 class CaseSeen(models.Model):
-    """When a doctor last opened a case."""
+    """Up to which moment a doctor has seen what is new about a case: its `news_at` when they opened it."""
 
     doctor = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     case = models.ForeignKey("cases.Case", on_delete=models.CASCADE, related_name="seen_by")
@@ -40,3 +42,69 @@ class CaseSeen(models.Model):
     def __str__(self) -> str:
         """Name it by id."""
         return f"seen {self.case_id}"
+
+
+class WorklistEntry(models.Model):
+    """One case on the worklist of one doctor, with what that list is sorted and filtered by.
+
+    Triggers of the database write these rows (migration `cases.0006_worklist_entries`) with every change of a
+    case, a grant or a patient's name, whatever code made it; nothing else does, but for `unread`, which goes
+    when the doctor opens the case. Who may read a case is not decided here: a query over entries always asks
+    `accounts.selectors.case_access` as well. An entry only says where to look, so that a list of 100,000
+    cases is read from an index of that doctor's own, a page at a time.
+    """
+
+    doctor = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="+",
+        db_constraint=False,
+        db_index=False,
+    )
+    case = models.ForeignKey(
+        "cases.Case", on_delete=models.CASCADE, related_name="worklist_entries", db_constraint=False
+    )
+    danger_rank = models.PositiveSmallIntegerField()
+    waiting_since = models.DateTimeField()
+    review_state = models.CharField(max_length=12)  # as in Case
+    is_open = models.BooleanField(help_text=_("not reviewed yet, or the readers disagree"))
+    kind = models.CharField(max_length=16)
+    opened_at = models.DateTimeField(help_text=_("when the patient opened the case"))
+    news_at = models.DateTimeField()
+    unread = models.BooleanField()
+    words = SearchVectorField(help_text=_("patient's name and title, folded, for searching by word starts"))
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["doctor", "case"], name="worklist_entry_once")]
+        indexes = [
+            models.Index(
+                fields=["doctor", "is_open", "danger_rank", "waiting_since", "case"], name="worklist_open"
+            ),
+            models.Index(fields=["doctor", "danger_rank", "waiting_since", "case"], name="worklist_all"),
+            models.Index(
+                fields=["doctor", "review_state", "danger_rank", "waiting_since", "case"],
+                name="worklist_state",
+            ),
+            models.Index(
+                fields=["doctor", "kind", "danger_rank", "waiting_since", "case"],
+                condition=models.Q(is_open=True),
+                name="worklist_kind",
+            ),
+            models.Index(
+                fields=["doctor", "danger_rank", "waiting_since", "case"],
+                condition=models.Q(unread=True),
+                name="worklist_unread",
+            ),
+            models.Index(
+                fields=["doctor", "danger_rank", "waiting_since", "case"],
+                condition=models.Q(is_open=True, unread=True),
+                name="worklist_open_unread",
+            ),
+            models.Index(fields=["doctor", "opened_at"], name="worklist_opened"),
+            models.Index(fields=["doctor", "news_at"], name="worklist_news"),
+            GinIndex(fields=["words"], name="worklist_words", fastupdate=False),
+        ]
+
+    def __str__(self) -> str:
+        """Name it by id."""
+        return f"worklist entry {self.pk}"

@@ -108,6 +108,8 @@ def reassess_case(case_id: uuid.UUID | str) -> int:
     set stays a floor: it is read while the case is held, so it cannot be overtaken. An analysis with a
     finding that the rules in force do not know keeps what it has.
     """
+    from inference import case_state  # judges by the rules of this module
+
     changed = 0
     with transaction.atomic():
         case = Case.objects.select_for_update(no_key=True).filter(pk=case_id).first()
@@ -133,6 +135,8 @@ def reassess_case(case_id: uuid.UUID | str) -> int:
             Analysis.objects.filter(pk=analysis.pk).update(**fields, updated_at=timezone.now())
             record(analysis.pk, case, assessed)
             changed += 1
+        # Also where no reading changed: symptoms count for what is not read yet.
+        case_state.write(case)
     return changed
 
 

@@ -1,4 +1,5 @@
-"""What this app does when something happens elsewhere: a stored scan is read; files follow their rows."""
+"""What this app does when something happens elsewhere: a stored scan is read; files follow their rows; what
+a case keeps for the worklist follows its scans, symptoms and reviews."""
 
 from __future__ import annotations
 
@@ -7,14 +8,18 @@ import uuid
 from typing import Any
 
 from django.db import transaction
-from django.db.models.signals import post_delete
+from django.db.models import QuerySet
+from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 
 from accounts.consents import care_withdrawn_text
 from accounts.models import ConsentPurpose
 from accounts.signals import consent_given, consent_revoked
-from cases.signals import case_changed, scan_stored
+from cases import worklist
+from cases.models import Case, Review, Scan
+from cases.signals import case_changed, review_signed, scan_stored
 from cases.storage import remove_files
+from inference import case_state
 from inference.heatmaps import remove_analysis_files
 from inference.models import Analysis, ReferenceImage, SimilarSearch
 
@@ -84,3 +89,34 @@ def withdraw_revoked(sender: Any, patient_id: uuid.UUID, purpose: str, **kwargs:
         from inference.similar_services import withdraw_patient
 
         withdraw_patient(patient_id)
+
+
+@receiver(post_save, sender=Case, dispatch_uid="inference.state_of_new_case")
+def state_of_new_case(sender: type[Case], instance: Case, created: bool, **kwargs: Any) -> None:
+    """Symptoms that a case is opened with count at once, before there is a scan."""
+    if created:
+        case_state.refresh(instance.pk)
+
+
+@receiver(post_save, sender=Scan, dispatch_uid="inference.state_with_new_scan")
+def state_with_new_scan(sender: type[Scan], instance: Scan, created: bool, **kwargs: Any) -> None:
+    """A new scan waits, and is news, in the transaction that stores it."""
+    if created:
+        case_state.refresh(instance.case_id)
+
+
+@receiver(post_delete, sender=Scan, dispatch_uid="inference.state_without_scan")
+def state_without_scan(sender: type[Scan], instance: Scan, origin: Any, **kwargs: Any) -> None:
+    """A deleted scan counts no more. Nothing to do where its case goes with it."""
+    if (origin.model if isinstance(origin, QuerySet) else type(origin)) is Scan:
+        case_state.refresh(instance.case_id)
+
+
+@receiver(review_signed, dispatch_uid="inference.state_after_review")
+def state_after_review(sender: Any, review_id: uuid.UUID, **kwargs: Any) -> None:
+    """A signed review outranks the model. Who signed it has seen what there is."""
+    review = Review.objects.filter(pk=review_id).select_related("reader", "scan__case").first()
+    if review is not None:
+        case_state.refresh(review.scan.case_id)
+        review.scan.case.refresh_from_db()
+        worklist.mark_seen(review.reader, review.scan.case)

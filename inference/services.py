@@ -22,7 +22,7 @@ from django.utils.translation import gettext as _
 from accounts.consents import care_is_withdrawn, require_care
 from cases.imaging.volume import CanonicalVolume
 from cases.models import Case, Scan
-from inference import assessing, danger, explained, heatmaps, notify, registry, similar_spaces
+from inference import assessing, case_state, danger, explained, heatmaps, notify, registry, similar_spaces
 from inference.models import Analysis, Finding, ModelVersion
 from inference.reading import Reading
 
@@ -288,6 +288,7 @@ def _finish(
     )
     if changed:
         assessing.record(held.analysis_id, case, assessed)
+        case_state.write(case)
         notify.reading_ended(held.analysis_id)
     return bool(changed)
 
@@ -324,6 +325,7 @@ def _fail(which: QuerySet[Analysis], analysis_id: uuid.UUID, code: str, message:
         )
         if changed:
             assessing.record(analysis_id, case, assessed)
+            case_state.write(case)
             notify.reading_ended(analysis_id)
     return bool(changed)
 

@@ -1,0 +1,261 @@
+"""The worklist: the cases of a doctor's patients, the most dangerous first, then the longest waiting.
+
+Read from the doctor's own `WorklistEntry` rows by index, a page at a time: a page starts after the last row
+of the one before it (keyset), so that the thousandth page costs what the first does. Cases are counted up to
+`MOST_COUNTED` and no further. Access is asked of `accounts.selectors.case_access` for every row.
+"""
+
+from __future__ import annotations
+
+import binascii
+import uuid
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.postgres.search import SearchQuery
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, OuterRef, QuerySet, Subquery, Value
+from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThan
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts.models import Role
+from accounts.selectors import case_access, is_verified_doctor
+from cases.levels import NOT_READ, RANKS
+from cases.models import Case, CaseSeen, Review, Scan, WorklistEntry
+from pmi_site.errors import UserError
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
+    from accounts.models import User
+
+PAGE_SIZE = 25
+MOST_COUNTED = 100
+OPEN, ALL, SECOND = "open", "all", "second"
+# `Case.ReviewState`, and what is not a state of one case alone.
+STATES = (OPEN, *Case.ReviewState.values, SECOND, ALL)
+_ORDER = ("danger_rank", "waiting_since", "case_id")
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What a doctor wants to see; the empty value of each leaves nothing out, but `state` "open" leaves out
+    what is reviewed. `opened_from` and `opened_to` are days on which the case was opened, both included.
+    """
+
+    state: str = OPEN
+    level: str = ""
+    kind: str = ""
+    unread: bool = False
+    patient: uuid.UUID | None = None
+    opened_from: date | None = None
+    opened_to: date | None = None
+    q: str = ""
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether anything but what everybody starts with is left out."""
+        return self != Filters()
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """The last row of a page: the next page starts after it."""
+
+    danger_rank: int
+    waiting_since: datetime
+    case_id: uuid.UUID
+
+    def encode(self) -> str:
+        """As it stands in an address: opaque, and without a name in it."""
+        micros = (self.waiting_since - _EPOCH) // timedelta(microseconds=1)
+        text = f"{self.danger_rank}.{micros}.{self.case_id.hex}"
+        return urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+    @classmethod
+    def decode(cls, text: str) -> Cursor:
+        """Raises UserError ``bad_cursor`` for anything that `encode` did not make."""
+        try:
+            raw = urlsafe_b64decode(text.encode() + b"=" * (-len(text) % 4)).decode("ascii")
+            rank, micros, case_id = raw.split(".")
+            if not 0 <= int(rank) <= NOT_READ:
+                raise ValueError
+            since = _EPOCH + timedelta(microseconds=int(micros))
+            return cls(int(rank), since, uuid.UUID(hex=case_id))
+        except (ValueError, OverflowError, binascii.Error) as error:
+            raise UserError(
+                "bad_cursor", _("This page of the worklist does not exist. Please start from the first page.")
+            ) from error
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One case as a line of the worklist, with `scan_count` and `newest_scan_id` on the case.
+
+    `is_blind`: the doctor is the blind second reader here, so no level may be shown that the first one set.
+    """
+
+    case: Any
+    unread: bool
+    is_blind: bool
+
+    @property
+    def level(self) -> str:
+        """The danger level; "" while nothing is read, or where it must stay hidden."""
+        return "" if self.is_blind else str(self.case.danger)
+
+    @property
+    def waited(self) -> timedelta:
+        """How long the oldest unreviewed scan has been waiting."""
+        return max(timezone.now() - self.case.waiting_since, timedelta())
+
+
+@dataclass(frozen=True)
+class Page:
+    """Rows in order, and where the next page starts; "" on the last one."""
+
+    rows: list[Row]
+    next_cursor: str
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Cases that are open, by level ("" for those not read yet), and the unread ones among them.
+
+    No number is above `MOST_COUNTED`, which means: that many or more.
+    """
+
+    by_level: dict[str, int]
+    unread: int
+
+
+class _WordStarts(SearchQuery):
+    """What somebody typed, as a query for words that start so; folded by the database, as the names are."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.function = "pmi_worklist_query"
+
+
+def require_doctor(user: User | AnonymousUser) -> User:
+    """The verified doctor who asks. Raises PermissionDenied for everybody else."""
+    if not user.is_authenticated or not is_verified_doctor(user):
+        raise PermissionDenied(_("The worklist is for doctors whose licence we have checked."))
+    return user
+
+
+# --- reads ----------------------------------------------------------------------------------------
+def entries(user: User, wanted: Filters) -> QuerySet[WorklistEntry]:
+    """The entries that fit, of cases that the user may read now, in the worklist's order."""
+    found = WorklistEntry.objects.filter(case_access(user, "case__"), doctor=user)
+    if wanted.state == OPEN:
+        found = found.filter(is_open=True)
+    elif wanted.state == SECOND:
+        found = found.filter(case__in=_second_readings(user).values("scan__case"))
+    elif wanted.state != ALL:
+        found = found.filter(review_state=wanted.state)
+    if wanted.level:
+        found = found.filter(danger_rank=RANKS[wanted.level])
+    if wanted.kind:
+        found = found.filter(kind=wanted.kind)
+    if wanted.unread:
+        found = found.filter(unread=True)
+    if wanted.patient:
+        found = found.filter(case__patient=wanted.patient)
+    if wanted.opened_from:
+        found = found.filter(opened_at__gte=_start_of(wanted.opened_from))
+    if wanted.opened_to:
+        found = found.filter(opened_at__lt=_start_of(wanted.opened_to + timedelta(days=1)))
+    if wanted.q.strip():
+        found = found.filter(words=_WordStarts(wanted.q.replace("\x00", " ")))
+    return found.order_by(*_ORDER)
+
+
+def page(user: User, wanted: Filters, after: Cursor | None = None, size: int = PAGE_SIZE) -> Page:
+    """A page of the worklist, in three queries besides those of the access rule."""
+    found = entries(user, wanted)
+    if after is not None:
+        place = (after.danger_rank, after.waiting_since, after.case_id)
+        found = found.filter(TupleGreaterThan(Tuple(*_ORDER), place))
+    keys = list(found.values_list(*_ORDER, "unread")[: size + 1])
+    more = len(keys) > size
+    keys = keys[:size]
+    unread = {case_id: is_new for _rank, _since, case_id, is_new in keys}
+    cases = _cases(unread)
+    blind = set(_second_readings(user).filter(scan__case__in=unread).values_list("scan__case", flat=True))
+    # A case that was deleted between two queries is left out.
+    rows = [Row(cases[pk], is_new, pk in blind) for pk, is_new in unread.items() if pk in cases]
+    return Page(rows, Cursor(*keys[-1][:3]).encode() if more else "")
+
+
+def _cases(ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Any]:
+    newest = Scan.objects.filter(case=OuterRef("pk")).order_by("-created_at", "-id")
+    cases = Case.objects.select_related("patient").annotate(
+        scan_count=Count("scans"), newest_scan_id=Subquery(newest.values("pk")[:1])
+    )
+    return {case.pk: case for case in cases.filter(pk__in=list(ids))}
+
+
+def counts(user: User) -> Counts:
+    """How many open cases there are of each level, and how many of them are unread, in one query."""
+    levels = {number: level for level, number in RANKS.items()} | {NOT_READ: ""}
+    open_ones = entries(user, Filters()).order_by()
+    parts = [open_ones.filter(danger_rank=number).values_list("danger_rank") for number in levels]
+    parts.append(open_ones.filter(unread=True).values_list(Value(-1)))
+    limited = [part[:MOST_COUNTED] for part in parts]
+    found = Counter(number for (number,) in limited[0].union(*limited[1:], all=True))
+    return Counts({level: found[number] for number, level in levels.items()}, found[-1])
+
+
+def newest_news(user: User) -> datetime:
+    """The moment of the last news on the doctor's worklist; long ago while there is none."""
+    found = WorklistEntry.objects.filter(doctor=user).order_by("-news_at").values_list("news_at", flat=True)
+    return found.first() or _EPOCH
+
+
+def count_news(user: User, since: datetime) -> int:
+    """Unread cases with news after a moment, up to `MOST_COUNTED`."""
+    fresh = entries(user, Filters(state=ALL, unread=True)).filter(news_at__gt=since).order_by()
+    return fresh[:MOST_COUNTED].count()
+
+
+def no_longer_readable(user: User, case_ids: Sequence[uuid.UUID]) -> list[uuid.UUID]:
+    """Those of the cases that the user may not read any more, or that are gone."""
+    known = set(Case.objects.filter(case_access(user), pk__in=case_ids).values_list("pk", flat=True))
+    return [pk for pk in case_ids if pk not in known]
+
+
+def _second_readings(user: User) -> QuerySet[Review]:
+    """The blind second readings that the doctor has begun and not signed."""
+    return Review.objects.filter(
+        reader=user, seat=Review.Seat.SECOND, status=Review.Status.DRAFT, previous__isnull=True
+    )
+
+
+def _start_of(day: date) -> datetime:
+    return timezone.make_aware(datetime(day.year, day.month, day.day))
+
+
+# --- writes ---------------------------------------------------------------------------------------
+def mark_seen(user: User | AnonymousUser | None, case: Case) -> None:
+    """Note that a doctor has seen what is new about a case, up to what `case` knows as its news.
+
+    Does nothing for patients, and for a doctor's own case. News that came after `case` was read stays unread.
+    """
+    if user is None or not user.is_authenticated or user.role != Role.DOCTOR or case.patient_id == user.pk:
+        return
+    seen = CaseSeen(doctor=user, case=case, seen_at=case.news_at)
+    CaseSeen.objects.bulk_create(
+        [seen], update_conflicts=True, unique_fields=["doctor", "case"], update_fields=["seen_at"]
+    )
+    WorklistEntry.objects.filter(doctor=user, case=case, unread=True, news_at__lte=case.news_at).update(
+        unread=False
+    )
