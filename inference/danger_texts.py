@@ -36,10 +36,10 @@ TEXTS = {
         "brain. Most are not cancer. A doctor should look."
     ),
     "brain.urgent": _(
-        "Show this scan to a doctor within the next day or two; a hospital with a brain (neurology) team is "
-        "best. Call your emergency number at once for a first seizure, sudden weakness or numbness, trouble "
-        "speaking, sudden loss of sight, repeated vomiting, the worst headache of your life, or if you are "
-        "hard to wake."
+        "Show this scan to a doctor within the next day or two. A hospital with a brain team is best. Call "
+        "your emergency number at once if you have a first seizure, or all of a sudden feel weak or numb or "
+        "cannot speak or see well. Do so too if you vomit again and again, have the worst headache of your "
+        "life, or are hard to wake."
     ),
     "brain.soon": _(
         "Book a doctor's visit within the next one to two weeks and bring this scan. Call your emergency "
@@ -82,7 +82,8 @@ TEXTS = {
     ),
     "chest.urgent": _(
         "See a doctor today. Call your emergency number at once if you struggle to breathe, have blue or "
-        "grey lips, chest pain that does not stop, confusion, or cough up blood."
+        "grey lips, chest pain that does not stop, confusion, or cough up more "
+        "than a few streaks of blood."
     ),
     "chest.urgent_child": _(
         "Take the child to a doctor today. Call your emergency number at once if the child breathes very "
@@ -96,8 +97,8 @@ TEXTS = {
     ),
     "chest.soon_child": _(
         "Take the child to a doctor within a day if there is cough or fever, and within a week if the child "
-        "is well. Call your emergency number at once if the child breathes very fast or with effort, has "
-        "blue or grey lips, is hard to wake, or will not drink."
+        "is well. Call your emergency number at once if the child fights for breath or breathes very fast. "
+        "Call it, too, for blue or grey lips, or if the child is hard to wake or will not drink."
     ),
     # --- knee -----------------------------------------------------------------------------------------------
     "knee.0": _("The X-ray shows no clear signs of osteoarthritis, the wear of the joint."),
@@ -249,7 +250,8 @@ TEXTS = {
         "Fever above 38.5 °C together with weak signs of pneumonia makes pneumonia more likely."
     ),
     "symptom.vomiting_tumour": _(
-        "Vomiting in the mornings together with signs of a tumour can mean dangerous pressure in the head."
+        "Vomiting in the mornings with signs of a tumour can mean high pressure in the head. That needs help "
+        "at once."
     ),
     "symptom.emergency_do": _(
         "Call your local emergency number now, or go to the nearest emergency department. Do not wait for "

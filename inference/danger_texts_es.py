@@ -22,7 +22,7 @@ TEXTS_ES: dict[str, str] = {
     "viral.possible": "Las señales podrían ser las de una neumonía por un virus. Una radiografía sola no puede probar la causa.",
     "covid.likely": "Las señales se parecen a las de COVID-19 en el pulmón. Solo una prueba con hisopo puede mostrar si es COVID-19.",
     "covid.possible": "Las señales podrían ser las de COVID-19 en el pulmón. Solo una prueba con hisopo puede mostrar si es COVID-19.",
-    "chest.urgent": "Vaya hoy al médico. Llame enseguida a su número local de emergencias si le cuesta respirar, tiene los labios azules o grises, un dolor de pecho que no se quita, confusión o tos con sangre.",
+    "chest.urgent": "Vaya hoy al médico. Llame enseguida a su número local de emergencias si le cuesta respirar, tiene los labios azules o grises, un dolor de pecho que no se quita, confusión, o tose más que unos hilos de sangre.",
     "chest.urgent_child": "Lleve hoy al niño o a la niña al médico. Llame enseguida a su número local de emergencias si respira muy rápido o con esfuerzo (se le hunden las costillas, se queja al respirar), tiene los labios azules o grises, es difícil despertarle o no quiere beber.",
     "chest.soon": "Vaya al médico en uno o dos días si tiene tos o fiebre, y en una semana si se siente bien. Llame enseguida a su número local de emergencias si le cuesta respirar, tiene los labios azules o grises o empieza a estar confuso.",
     "chest.soon_child": "Lleve al niño o a la niña al médico en un día si hay tos o fiebre, y en una semana si está bien. Llame enseguida a su número local de emergencias si respira muy rápido o con esfuerzo, tiene los labios azules o grises, es difícil despertarle o no quiere beber.",

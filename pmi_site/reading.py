@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 COUNTRY_COOKIE = "pmi_country"
 _YEAR = 365 * 24 * 3600
 
-# Countries that some entry of the shipped knowledge base is meant for. Empty is "anywhere".
+# What readers can choose from; empty is "anywhere". Choosing one hides what serves other countries only.
 COUNTRIES = [
     ("", _("Anywhere")),
     ("ES", _("Spain")),

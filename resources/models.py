@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from pmi_site.models import BaseModel
+from pmi_site.reading import COUNTRIES
 from resources.choices import (
     Audience,
     DangerLevel,
@@ -383,3 +384,8 @@ class Resource(Publishable):
 
     def __str__(self) -> str:
         return f"{self.title} ({self.publisher})"
+
+    @property
+    def country_name(self) -> str:
+        """The country in words where PMI knows it, else its code; empty where it serves any."""
+        return str(dict(COUNTRIES).get(self.country, self.country)) if self.country else ""

@@ -10,6 +10,7 @@ from inference import danger
 from inference.calls import NORMAL_CONDITIONS
 from inference.danger_texts import TEXTS
 from ml_training.labels import TASKS
+from tests.resources.test_seed_content import too_hard
 
 REPORTABLE = sorted(
     {label.condition for kind, task in TASKS.items() if kind != "gate" for label in task.labels}
@@ -90,11 +91,61 @@ def test_unlikely_fires_nothing(condition):
     assert "does not prove" in answer.reasons[0]
 
 
+# Where a child's level is another one; everything else is as for adults.
+CHILD = {(f"knee-oa-{grade}", call): "soon" for grade in range(1, 5) for call in ("likely", "possible")}
+AGES = ("child", "adult", "unknown")
+
+
+def expected(condition: str, call: str, age: str) -> str:
+    if age == "child":
+        return CHILD.get((condition, call)) or EXPECTED[condition, call]
+    return EXPECTED[condition, call]
+
+
+def rank(level: str) -> int:
+    return danger.LADDER.index(level)
+
+
+@pytest.mark.parametrize("age", AGES)
 @pytest.mark.parametrize("first", sorted(EXPECTED))
-def test_the_worse_of_two_decides(first):
+def test_every_pair_of_findings(first, age):
+    """The worse of the two decides, both are explained, and no doctor's level is lowered."""
     for second in EXPECTED:
-        answer = danger.assess([Found(*first), Found(*second)], "adult")
-        assert answer.level == min(EXPECTED[first], EXPECTED[second], key=danger.LADDER.index), second
+        levels = sorted((expected(*first, age), expected(*second, age)), key=rank)
+        pair = [Found(*first), Found(*second)]
+        answer = danger.assess(pair, age)
+        assert answer.level == levels[0], second
+        alone = {danger.assess([found], age).rule_ids[0] for found in pair}
+        if "none_found" in levels and levels[0] != "none_found":
+            assert set(answer.rule_ids) < alone, second
+        else:
+            assert set(answer.rule_ids) == alone, second
+        for doctor in danger.LADDER:
+            held = danger.assess(pair, age, doctor_level=doctor)
+            assert held.level == min(doctor, levels[0], key=rank), (second, doctor)
+
+
+@pytest.mark.parametrize(("condition", "call"), sorted(EXPECTED))
+def test_level_of_a_child(condition, call):
+    assert danger.assess([Found(condition, call)], "child").level == expected(condition, call, "child")
+
+
+def test_the_tables_fire_every_rule():
+    """With the symptom rules, which `test_danger_symptoms` fires one by one."""
+    rules = danger.default_rules()
+    fired = {rule.id for rule in rules.symptom_rules}
+    for age in AGES:
+        for found in EXPECTED:
+            fired |= set(danger.assess([Found(*found)], age).rule_ids)
+    for status in ("succeeded", "rejected", "failed"):
+        fired |= set(danger.assess([], status=status, doctor_level="urgent").rule_ids)
+    assert fired == {rule.id for rule in rules.rules}
+
+
+@pytest.mark.parametrize("status", ["rejected", "failed", "succeeded"])
+@pytest.mark.parametrize("level", danger.LADDER)
+def test_a_new_reading_never_lowers_a_doctors_level(level, status):
+    assert danger.assess([], status=status, doctor_level=level).level == level
 
 
 def test_nothing_found_is_not_said_beside_a_finding():
@@ -112,6 +163,10 @@ def test_no_reading_is_inconclusive(status):
     answer = danger.assess([Found("glioma", "likely")], status=status)
     assert answer.level == "inconclusive"
     assert "nothing about your health" in answer.reasons[0]
+
+
+def test_every_sentence_is_plain_words():
+    assert not too_hard(danger.shipped_texts()["en"])
 
 
 def test_a_model_alone_never_raises_an_emergency():

@@ -62,7 +62,8 @@ class TestRead:
     def test_resources(self, api: APIClient, django_assert_max_num_queries: Any) -> None:
         with django_assert_max_num_queries(4):
             body = api.get(f"{API}/resources/", {"condition": "pneumonia", "language": "es"}).json()
-        (resource,) = body["results"]
+        resource = body["results"][0]
+        assert {one["language"] for one in body["results"]} == {"es"}
         assert resource["checked_on"] is None
         assert "pneumonia" in resource["conditions"]
         assert api.get(f"{API}/resources/{resource['id']}/").status_code == 200

@@ -1,13 +1,17 @@
 """What the seed promises to readers: complete, sourced, plain, and honest."""
 
 import re
+from collections.abc import Mapping
 
 import pytest
 import textstat
+from django.conf import settings
 
-from resources.choices import Audience
+from pmi_site.reading import COUNTRIES
+from resources.choices import Audience, ResourceKind
 from resources.models import Advice, Condition, Resource, Source, Translation, Treatment
 from resources.seed_reader import SeedRow
+from resources.symptoms import catalogue
 from tests.resources.conftest import SLUGS
 
 LEVELS = {
@@ -101,6 +105,30 @@ def test_every_medical_text_has_a_source_that_can_be_found(seed_rows: list[SeedR
     assert set(sources) <= used, "sources that nothing rests on"
 
 
+DISEASES = [slug for slug in SLUGS if "emergency" in LEVELS[slug] or slug.startswith("knee-oa")]
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_each_condition_has_somewhere_to_go(seed_rows: list[SeedRow], slug: str) -> None:
+    own = [row.values for row in of(seed_rows, Resource) if slug in row.links]
+    there = {(values["kind"], values["country"]) for values in own}
+    assert {("clinic_finder", country) for country in ("GB", "US", "IN")} <= there
+    for language in settings.PMI_RESOURCE_LANGUAGES:
+        spoken = {values["kind"] for values in own if values["language"] == language}
+        assert "article" in spoken, language
+    if slug in DISEASES and slug != "knee-oa-0":
+        assert {"guideline"} <= {values["kind"] for values in own if values["audience"] == "doctor"}
+        assert {"helpline", "support_group"} & {
+            values["kind"] for values in own if values["language"] == "en"
+        }
+
+
+def test_every_kind_of_resource_is_there(seed_rows: list[SeedRow]) -> None:
+    assert {row.values["kind"] for row in of(seed_rows, Resource)} == set(ResourceKind.values)
+    known = {code for code, _name in COUNTRIES if code}
+    assert {row.values["country"] for row in of(seed_rows, Resource) if row.values["country"]} <= known
+
+
 def test_the_seed_never_claims_a_review_or_a_check_that_did_not_happen(seed_rows: list[SeedRow]) -> None:
     for row in seed_rows:
         assert not row.values.get("reviewed_by"), row.key
@@ -131,13 +159,29 @@ def test_emergency_advice_names_no_country_s_number(seed_rows: list[SeedRow]) ->
             assert "local emergency number" in row.values["headline"], row.key
 
 
+def too_hard(texts: Mapping[str, str]) -> dict[str, float]:
+    """The texts that read harder than grade 8, with their grade."""
+    grades = {
+        where: textstat.flesch_kincaid_grade(MEDICAL_NAMES.sub("name", text)) for where, text in texts.items()
+    }
+    return {where: round(grade, 1) for where, grade in grades.items() if grade > MAX_GRADE}
+
+
 def test_patient_texts_are_plain_words(seed_rows: list[SeedRow]) -> None:
-    hard = {}
-    for where, text in patient_texts(seed_rows).items():
-        grade = textstat.flesch_kincaid_grade(MEDICAL_NAMES.sub("name", text))
-        if grade > MAX_GRADE:
-            hard[where] = round(grade, 1)
-    assert not hard
+    assert not too_hard(patient_texts(seed_rows))
+
+
+def test_links_are_described_in_plain_words(seed_rows: list[SeedRow]) -> None:
+    described = {
+        row.key: row.values["description"]
+        for row in of(seed_rows, Resource, language="en")
+        if row.values["audience"] != "doctor"
+    }
+    assert not too_hard({key: text for key, text in described.items() if text})
+
+
+def test_symptoms_are_asked_in_plain_words() -> None:
+    assert not too_hard({symptom.code: symptom.texts["en"] for symptom in catalogue().symptoms})
 
 
 def test_the_reading_check_itself_notices_hard_text() -> None:
