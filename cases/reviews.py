@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
+from accounts.models import Role
 from accounts.selectors import is_verified_doctor
 from accounts.services import log_access
 from cases.levels import RANKS
@@ -99,6 +100,43 @@ def signed_reviews(scan_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Review]:
     return {review.scan_id: review for review in found.order_by("-seat")}
 
 
+def counting(user: User | AnonymousUser | None, found: Iterable[Review]) -> Review | None:
+    """Of all reviews of one scan the signed one that counts for this reader: the first reader's, else the
+    second's. None for a blind second reader. `user` None is somebody with a share link.
+    """
+    rows = list(found)
+    if user is not None and any(_makes_blind(row, user) for row in rows):
+        return None
+    signed = {row.seat: row for row in rows if row.status == Status.SIGNED}
+    return signed.get(Seat.FIRST) or signed.get(Seat.SECOND)
+
+
+def seen_reviews(user: User | AnonymousUser | None, scan_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Review]:
+    """The review that counts of each scan for a reader who may see the scans (see `counting`), in two
+    queries.
+    """
+    rows: dict[uuid.UUID, list[Review]] = {}
+    found = Review.objects.filter(scan__in=list(scan_ids)).exclude(status=Status.SUPERSEDED)
+    for review in found.select_related("analysis").prefetch_related("verdicts"):
+        rows.setdefault(review.scan_id, []).append(review)
+    counts = {scan_id: counting(user, reviews) for scan_id, reviews in rows.items()}
+    return {scan_id: review for scan_id, review in counts.items() if review is not None}
+
+
+def seen_review(user: User | AnonymousUser | None, scan: Scan) -> Review | None:
+    """The same for one scan."""
+    return seen_reviews(user, [scan.pk]).get(scan.pk)
+
+
+def _makes_blind(review: Review, user: User | AnonymousUser) -> bool:
+    return (
+        review.seat == Seat.SECOND
+        and review.status == Status.DRAFT
+        and review.reader_id == user.pk
+        and review.previous_id is None
+    )
+
+
 def reviews_of(scan: Scan) -> QuerySet[Review]:
     """All signed and superseded reviews of a scan, the newest first, with their verdicts."""
     return (
@@ -120,6 +158,7 @@ def is_blind(user: User | AnonymousUser, scan: Scan) -> bool:
     """Whether the user is this scan's second reader and has not signed: the first's verdicts stay hidden."""
     return (
         user.is_authenticated
+        and user.role == Role.DOCTOR
         and Review.objects.filter(scan=scan, seat=Seat.SECOND, reader=user, status=Status.DRAFT)
         .filter(previous__isnull=True)
         .exists()

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 
 # What a page with many scans has to fetch beforehand for the readings that other apps show on it. Names
-# only: the relation is declared by the app of the readings.
-READING_RELATIONS = ("analyses",)
+# only: the relation of readings is declared by their app.
+READING_RELATIONS = ("analyses", "reviews")
 
 
 def visible_cases(user: "User | AnonymousUser") -> QuerySet[Case]:

@@ -24,6 +24,7 @@ from cases.file_views import NIFTI, PNG, private_headers
 from cases.selectors import get_scan, person
 from inference import selectors, services
 from inference.models import Analysis, ModelVersion
+from inference.results import seen_by
 from inference.serializers import AnalysisRequestSerializer, AnalysisSerializer, ModelVersionSerializer
 from inference.similar_api import SimilarViewSet
 
@@ -49,7 +50,11 @@ def register(router: DefaultRouter) -> None:
     )
 )
 class AnalysisViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Analysis]):
-    """Readings of the scans that you own or that a patient shared with you, newest first."""
+    """Readings of the scans that you own or that a patient shared with you, newest first.
+
+    Where the site shows patients a reading only after a doctor has looked, `held_back` is true until then,
+    and nothing of what the reading says is given.
+    """
 
     serializer_class = AnalysisSerializer
     queryset = Analysis.objects.none()
@@ -59,7 +64,7 @@ class AnalysisViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         """The analyses that the user may read."""
         if getattr(self, "swagger_fake_view", False):
             return Analysis.objects.none()
-        analyses = selectors.visible_analyses(self.request.user)
+        analyses = selectors.known_analyses(self.request.user)
         filters = {"scan": "scan_id", "case": "scan__case_id", "status": "status"}
         for name, field in filters.items():
             if value := self.request.query_params.get(name):
@@ -69,7 +74,7 @@ class AnalysisViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
     def get_object(self) -> Analysis:
         """The analysis of the address, if the user may do this to it."""
         writes = self.request.method not in SAFE_METHODS
-        return selectors.get_analysis(self.request.user, self.kwargs["pk"], write=writes)
+        return selectors.get_analysis(self.request.user, self.kwargs["pk"], write=writes, held=True)
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[Any, str]:
         """A file is what it is, whatever type the client says it prefers."""
@@ -81,7 +86,12 @@ class AnalysisViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         """One page of the list; what it shows of other people is logged."""
         page = super().paginate_queryset(queryset)
         log_list(person(self.request.user), "list_analyses", page or [])
+        self.seen = seen_by(self.request.user, page or [])
         return page
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        """With what the reader sees of the readings that are listed."""
+        return {**super().get_serializer_context(), "seen": getattr(self, "seen", None)}
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """One analysis; poll it while its status is queued or running."""
@@ -123,7 +133,7 @@ class AnalysisViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
     def _accepted(self, analysis: Analysis | None) -> Response:
         if analysis is None:
             raise Http404("The scan is gone.")
-        fresh = selectors.get_analysis(self.request.user, analysis.pk)
+        fresh = selectors.get_analysis(self.request.user, analysis.pk, held=True)
         return Response(self.get_serializer(fresh).data, status=status.HTTP_202_ACCEPTED)
 
     def _file(self, analysis_id: str, finding_id: str, field: str, content_type: str) -> HttpResponseBase:

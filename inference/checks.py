@@ -1,6 +1,8 @@
-"""System checks of active models: is the bundle whole, and does the knowledge base explain every label?
+"""System checks: the setting for what patients see, and active models: is the bundle whole, and does the
+knowledge base explain every label?
 
-They need the database, so they run where a command asks for it (`migrate`, `check --database default`).
+Those of models need the database, so they run where a command asks for it (`migrate`, `check --database
+default`).
 """
 
 from __future__ import annotations
@@ -10,10 +12,27 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import DatabaseError, connections
 
 from inference import registry
+
+
+@register(Tags.security)
+def check_release(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """When patients see readings must not hang on a misspelt word."""
+    from inference.release import POLICIES
+
+    if settings.PMI_RELEASE in POLICIES:
+        return []
+    return [
+        Error(
+            f"PMI_RELEASE is {settings.PMI_RELEASE!r}, which means nothing. Until it is put right, patients "
+            "see a reading only after a doctor has signed a review of it.",
+            hint=f"Set it to one of: {', '.join(POLICIES)}.",
+            id="inference.E001",
+        )
+    ]
 
 
 @register(Tags.database)

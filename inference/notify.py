@@ -10,10 +10,13 @@ from django.db import transaction
 from django.urls import reverse
 
 from accounts.notices import tell
+from cases.models import Review
+from cases.reviews import signed_review
 from inference.models import Analysis
-from inference.release import released_to
+from inference.release import released_to, waits_for_doctor
 
 READY = "reading_ready"
+HELD = "reading_held"
 QUIET_SECONDS = 600
 
 
@@ -23,7 +26,7 @@ def reading_ended(analysis_id: uuid.UUID) -> None:
 
 
 def tell_reading_ready(analysis_id: uuid.UUID) -> bool:
-    """Tell the patient that a reading has ended, if it is released to them. Whether they were told.
+    """Tell the patient that a reading has ended, or that a doctor looks at it first. Whether they were told.
 
     Once for a case within ten minutes: a CD full of scans is no reason for a hundred mails.
     """
@@ -31,7 +34,28 @@ def tell_reading_ready(analysis_id: uuid.UUID) -> bool:
     if analysis is None:
         return False
     case = analysis.scan.case
-    if not released_to(case.patient, analysis) or not cache.add(f"told-{READY}-{case.pk}", 1, QUIET_SECONDS):
+    kind = READY if released_to(case.patient, analysis) else HELD
+    if not cache.add(f"told-{kind}-{case.pk}", 1, QUIET_SECONDS):
         return False
-    tell(case.patient_id, READY, reverse("cases:detail", args=[case.pk]))
+    tell(case.patient_id, kind, reverse("cases:detail", args=[case.pk]))
+    return True
+
+
+def tell_review_signed(review_id: uuid.UUID) -> bool:
+    """Tell the patient that a doctor signed a review, changed one, or that a reading is shown to them now.
+
+    Whether they were told: a second reader's signature changes nothing for the patient while the first's
+    stands.
+    """
+    review = Review.objects.select_related("scan__case", "analysis").filter(pk=review_id).first()
+    if review is None or review.status != Review.Status.SIGNED:
+        return False
+    counts = signed_review(review.scan)
+    if counts is None or counts.pk != review.pk:
+        return False
+    kind = "review_amended" if review.version > 1 else "review_signed"
+    if review.version == 1 and review.analysis is not None and waits_for_doctor(review.analysis):
+        kind = "reading_released"
+    case = review.scan.case
+    tell(case.patient_id, kind, reverse("inference:scan_result", args=[case.pk, review.scan_id]))
     return True

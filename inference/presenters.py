@@ -222,6 +222,42 @@ def danger_words(level: str) -> DangerWords:
     return _DANGER.get(level, _DANGER["inconclusive"])
 
 
+# Once a doctor has signed: who says it, and no advice to let a doctor look first.
+_BY_DOCTOR: dict[str, tuple[Text, Text]] = {
+    "emergency": (
+        gettext_lazy("Your doctor says: this is an emergency"),
+        gettext_lazy("Call your emergency number now, or go to the nearest emergency department."),
+    ),
+    "urgent": (
+        gettext_lazy("Your doctor says: this needs care without delay"),
+        gettext_lazy("See a doctor today or tomorrow and take this scan with you."),
+    ),
+    "soon": (
+        gettext_lazy("Your doctor says: this needs care soon"),
+        gettext_lazy("Book a doctor's visit within the next one to two weeks and take this scan with you."),
+    ),
+    "routine": (
+        gettext_lazy("Your doctor says: there is no hurry"),
+        gettext_lazy("Talk about it at your next doctor's visit. If you feel worse, go sooner."),
+    ),
+    "none_found": (
+        gettext_lazy("Your doctor found nothing here that needs care"),
+        gettext_lazy("If you feel ill, see a doctor whatever this result says."),
+    ),
+    "inconclusive": (
+        gettext_lazy("Your doctor cannot tell from this picture"),
+        gettext_lazy("Ask your doctor which test comes next. If you feel ill, do not wait for it."),
+    ),
+}
+
+
+def doctor_words(level: str) -> DangerWords:
+    """The words for a level that a doctor signed; an unknown level is inconclusive."""
+    words = danger_words(level)
+    headline, next_step = _BY_DOCTOR[words.level]
+    return replace(words, title=headline, next_step=next_step)
+
+
 def split_lead(text: str) -> tuple[str, str]:
     """Split a text into its first sentence (the one thing to do) and the rest, which may be empty."""
     text = text.strip()

@@ -13,14 +13,14 @@ from django.views.decorators.http import require_safe
 from accounts.models import User
 from accounts.services import log_access
 from cases.file_views import private_headers
-from cases.models import Scan
+from cases.reviews import reviews_for
 from cases.selectors import get_scan, may_write, visible_scans
 from inference import similar_page
-from inference.models import Analysis
 from inference.reading_room import Room
-from inference.release import released_to
+from inference.report_review import versions
 from inference.result_page import Result
-from inference.selectors import visible_analyses
+from inference.results import result_of
+from inference.symptom_page import alarm
 from inference.views import actor, is_doctor
 from pmi_site.reading import country_of
 
@@ -30,8 +30,7 @@ from pmi_site.reading import country_of
 def reading_room(request: HttpRequest, case_id: uuid.UUID, scan_id: uuid.UUID) -> HttpResponse:
     """A scan in full size with tools, beside an earlier one (`?prior=`), with its findings over time."""
     scan = get_scan(request.user, scan_id, case_id=case_id)
-    analyses, held = _readings(request, scan)
-    result = Result(scan, analyses, for_doctor=is_doctor(request), country=country_of(request))
+    result = result_of(request.user, scan, for_doctor=is_doctor(request), country=country_of(request))
     room = Room(request.user, scan, result, request.GET.get("prior", ""))
     log_access(actor(request), "open_reading_room", scan)
     context: dict[str, object] = {
@@ -41,7 +40,9 @@ def reading_room(request: HttpRequest, case_id: uuid.UUID, scan_id: uuid.UUID) -
         "case": scan.case,
         "may_write": may_write(request.user, scan.case),
         "earlier": result.earlier,
-        "is_held_back": held and not result.finished,
+        "is_held_back": result.is_held and not result.finished,
+        "versions": versions(reviews_for(request.user, scan)),
+        "symptom_alarm": alarm(scan.case) if result.is_held else None,
         "still": _still(request, room),
         "data": {**room.data(), "niivue": static("vendor/niivue/niivue.umd.js")},
     }
@@ -62,29 +63,31 @@ def earlier_reading(
 ) -> HttpResponse:
     """One finished reading of a scan as it was, marked as older when a newer one is there."""
     scan = get_scan(request.user, scan_id, case_id=case_id)
-    analyses, _held = _readings(request, scan)
-    wanted = next((one for one in analyses if one.pk == analysis_id), None)
-    if wanted is None or wanted.status not in (Analysis.Status.SUCCEEDED, Analysis.Status.REJECTED):
+    for_doctor = is_doctor(request)
+    whole = result_of(request.user, scan, for_doctor=for_doctor, country=country_of(request))
+    wanted = next((one for one in whole.finished if one.pk == analysis_id), None)
+    if wanted is None:
         raise Http404("No such reading.")
     log_access(actor(request), "view_earlier_reading", wanted)
-    newest = Result(scan, analyses).answer
+    newest = whole.answer
+    result = Result(
+        scan,
+        [wanted],
+        for_doctor=for_doctor,
+        country=country_of(request),
+        review=whole.review,
+        is_blind=whole.is_blind,
+    )
     context = {
-        "result": Result(scan, [wanted], for_doctor=is_doctor(request), country=country_of(request)),
+        "result": result,
         "scan": scan,
         "case": scan.case,
-        "newest": newest,
+        "newest": whole,
         "is_older": newest is not None and newest.pk != wanted.pk,
-        "earlier": [one for one in Result(scan, analyses).finished if one.pk != wanted.pk],
+        "earlier": [one for one in whole.finished if one.pk != wanted.pk],
         "may_write": False,
     }
     return private_headers(render(request, "inference/earlier_reading.html", context))
-
-
-def _readings(request: HttpRequest, scan: Scan) -> tuple[list[Analysis], bool]:
-    """The scan's analyses that this person sees, newest first, and whether one is held back from them."""
-    every = list(visible_analyses(request.user).filter(scan=scan))
-    shown = [one for one in every if not one.is_finished or released_to(request.user, one)]
-    return shown, len(shown) < len(every)
 
 
 def _still(request: HttpRequest, room: Room) -> dict[str, object]:

@@ -40,6 +40,14 @@ def reassess_changed_case(sender: Any, case_id: uuid.UUID, **kwargs: Any) -> Non
     reassess_case(case_id)
 
 
+@receiver(review_signed, dispatch_uid="inference.tell_of_review")
+def tell_of_review(sender: Any, review_id: uuid.UUID, **kwargs: Any) -> None:
+    """Tells the patient that a doctor has signed or changed a review."""
+    from inference.notify import tell_review_signed
+
+    tell_review_signed(review_id)
+
+
 @receiver(post_delete, sender=Analysis, dispatch_uid="inference.remove_heatmaps")
 def remove_heatmaps(sender: type[Analysis], instance: Analysis, using: str, **kwargs: Any) -> None:
     """Removes the heatmaps of a deleted analysis once the deletion is committed."""

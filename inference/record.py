@@ -6,7 +6,7 @@ Everything is read through the selectors of whoever looks, and only readings tha
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING
@@ -17,17 +17,18 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from cases.followups import visible_follow_ups
-from cases.models import Case, FollowUp, Scan
+from cases.models import Case, FollowUp, Review, Scan
+from cases.reviews import seen_reviews
 from cases.selectors import visible_cases
 from inference import presenters, prognosis
 from inference.calls import NORMAL_CONDITIONS
 from inference.models import Analysis, Finding
-from inference.presenters import DangerWords, danger_words, kind_words, shown_words
+from inference.presenters import DangerWords, danger_words, doctor_words, kind_words, shown_words
 from inference.prognosis import Point, Trend
 from inference.questions import Asked, questions
-from inference.release import released_to
-from inference.report_review import ReviewState, review_state
+from inference.report_review import ReviewState, by_doctor, review_state
 from inference.selectors import visible_analyses
+from inference.standing import Standing
 from resources.selectors import ConditionGuide, published_for
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class Anatomy:
 
     kind: str
     newest: Analysis
+    standing: Standing
     state: ReviewState
     courses: list[Course]
     guides: list[ConditionGuide]
@@ -97,16 +99,17 @@ class Anatomy:
 
     @property
     def danger(self) -> DangerWords:
-        """The newest reading's level."""
-        return danger_words(self.newest.danger)
+        """The newest reading's level; a doctor's word counts before the model's."""
+        words = doctor_words if self.standing.source == "doctor" else danger_words
+        return words(self.standing.level)
 
     @property
     def questions(self) -> list[str]:
         """What to ask the doctor."""
-        raised = tuple(f.condition for f in _telling(self.newest))
+        raised = tuple(_by_doctor(self.standing, [f.condition for f in _telling(self.newest)]))
         changed = any(course.trend.kind in ("higher", "lower") for course in self.courses)
         asked = Asked(
-            kind_words(self.kind), raised, self.newest.danger, changed, is_reviewed=self.state.is_signed
+            kind_words(self.kind), raised, self.standing.level, changed, is_reviewed=self.state.is_signed
         )
         return questions(asked, self.guides)
 
@@ -126,13 +129,14 @@ def build(reader: User, patient_id: uuid.UUID, *, country: str = "") -> Record:
     """The record of one patient as `reader` may see it; empty where nothing may be seen."""
     cases = list(visible_cases(reader).filter(patient_id=patient_id).prefetch_related("scans"))
     found = visible_analyses(reader).filter(scan__case__patient_id=patient_id, status__in=Analysis.FINISHED)
-    analyses = [one for one in found if released_to(reader, one)]
+    analyses = list(found)
+    reviews = seen_reviews(reader, {one.scan_id for one in analyses})
     follow_ups = list(visible_follow_ups(reader).filter(case__patient_id=patient_id))
-    events = [*_case_events(cases), *_reading_events(analyses), *_follow_up_events(follow_ups)]
+    events = [*_case_events(cases), *_reading_events(analyses, reviews), *_follow_up_events(follow_ups)]
     done = [one for one in follow_ups if one.done_at is not None]
     return Record(
         events=sorted(events, key=lambda event: event.at, reverse=True),
-        anatomies=_anatomies(analyses, country),
+        anatomies=_anatomies(analyses, reviews, country),
         open_follow_ups=[one for one in follow_ups if one.done_at is None],
         done_follow_ups=sorted(done, key=lambda one: one.done_at or timezone.now(), reverse=True)[:20],
         cases=cases,
@@ -152,7 +156,7 @@ def _case_events(cases: Iterable[Case]) -> list[Event]:
     return events
 
 
-def _reading_events(analyses: Iterable[Analysis]) -> list[Event]:
+def _reading_events(analyses: Iterable[Analysis], reviews: Mapping[uuid.UUID, Review]) -> list[Event]:
     events = []
     for one in analyses:
         at = one.finished_at or one.queued_at
@@ -160,15 +164,20 @@ def _reading_events(analyses: Iterable[Analysis]) -> list[Event]:
         what = {"what": kind_words(one.kind or one.scan.case.kind)}
         if one.status == Analysis.Status.SUCCEEDED:
             title, text = _("AI read the %(what)s") % what, _found_words(one)
-            events.append(Event(at, "bi-robot", title, text, link, danger_words(one.danger)))
-            state = review_state(one)
-            if state.is_signed and state.signed_at:
-                events.append(
-                    Event(state.signed_at, "bi-patch-check", _("A doctor's review"), state.signature, link)
-                )
+            state = review_state(one, reviews.get(one.scan_id))
+            # Once a doctor has signed, theirs is the level to go by, and the only one with a mark.
+            level = None if state.is_signed else danger_words(one.danger)
+            events.append(Event(at, "bi-robot", title, text, link, level))
+            if state.signed_at:
+                events.append(_review_event(state, state.signed_at, link))
         elif one.status == Analysis.Status.REJECTED:
             events.append(Event(at, "bi-x-octagon", _("The scan could not be read"), one.reason, link))
     return events
+
+
+def _review_event(state: ReviewState, at: datetime, link: str) -> Event:
+    text = " ".join(part for part in (*state.verdicts, state.follow_up) if part)
+    return Event(at, "bi-patch-check", state.title, text, link, doctor_words(state.level))
 
 
 def _found_words(analysis: Analysis) -> str:
@@ -203,7 +212,9 @@ def _follow_up_events(follow_ups: Iterable[FollowUp]) -> list[Event]:
 
 
 # --- findings over time ---
-def _anatomies(analyses: Sequence[Analysis], country: str) -> list[Anatomy]:
+def _anatomies(
+    analyses: Sequence[Analysis], reviews: Mapping[uuid.UUID, Review], country: str
+) -> list[Anatomy]:
     newest: dict[uuid.UUID, Analysis] = {}
     for one in sorted(analyses, key=lambda a: a.queued_at):
         if one.status == Analysis.Status.SUCCEEDED:
@@ -213,38 +224,49 @@ def _anatomies(analyses: Sequence[Analysis], country: str) -> list[Anatomy]:
         readings = [a for a in newest.values() if a.kind == kind]
         readings.sort(key=lambda a: (a.scan.created_at, a.queued_at))
         if readings:
-            made.append(_anatomy(kind, readings, country))
+            made.append(_anatomy(kind, readings, reviews, country))
     # What matters most first.
     order = {level: n for n, level in enumerate(("emergency", "urgent", "soon", "routine"))}
-    return sorted(made, key=lambda anatomy: order.get(anatomy.newest.danger, 9))
+    return sorted(made, key=lambda anatomy: order.get(anatomy.standing.level, 9))
 
 
-def _anatomy(kind: str, readings: list[Analysis], country: str) -> Anatomy:
+def _anatomy(
+    kind: str, readings: list[Analysis], reviews: Mapping[uuid.UUID, Review], country: str
+) -> Anatomy:
     newest = readings[-1]
+    standing = Standing(newest, reviews.get(newest.scan_id))
     current = _telling(newest)
     ever: dict[str, None] = {f.condition: None for f in current if f.condition not in NORMAL_CONDITIONS}
     for one in reversed(readings):
         for f in one.findings.all():
             if f.call != Finding.Call.UNLIKELY and f.condition not in NORMAL_CONDITIONS:
                 ever.setdefault(f.condition)
-    slugs = list(dict.fromkeys([*(f.condition for f in current), *ever]))
-    guides = published_for(slugs, newest.danger, language=get_language() or "en", country=country)
+    now = _by_doctor(standing, [f.condition for f in current])
+    slugs = list(dict.fromkeys([*now, *ever]))
+    guides = published_for(slugs, standing.level, language=get_language() or "en", country=country)
     names = {guide.condition.slug: guide.condition.name for guide in guides}
     if kind == KNEE:
         courses = [course] if (course := _grade_course(readings, names)) else []
     else:
         courses = [_course(slug, readings, names) for slug in ever]
-    shown = {f.condition for f in current}
     models = list(dict.fromkeys(str(a.model_version) for a in reversed(readings) if a.model_version))
     return Anatomy(
         kind,
         newest,
-        review_state(newest),
+        standing,
+        review_state(newest, standing.review),
         courses,
-        [guide for guide in guides if guide.condition.slug in shown],
+        [guide for guide in guides if guide.condition.slug in now],
         len(readings),
         models,
     )
+
+
+def _by_doctor(standing: Standing, slugs: list[str]) -> list[str]:
+    """The conditions to speak of, as the doctor who signed sees them."""
+    if standing.review is None or not standing.is_reviewed:
+        return slugs
+    return by_doctor(list(standing.review.verdicts.all()), slugs)
 
 
 def _course(slug: str, readings: list[Analysis], names: dict[str, str]) -> Course:

@@ -23,6 +23,7 @@ from accounts.models import Role, User
 from accounts.selectors import is_verified_doctor
 from cases.imaging.preview import slice_png
 from cases.imaging.volume import ImagingError
+from cases.reviews import seen_review
 from cases.services import load_volume
 from cases.storage import work_root
 from inference.models import Analysis
@@ -45,7 +46,13 @@ def render(analysis: Analysis, reader: User | None, *, country: str = "") -> byt
     `reader` None is somebody with a share link. Who may read was decided before. Raises ValueError for a
     reading without an answer.
     """
-    result = Result(analysis.scan, [analysis], for_doctor=_is_doctor(reader), country=country)
+    result = Result(
+        analysis.scan,
+        [analysis],
+        for_doctor=_is_doctor(reader),
+        country=country,
+        review=seen_review(reader, analysis.scan),
+    )
     if result.answer is None:
         raise ValueError("Only a finished reading has a report.")
     with tempfile.TemporaryDirectory(prefix="report-", dir=work_root()) as work:
@@ -54,7 +61,8 @@ def render(analysis: Analysis, reader: User | None, *, country: str = "") -> byt
         newer = Analysis.objects.filter(
             scan_id=analysis.scan_id, status=Analysis.Status.SUCCEEDED, queued_at__gt=analysis.queued_at
         )
-        data = content(result, review_state(analysis), pictures, is_newest=not newer.exists())
+        state = review_state(analysis, result.review)
+        data = content(result, state, pictures, is_newest=not newer.exists())
         return typeset(data, folder)
 
 

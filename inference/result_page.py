@@ -1,21 +1,25 @@
-"""Gathers what the result page and the reading card show. No writes; access was decided before."""
+"""Gathers what the result page and the reading card show. No writes; access was decided before.
+
+`inference.results` makes a `Result` for a reader.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from cases.models import Case, Scan
-from inference import assessing, model_words, presenters
+from cases.models import Case, Review, ReviewVerdict, Scan
+from inference import model_words, presenters
 from inference.calls import NORMAL_CONDITIONS
 from inference.display import needs_reduction, reduction
 from inference.models import Analysis, Finding
+from inference.report_review import ReviewState, by_doctor, review_state
+from inference.result_parts import Figure, FindingView, Progress
+from inference.standing import Standing, words
 from resources.choices import Audience
 from resources.selectors import ConditionGuide, published_for
 
@@ -23,99 +27,31 @@ _MOST_GUIDES = 3  # more would bury what matters; every finding still links to i
 UNREADABLE = "unreadable-scan"
 
 
-@dataclass(frozen=True)
-class FindingView:
-    """One finding with its words."""
-
-    finding: Finding
-    name: str
-    limits: str
-
-    @property
-    def is_normal(self) -> bool:
-        """It says that nothing was found."""
-        return self.finding.condition in NORMAL_CONDITIONS
-
-    @property
-    def is_raised(self) -> bool:
-        """Likely or possible: it is shown in full."""
-        return self.finding.call != Finding.Call.UNLIKELY
-
-    @property
-    def call(self) -> presenters.CallWords:
-        """The call in words."""
-        return presenters.call_words(self.finding.call, normal=self.is_normal)
-
-    @property
-    def chance(self) -> str:
-        """The probability as counted scans."""
-        return presenters.chance_words(self.finding.probability)
-
-    @property
-    def sentence(self) -> str:
-        """What the probability says."""
-        return presenters.finding_sentence(self.finding.probability, self.finding.condition)
-
-    @property
-    def bar(self) -> int:
-        """Length of the bar in per cent."""
-        return presenters.bar_value(self.finding.probability)
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One row of the figures for doctors: a label of the model, claimed as a finding or not."""
-
-    label: str
-    probability: float
-    call: str
-    sensitive: float | None
-    specific: float | None
-
-
-class Progress:
-    """An unfinished analysis, as somebody who waits for it sees it."""
-
-    def __init__(self, analysis: Analysis) -> None:
-        self.analysis = analysis
-        self.elapsed = timezone.now() - analysis.queued_at
-        self.waiting = presenters.waiting(self.elapsed, queued=analysis.status == Analysis.Status.QUEUED)
-
-    @property
-    def token(self) -> str:
-        """Changes whenever there is something new to show; the page sends it back with each poll."""
-        age = presenters.duration_words(self.elapsed).replace(" ", "_") if self.waiting.is_long else ""
-        return f"{self.analysis.status}.{self.analysis.stage}.{self.waiting.poll_seconds}.{age}"
-
-    @property
-    def value(self) -> int:
-        """Per cent done."""
-        return presenters.progress_value(self.analysis.stage)
-
-    @property
-    def stage(self) -> str:
-        """Where the work is, in words."""
-        return presenters.stage_words(self.analysis.stage)
-
-    @property
-    def elapsed_words(self) -> str:
-        """How long it has been, in words."""
-        return presenters.duration_words(self.elapsed)
-
-
 class Result:
     """Everything to show about the readings of one scan.
 
-    `analyses` are the scan's, newest first. The newest answer (succeeded or rejected) is shown; while a newer
-    one is under way or has failed, the page says so and keeps the answer.
+    `analyses` are those that the reader sees, newest first. The newest answer (succeeded or rejected) is
+    shown; while a newer one is under way or has failed, the page says so and keeps the answer. `review` is
+    the signed review of the scan that counts for the reader; `held` are readings that are held back from
+    them: nothing of what these say is shown.
     """
 
     def __init__(
-        self, scan: Scan, analyses: Sequence[Analysis], *, for_doctor: bool = False, country: str = ""
+        self,
+        scan: Scan,
+        analyses: Sequence[Analysis],
+        *,
+        for_doctor: bool = False,
+        country: str = "",
+        review: Review | None = None,
+        held: Sequence[Analysis] = (),
+        is_blind: bool = False,
     ) -> None:
         self.scan = scan
         self.for_doctor = for_doctor
         self.country = country
+        self.review = review
+        self.is_blind = is_blind
         newest = analyses[0] if analyses else None
         answers = (a for a in analyses if a.status in (Analysis.Status.SUCCEEDED, Analysis.Status.REJECTED))
         self.answer = next(answers, None)
@@ -123,6 +59,9 @@ class Result:
         self.failed = newest if newest and newest.status == Analysis.Status.FAILED else None
         self.progress = Progress(self.pending) if self.pending else None
         self._analyses = analyses
+        newest_held = held[0] if held else None
+        since = self.answer.queued_at if self.answer else None
+        self.is_held = newest_held is not None and (since is None or newest_held.queued_at > since)
 
     @property
     def analysis(self) -> Analysis | None:
@@ -180,13 +119,35 @@ class Result:
             return _("Your scan was not read")
         if self.pending:
             return _("Your %(what)s is being read") % {"what": self.kind_words}
+        if self.is_held:
+            return _("Your %(what)s was read, and a doctor looks at it first") % {"what": self.kind_words}
         return _("Your %(what)s") % {"what": self.kind_words}
 
     # --- danger ---
+    @cached_property
+    def standing(self) -> Standing | None:
+        """Whose level counts: the model's, a doctor's, or that of newer symptoms."""
+        return Standing(self.answer, self.review) if self.answer else None
+
+    @cached_property
+    def state(self) -> ReviewState | None:
+        """Whether a doctor has signed a review of the answer, in words."""
+        return review_state(self.answer, self.review) if self.answer else None
+
+    @property
+    def level(self) -> str:
+        """The level that counts."""
+        return self.standing.level if self.standing else ""
+
+    @property
+    def is_doctors(self) -> bool:
+        """The level is a doctor's."""
+        return self.standing is not None and self.standing.source == "doctor"
+
     @property
     def danger(self) -> presenters.DangerWords:
         """The danger level in words."""
-        return presenters.danger_words(self.answer.danger if self.answer else "")
+        return presenters.doctor_words(self.level) if self.is_doctors else presenters.danger_words(self.level)
 
     @property
     def next_step(self) -> tuple[str, str]:
@@ -196,7 +157,7 @@ class Result:
 
     @cached_property
     def _words(self) -> tuple[list[str], str]:
-        return assessing.words(self.answer) if self.answer else ([], "")
+        return words(self.standing) if self.standing else ([], "")
 
     @property
     def reasons(self) -> list[str]:
@@ -204,23 +165,30 @@ class Result:
         return self._words[0]
 
     @property
-    def _unread(self) -> Analysis | None:
-        return self.answer if self.is_rejected else self.failed
+    def _unread(self) -> Standing | None:
+        found = self.answer if self.is_rejected else self.failed
+        return Standing(found, self.review) if found else None
 
     @property
     def is_alarming(self) -> bool:
-        """There is no reading, but symptoms (or a doctor) give a danger level all the same."""
-        return self._unread is not None and self._unread.danger not in ("", "inconclusive")
+        """There is no reading, but symptoms or a doctor give a danger level all the same."""
+        return self._unread is not None and self._unread.level not in ("", "inconclusive")
+
+    @property
+    def is_alarm_of_doctor(self) -> bool:
+        """That level is a doctor's."""
+        return self._unread is not None and self._unread.source == "doctor"
 
     @property
     def alarm_words(self) -> presenters.DangerWords:
         """That level in words."""
-        return presenters.danger_words(self._unread.danger if self._unread else "")
+        level = self._unread.level if self._unread else ""
+        return presenters.doctor_words(level) if self.is_alarm_of_doctor else presenters.danger_words(level)
 
     @property
     def alarm_step(self) -> str:
         """What to do now."""
-        return assessing.words(self._unread)[1] if self._unread else ""
+        return words(self._unread)[1] if self._unread else ""
 
     # --- findings ---
     @cached_property
@@ -239,9 +207,17 @@ class Result:
                 finding,
                 names.get(finding.condition) or _capital(presenters.shown_words(finding.condition)),
                 limits.get(finding.label, ""),
+                self._verdicts.get(finding.label),
             )
             for finding in self.answer.findings.all()
         ]
+
+    @cached_property
+    def _verdicts(self) -> dict[str, ReviewVerdict]:
+        """What the doctor says to this reading, by label."""
+        if self.review is None or self.standing is None or not self.standing.is_reviewed:
+            return {}
+        return {one.label: one for one in self.review.verdicts.all()}
 
     @property
     def raised(self) -> list[FindingView]:
@@ -268,11 +244,11 @@ class Result:
             raised = [f for f in self.answer.findings.all() if f.call != Finding.Call.UNLIKELY]
             # Beside a possible disease, "nothing found" of the same strength is not what to read first.
             raised.sort(key=lambda f: (f.call != Finding.Call.LIKELY, f.condition in NORMAL_CONDITIONS))
-            slugs = [f.condition for f in raised][:_MOST_GUIDES]
+            slugs = by_doctor(list(self._verdicts.values()), (f.condition for f in raised))[:_MOST_GUIDES]
         audience = Audience.CARER if self.scan.case.age_group == Case.AgeGroup.CHILD else Audience.PATIENT
         return published_for(
             slugs,
-            self.answer.danger,
+            self.level,
             Audience.DOCTOR if self.for_doctor else audience,
             language=get_language() or "en",
             country=self.country,

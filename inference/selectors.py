@@ -1,5 +1,5 @@
-"""Every read of analyses, findings and model versions. Who may see a scan may see its readings; nobody else
-knows of them.
+"""Every read of analyses, findings and model versions. Who may see a scan may see its readings, but for those
+that `release` holds back from its patient; nobody else knows of them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from django.http import Http404
 from django.utils.translation import gettext as _
 
 from cases.selectors import may_write, visible_scans
+from inference import release
 from inference.models import Analysis, Finding, ModelVersion
 
 if TYPE_CHECKING:
@@ -22,9 +23,12 @@ if TYPE_CHECKING:
 
 
 def visible_analyses(user: User | AnonymousUser) -> QuerySet[Analysis]:
-    """The analyses of the scans the user may read, newest first, with scan, case, model version and
-    findings.
-    """
+    """The analyses that the user may read, newest first, with scan, case, model version and findings."""
+    return known_analyses(user).filter(release.shown_to(user))
+
+
+def known_analyses(user: User | AnonymousUser) -> QuerySet[Analysis]:
+    """The same with those that are held back: that they exist may be said, what they say may not."""
     return (
         Analysis.objects.filter(scan__in=visible_scans(user))
         .select_related("scan", "scan__case", "model_version", "model_version__space")
@@ -34,15 +38,16 @@ def visible_analyses(user: User | AnonymousUser) -> QuerySet[Analysis]:
 
 
 def get_analysis(
-    user: User | AnonymousUser, analysis_id: uuid.UUID | str, *, write: bool = False
+    user: User | AnonymousUser, analysis_id: uuid.UUID | str, *, write: bool = False, held: bool = False
 ) -> Analysis:
-    """One analysis.
+    """One analysis; `held` finds one, too, that is held back from the user, who must not learn what it says.
 
     Raises Http404 when the user may not know of it, it does not exist, or the id is none; PermissionDenied
     when `write` is asked by somebody who may only read.
     """
     try:
-        analysis = visible_analyses(user).get(pk=as_uuid(analysis_id))
+        found = known_analyses(user) if held else visible_analyses(user)
+        analysis = found.get(pk=as_uuid(analysis_id))
     except Analysis.DoesNotExist as error:
         raise Http404("No such analysis.") from error
     if write and not may_write(user, analysis.scan.case):
@@ -58,7 +63,9 @@ def get_finding(
     """One finding of an analysis the user may read. Raises Http404 as `get_analysis` does."""
     try:
         return (
-            Finding.objects.filter(analysis__scan__in=visible_scans(user))
+            Finding.objects.filter(
+                release.shown_to(user, "analysis__"), analysis__scan__in=visible_scans(user)
+            )
             .select_related("analysis", "analysis__scan")
             .get(pk=as_uuid(finding_id), analysis_id=as_uuid(analysis_id))
         )

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+import uuid
 from typing import Any
 
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
-from inference import assessing
+from cases.models import Review
 from inference.models import Analysis, Finding, ModelVersion
+from inference.report_review import title
+from inference.results import Seen, seen_by
+from inference.standing import Standing, words
+from inference.symptom_page import alarm
 
 
 class ModelVersionSerializer(serializers.ModelSerializer[ModelVersion]):
@@ -97,10 +104,52 @@ class FindingSerializer(serializers.ModelSerializer[Finding]):
         return reverse(name, args=[finding.analysis_id, finding.pk], request=self.context["request"])
 
 
+class ReviewNoteSerializer(serializers.ModelSerializer[Review]):
+    """A signed review in short; all of it is at `/reviews/<id>/`."""
+
+    is_about_this = serializers.SerializerMethodField(help_text="False: it is about another reading.")
+    statement = serializers.SerializerMethodField(help_text="Who confirmed or corrected, and when, in words.")
+
+    class Meta:
+        model = Review
+        fields = [
+            "id",
+            "version",
+            "reader_name",
+            "signed_at",
+            "danger_level",
+            "is_about_this",
+            "statement",
+        ]
+        read_only_fields = fields
+
+    def get_is_about_this(self, review: Review) -> bool:
+        """Whether the doctor looked at this reading."""
+        return bool(self.context["standing"].is_reviewed)
+
+    def get_statement(self, review: Review) -> str:
+        """As the page says it."""
+        return title(review)
+
+
 class AnalysisSerializer(serializers.ModelSerializer[Analysis]):
     """One run of one model version on one scan, with its findings."""
 
     scan = serializers.UUIDField(source="scan_id", read_only=True)
+    held_back = serializers.SerializerMethodField(
+        help_text="A doctor looks at this reading first; until then you do not see what it says."
+    )
+    danger = serializers.SerializerMethodField(
+        help_text="The level that counts: a doctor's signed one before the model's."
+    )
+    danger_by = serializers.SerializerMethodField(
+        help_text="Whose level it is: model (with the symptoms it knew), doctor, or symptoms given since."
+    )
+    ai_danger = serializers.SerializerMethodField(help_text="The level without any doctor's review.")
+    review = serializers.SerializerMethodField(
+        help_text="The signed review of the scan that counts; null without one. `is_about_this` false: it is "
+        "about another reading."
+    )
     case = serializers.UUIDField(source="scan.case_id", read_only=True)
     model_version = serializers.UUIDField(source="model_version_id", read_only=True, allow_null=True)
     findings = FindingSerializer(many=True, read_only=True)
@@ -130,7 +179,11 @@ class AnalysisSerializer(serializers.ModelSerializer[Analysis]):
             "model_version",
             "reason_code",
             "reason",
+            "held_back",
             "danger",
+            "danger_by",
+            "ai_danger",
+            "review",
             "danger_reasons",
             "next_step",
             "danger_rules",
@@ -147,13 +200,72 @@ class AnalysisSerializer(serializers.ModelSerializer[Analysis]):
         ]
         read_only_fields = fields
 
+    def get_held_back(self, analysis: Analysis) -> bool:
+        """Whether a doctor looks at it first."""
+        return analysis.pk in self._seen(analysis).held
+
+    def get_danger(self, analysis: Analysis) -> str:
+        """The level that counts. Of what is held back: what the symptoms say by themselves."""
+        if self.get_held_back(analysis):
+            said = alarm(analysis.scan.case)
+            return str(said["said"].level) if said else ""
+        return self._standing(analysis).level
+
+    @extend_schema_field(serializers.ChoiceField(choices=["model", "doctor", "symptoms"]))
+    def get_danger_by(self, analysis: Analysis) -> str:
+        """Whose level it is."""
+        return "symptoms" if self.get_held_back(analysis) else self._standing(analysis).source
+
+    def get_ai_danger(self, analysis: Analysis) -> str:
+        """The level without a doctor."""
+        return "" if self.get_held_back(analysis) else analysis.danger
+
+    @extend_schema_field(ReviewNoteSerializer(allow_null=True))
+    def get_review(self, analysis: Analysis) -> dict[str, Any] | None:
+        """The review that counts."""
+        standing = self._standing(analysis)
+        if standing.review is None or self.get_held_back(analysis):
+            return None
+        return dict(ReviewNoteSerializer(standing.review, context={"standing": standing}).data)
+
     def get_danger_reasons(self, analysis: Analysis) -> list[str]:
-        """The sentences of the rules that fired."""
-        return assessing.words(analysis)[0]
+        """The sentences of the rules that fired, or what stands beside a doctor's level."""
+        if self.get_held_back(analysis):
+            said = alarm(analysis.scan.case)
+            return list(said["said"].reasons) if said else []
+        return words(self._standing(analysis))[0]
 
     def get_next_step(self, analysis: Analysis) -> str:
-        """The decisive rule's advice."""
-        return assessing.words(analysis)[1]
+        """The decisive rule's advice, or what follows from the doctor's level."""
+        if self.get_held_back(analysis):
+            said = alarm(analysis.scan.case)
+            waits = _("Your doctor will look at it first. If you feel ill, do not wait for it: see a doctor.")
+            return str(said["said"].next_step) if said else waits
+        return words(self._standing(analysis))[1]
+
+    def to_representation(self, analysis: Analysis) -> dict[str, Any]:
+        """Of what is held back only that it is there."""
+        shown = super().to_representation(analysis)
+        if self.get_held_back(analysis):
+            shown.update(findings=[], probabilities={}, danger_rules=[], key_slice=None, key_plane="")
+        return shown
+
+    @functools.cached_property
+    def _known(self) -> dict[uuid.UUID, tuple[Seen, Standing]]:
+        return {}
+
+    def _of(self, analysis: Analysis) -> tuple[Seen, Standing]:
+        """What the reader sees of a reading, and what counts for it; worked out once."""
+        if analysis.pk not in self._known:
+            seen = self.context.get("seen") or seen_by(self.context["request"].user, [analysis])
+            self._known[analysis.pk] = seen, Standing(analysis, seen.reviews.get(analysis.scan_id))
+        return self._known[analysis.pk]
+
+    def _seen(self, analysis: Analysis) -> Seen:
+        return self._of(analysis)[0]
+
+    def _standing(self, analysis: Analysis) -> Standing:
+        return self._of(analysis)[1]
 
 
 class AnalysisRequestSerializer(serializers.Serializer):

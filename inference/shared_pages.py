@@ -32,13 +32,13 @@ from cases.imaging.preview import slice_png
 from cases.imaging.volume import ImagingError
 from cases.models import Scan
 from cases.record_forms import PinForm
+from cases.reviews import seen_review, seen_reviews
 from cases.services import load_volume
 from cases.sharing import Entry
 from cases.sharing_models import ShareLink
 from inference.models import Analysis
-from inference.release import released_to
+from inference.release import split
 from inference.report_pages import report_response
-from inference.report_review import review_state
 from inference.result_page import Result
 from pmi_site.reading import country_of
 
@@ -114,7 +114,6 @@ def shared_scan(request: HttpRequest, token: str, scan_id: uuid.UUID) -> HttpRes
         "scan": scan,
         "result": result,
         "token": token,
-        "review": review_state(answer),
         "many": link.case.scans.count() > 1,
     }
     return _sealed(render(request, "inference/shared_scan.html", context))
@@ -215,7 +214,7 @@ def _is_in(request: HttpRequest, link: ShareLink) -> bool:
 def _analyses(scan: Scan, link: ShareLink) -> list[Analysis]:
     """The readings that the patient sees themselves; nobody can share more than that."""
     found = scan.analyses.select_related("scan", "scan__case", "model_version").prefetch_related("findings")
-    return [a for a in found.order_by("-queued_at", "-id") if released_to(link.case.patient, a)]
+    return split(link.case.patient, list(found.order_by("-queued_at", "-id")))[0]
 
 
 def _shared_result(request: HttpRequest, token: str, scan_id: uuid.UUID) -> tuple[ShareLink, Scan, Result]:
@@ -226,14 +225,17 @@ def _shared_result(request: HttpRequest, token: str, scan_id: uuid.UUID) -> tupl
     if scan is None:
         raise Http404("No such scan.")
     analyses = _analyses(scan, link)
-    return link, scan, Result(scan, analyses, country=country_of(request))
+    result = Result(scan, analyses, country=country_of(request), review=seen_review(None, scan))
+    return link, scan, result
 
 
 def _case_page(request: HttpRequest, link: ShareLink, token: str) -> HttpResponse:
     scans = link.case.scans.select_related("case", "case__patient").order_by("-created_at", "-id")
     rows: list[dict[str, Any]] = []
+    seen = seen_reviews(None, [scan.pk for scan in scans])
     for scan in scans:
-        result = Result(scan, _analyses(scan, link), country=country_of(request))
+        shown = _analyses(scan, link)
+        result = Result(scan, shown, country=country_of(request), review=seen.get(scan.pk))
         rows.append({"scan": scan, "result": result})
     readable = [row["scan"] for row in rows if row["result"].answer is not None]
     if len(rows) == 1 and readable:

@@ -21,6 +21,7 @@ from pgvector.django import HalfVectorField
 from accounts.consents import open_consents
 from accounts.models import ConsentPurpose, Role, User
 from cases.models import Scan
+from inference import release
 from inference.models import (
     Confirmation,
     Embedding,
@@ -215,6 +216,8 @@ def _own(probe: Probe, wanted: Filters, distance: Any, visible: QuerySet[Scan]) 
     top = Finding.objects.filter(analysis_id=OuterRef("analysis_id")).order_by("rank")
     heat = top.filter(heatmap_png__gt="")
     scans = Embedding.objects.filter(
+        # What its patient does not see yet is not compared with, whoever asks.
+        release.open_to_patients("analysis__"),
         model_version_id=probe.space.model_version_id,
         analysis__status="succeeded",
         analysis__scan__in=visible,

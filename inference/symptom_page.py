@@ -106,6 +106,12 @@ def facts_of_catalogue() -> dict[str, Any]:
     return {"sources": catalogue().sources, "reviewed_by": catalogue().reviewed_by}
 
 
+def alarm(case: Case) -> dict[str, Any] | None:
+    """What the symptoms say by themselves, for a page whose reading is held back; None when nothing."""
+    said = danger.from_symptoms(symptoms.facts(case.symptoms), case.age_group, assessing.active_rules())
+    return {"said": said, "words": presenters.danger_words(said.level)} if said else None
+
+
 def panel(case: Case, user: Any) -> dict[str, Any]:
     """What the case page shows: what the symptoms say already, and the checklist or the way to it."""
     said = danger.from_symptoms(symptoms.facts(case.symptoms), case.age_group, assessing.active_rules())

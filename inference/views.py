@@ -23,13 +23,18 @@ from accounts.services import log_access
 from cases.file_views import NIFTI, PNG, private_headers, volume_response
 from cases.imaging.volume import ImagingError
 from cases.models import Scan
+from cases.reviews import reviews_for
 from cases.selectors import get_scan, may_write, visible_scans
 from cases.services import load_volume, local_copy
 from inference import services, similar_page
 from inference.display import for_display, needs_reduction, reduced_affine, reduced_array, reduction
-from inference.models import Analysis, Finding
-from inference.result_page import Progress, Result
-from inference.selectors import get_analysis, get_finding, visible_analyses
+from inference.models import Finding
+from inference.report_review import versions
+from inference.result_page import Result
+from inference.result_parts import Progress
+from inference.results import result_of
+from inference.selectors import get_analysis, get_finding
+from inference.symptom_page import alarm
 from pmi_site.reading import country_of
 
 logger = logging.getLogger(__name__)
@@ -45,6 +50,8 @@ def scan_result(request: HttpRequest, case_id: uuid.UUID, scan_id: uuid.UUID) ->
     case = scan.case
     context: dict[str, object] = {"result": result, "scan": scan, "case": case}
     context["may_write"] = may_write(request.user, case)
+    context["versions"] = versions(reviews_for(request.user, scan))
+    context["symptom_alarm"] = alarm(case) if result.is_held else None
     if result.is_read and result.answer is not None:
         visible = visible_scans(request.user)
         user = request.user
@@ -68,7 +75,7 @@ def analysis_fragment(request: HttpRequest, analysis_id: uuid.UUID) -> HttpRespo
     if not request.user.is_authenticated:
         # The session ended while the page was open: load it anew, which leads to the login page and back.
         return _refresh() if request.headers.get("HX-Request") else redirect("account_login")
-    analysis = get_analysis(request.user, analysis_id)
+    analysis = get_analysis(request.user, analysis_id, held=True)
     as_card = request.GET.get("as") == "card"
     if not analysis.is_finished:
         progress = Progress(analysis)
@@ -149,8 +156,7 @@ def heatmap_picture(request: HttpRequest, analysis_id: uuid.UUID, finding_id: uu
 
 
 def _result(request: HttpRequest, scan: Scan) -> Result:
-    analyses: list[Analysis] = list(visible_analyses(request.user).filter(scan=scan))
-    return Result(scan, analyses, for_doctor=is_doctor(request), country=country_of(request))
+    return result_of(request.user, scan, for_doctor=is_doctor(request), country=country_of(request))
 
 
 def is_doctor(request: HttpRequest) -> bool:

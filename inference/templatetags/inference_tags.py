@@ -9,20 +9,19 @@ from django.template import Context
 
 from cases.models import Case, Scan
 from inference import symptom_page
-from inference.result_page import Result
+from inference.results import card_of
 
 register = template.Library()
 
 
-@register.inclusion_tag("inference/_card.html")
-def scan_reading_card(scan: Scan) -> dict[str, Any]:
+@register.inclusion_tag("inference/_card.html", takes_context=True)
+def scan_reading_card(context: Context, scan: Scan) -> dict[str, Any]:
     """The state of a scan's reading in a few words, with a link; polls while it is unfinished.
 
-    Uses the scan's prefetched `analyses` where there are any. The page that holds the card must have decided
-    that the reader may see the scan.
+    Uses the scan's prefetched `analyses` and `reviews` where there are any. The page that holds the card must
+    have decided that the reader may see the scan.
     """
-    analyses = sorted(scan.analyses.all(), key=lambda analysis: analysis.queued_at, reverse=True)
-    return {"scan": scan, "result": Result(scan, analyses)}
+    return {"scan": scan, "result": card_of(context["request"].user, scan)}
 
 
 @register.inclusion_tag("inference/_symptom_panel.html", takes_context=True)

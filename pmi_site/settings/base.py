@@ -31,6 +31,8 @@ PMI_ANALYSIS_MAX_ATTEMPTS = env.integer("PMI_ANALYSIS_MAX_ATTEMPTS", 3, minimum=
 PMI_RESOURCE_LANGUAGES = ["en", "es", "hi"]
 # How long somebody with a share link may look before the PIN is asked for again.
 PMI_SHARE_MINUTES = env.integer("PMI_SHARE_MINUTES", 60, minimum=1)
+# When patients see a reading: at_once, after_review, or routine_at_once (see `inference.release`).
+PMI_RELEASE = env.text("PMI_RELEASE", "at_once")
 PMI_ENGINES_DIR = PMI_VAR_DIR
 PMI_ENGINES_DURABLE = True
 # Where mail is written instead of sent, so that pages can say so; None when it is really sent.

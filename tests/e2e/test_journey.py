@@ -66,7 +66,7 @@ def _check_result(visitor: Visitor) -> None:
     page = visitor.page
     banner = page.locator(".danger-banner").first
     expect(banner.get_by_text("What to do now")).to_be_visible()
-    expect(page.get_by_text("Read by AI, not by a doctor.")).to_be_visible()
+    expect(page.get_by_text("Read by AI, not yet by a doctor.")).to_be_visible()
     expect(page.get_by_role("heading", name="What the model found")).to_be_visible()
     assert page.locator("article.finding").count() >= 1
     expect(page.locator("article.finding").first).to_contain_text("in 10")

@@ -36,9 +36,10 @@ def test_once_for_a_case(scan: Scan, told: list[Any]) -> None:
     assert notify.tell_reading_ready(elsewhere.pk)
 
 
-def test_nothing_of_what_is_held_back(scan: Scan, told: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notify, "released_to", lambda user, analysis: False)
-    assert not notify.tell_reading_ready(rows.reading(scan).pk) and told == []
+def test_what_is_held_back_is_said_to_be_with_a_doctor(scan: Scan, told: list[Any], settings: Any) -> None:
+    settings.PMI_RELEASE = "after_review"
+    assert notify.tell_reading_ready(rows.reading(scan).pk)
+    assert [kind for _user, kind, _link in told] == ["reading_held"]
 
 
 def test_a_deleted_reading(scan: Scan, told: list[Any]) -> None:

@@ -243,11 +243,10 @@ def test_the_number_of_queries_does_not_grow_with_the_priors(
 
 # --- held back ---
 def test_a_reading_held_back_is_nowhere_on_the_page(
-    as_user: Any, patient: Any, scan: Scan, monkeypatch: pytest.MonkeyPatch
+    as_user: Any, patient: Any, scan: Scan, settings: Any
 ) -> None:
     own, before = rows.reading(scan, heat=True), prior(scan)
-    for place in ("reading_room", "reading_room_views"):
-        monkeypatch.setattr(f"inference.{place}.released_to", lambda user, analysis: False)
+    settings.PMI_RELEASE = "after_review"
     text = page(as_user(patient), scan, prior=before.pk)
     assert "A doctor looks at this reading first." in text
     assert "83" not in "".join(re.findall(r"(\d+)\.0 %", text)) and "timeline-mark" not in text

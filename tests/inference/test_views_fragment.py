@@ -5,13 +5,15 @@ from typing import Any
 
 import pytest
 from django.template import Context, Template
+from django.test import RequestFactory
 from django.urls import reverse
 from django.utils import timezone
 
 from cases.models import Scan
+from cases.selectors import READING_RELATIONS
 from inference.models import Analysis
 from inference.presenters import stage_words
-from inference.result_page import Progress
+from inference.result_parts import Progress
 from tests.factories import CareRelationshipFactory, ScanFactory
 from tests.inference import reading_rows as rows
 
@@ -29,7 +31,11 @@ def address(analysis: Analysis) -> str:
 
 
 def card(scan: Scan) -> str:
-    return Template("{% load inference_tags %}{% scan_reading_card scan %}").render(Context({"scan": scan}))
+    """The card as the scan's patient sees it."""
+    request = RequestFactory().get("/")
+    request.user = scan.case.patient
+    context = Context({"scan": scan, "request": request})
+    return Template("{% load inference_tags %}{% scan_reading_card scan %}").render(context)
 
 
 @pytest.mark.parametrize("status", ["queued", "running"])
@@ -85,7 +91,8 @@ def test_the_card_of_a_scan_that_nobody_read(scan: Scan) -> None:
 
 def test_cards_of_prefetched_scans_need_no_query(scan: Scan, django_assert_num_queries: Any) -> None:
     rows.reading(scan)
-    (found,) = Scan.objects.prefetch_related("analyses").filter(pk=scan.pk)
+    rows_of = Scan.objects.select_related("case__patient").prefetch_related(*READING_RELATIONS)
+    (found,) = rows_of.filter(pk=scan.pk)
     with django_assert_num_queries(0):
         assert "See the result" in card(found)
 

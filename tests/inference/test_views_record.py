@@ -155,11 +155,9 @@ def test_a_refused_scan_is_on_the_timeline(as_user: Any, patient: Any, case: Cas
     assert "The scan could not be read" in text and "This looks like a cat." in text
 
 
-def test_what_is_not_released_is_not_there(
-    as_user: Any, patient: Any, case: Case, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_not_released_is_not_there(as_user: Any, patient: Any, case: Case, settings: Any) -> None:
     film(case, 3, 0.83)
-    monkeypatch.setattr("inference.record.released_to", lambda user, reading: False)
+    settings.PMI_RELEASE = "after_review"
     text = record(as_user(patient))
     assert "neumonia" not in text and "AI read" not in text and "Scan added" in text
 

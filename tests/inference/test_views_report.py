@@ -217,9 +217,9 @@ def test_anonymous_bad_id_and_wrong_method(as_user: Any, patient: Any, analysis:
 
 
 def test_a_reading_that_is_held_back_has_no_report(
-    as_user: Any, patient: Any, analysis: Analysis, monkeypatch: pytest.MonkeyPatch
+    as_user: Any, patient: Any, analysis: Analysis, settings: Any
 ) -> None:
-    monkeypatch.setattr("inference.report_pages.released_to", lambda user, reading: False)
+    settings.PMI_RELEASE = "after_review"
     assert as_user(patient).get(address(analysis)).status_code == 404
 
 

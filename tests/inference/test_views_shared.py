@@ -220,10 +220,10 @@ def test_a_link_opens_its_own_case_only(made: sharing.NewLink, analysis: Analysi
 
 
 def test_only_what_the_patient_sees_is_shared(
-    made: sharing.NewLink, analysis: Analysis, monkeypatch: pytest.MonkeyPatch
+    made: sharing.NewLink, analysis: Analysis, settings: Any
 ) -> None:
     client = enter(made)
-    monkeypatch.setattr("inference.shared_pages.released_to", lambda user, reading: False)
+    settings.PMI_RELEASE = "after_review"
     paths = inside(made, analysis)
     assert client.get(paths["scan"]).status_code == 404
     assert client.get(paths["report"]).status_code == 404

@@ -1,0 +1,108 @@
+"""Which level counts for a reading: the model's, a doctor's, or that of symptoms given since.
+
+- A signed review of the reading decides, whether it says more or less than the model.
+- A review of another reading of the same scan is a floor: a newer reading may raise what a doctor set, never
+  lower it.
+- Symptoms that were given after the signature, and that are worse than what the doctor set, count at once:
+  the doctor did not know them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from django.utils.translation import gettext as _
+
+from cases.models import Review
+from inference import assessing, danger, presenters
+from inference.danger import LADDER, Danger
+from inference.models import Analysis
+from resources import symptoms
+
+Source = Literal["model", "doctor", "symptoms"]
+
+
+def is_worse(level: str, than: str) -> bool:
+    """Whether a level is more dangerous; "no answer" is below everything that says something."""
+    if level not in LADDER:
+        return False
+    return than not in LADDER or LADDER.index(level) < LADDER.index(than)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What counts for `analysis`, given the signed review of its scan (None: nobody signed one that this
+    reader sees).
+    """
+
+    analysis: Analysis
+    review: Review | None = None
+
+    @property
+    def is_reviewed(self) -> bool:
+        """The review is about this reading."""
+        return self.review is not None and self.review.analysis_id == self.analysis.pk
+
+    @property
+    def is_of_earlier(self) -> bool:
+        """The review is about a reading that was made before this one."""
+        review = self.review
+        if review is None or self.is_reviewed:
+            return False
+        return review.analysis is None or review.analysis.queued_at < self.analysis.queued_at
+
+    @cached_property
+    def alarm(self) -> Danger | None:
+        """What symptoms given since the signature say, where that is worse than what the doctor set."""
+        review = self.review
+        if review is None or review.signed_at is None:
+            return None
+        case = self.analysis.scan.case
+        says = _from_symptoms(case.symptoms, case.age_group)
+        if says is None or not is_worse(says.level, review.danger_level):
+            return None
+        known = self.analysis.assessments.filter(created_at__lte=review.signed_at).last()
+        before = _from_symptoms(known.symptoms, known.age_group) if known else None
+        return says if before is None or is_worse(says.level, before.level) else None
+
+    @property
+    def source(self) -> Source:
+        """Whose level it is."""
+        if self.review is None:
+            return "model"
+        if self.is_reviewed:
+            return "symptoms" if self.alarm else "doctor"
+        return "doctor" if is_worse(self.review.danger_level, self.analysis.danger) else "model"
+
+    @property
+    def level(self) -> str:
+        """The level that counts."""
+        if self.source == "symptoms" and self.alarm:
+            return self.alarm.level
+        if self.source == "doctor" and self.review:
+            return self.review.danger_level
+        return self.analysis.danger
+
+
+def words(standing: Standing) -> tuple[list[str], str]:
+    """Reasons and next step for the level that counts, in the reader's language."""
+    analysis, review = standing.analysis, standing.review
+    if standing.source == "symptoms" and standing.alarm:
+        since = _("You gave these symptoms after the doctor looked at the scan.")
+        return [*standing.alarm.reasons, since], standing.alarm.next_step
+    reasons, step = assessing.words(analysis)
+    if standing.source == "model" or review is None:
+        return reasons, step
+    own_step = str(presenters.doctor_words(standing.level).next_step)
+    if standing.level != analysis.danger:
+        said = _("The AI alone said: %(level)s. Where doctor and AI differ, the doctor's word counts.")
+        return [said % {"level": presenters.danger_words(analysis.danger).label}], own_step
+    return (reasons, step or own_step) if review.is_agreement else ([], own_step)
+
+
+def _from_symptoms(answers: dict[str, object], age_group: str) -> Danger | None:
+    if not answers:
+        return None
+    return danger.from_symptoms(symptoms.facts(answers), age_group, assessing.active_rules())

@@ -1,0 +1,199 @@
+"""What patients see of a reading that no doctor has signed, under each setting, at every door."""
+
+from typing import Any
+
+import pytest
+from django.urls import reverse
+
+from accounts.models import Notice
+from cases import sharing
+from cases.models import Scan
+from inference import checks, release, rights
+from inference.models import Analysis, DangerAssessment
+from tests.factories import ScanFactory
+from tests.inference import reading_rows as rows
+from tests.inference.reviewed import correct, doctor_of, sign
+
+pytestmark = pytest.mark.django_db
+HOLD = "after_review"
+FIRST = "Your doctor will look at it first."
+
+
+@pytest.fixture
+def scan(patient: Any) -> Scan:
+    return ScanFactory.create(case__patient=patient)
+
+
+@pytest.fixture
+def reading(scan: Scan) -> Analysis:
+    return rows.reading(scan, heat=True)
+
+
+def result_page(client: Any, scan: Scan) -> str:
+    answer = client.get(reverse("inference:scan_result", args=[scan.case_id, scan.pk]))
+    assert answer.status_code == 200
+    return str(answer.content.decode())
+
+
+@pytest.mark.parametrize(
+    ("policy", "level", "shown"),
+    [
+        ("at_once", "urgent", True),
+        (HOLD, "urgent", False),
+        (HOLD, "none_found", False),
+        ("routine_at_once", "urgent", False),
+        ("routine_at_once", "soon", False),
+        ("routine_at_once", "inconclusive", False),
+        ("routine_at_once", "routine", True),
+        ("routine_at_once", "none_found", True),
+        ("mispelt", "routine", False),
+    ],
+)
+def test_the_setting_decides(
+    patient: Any, scan: Scan, settings: Any, policy: str, level: str, shown: bool
+) -> None:
+    settings.PMI_RELEASE = policy
+    made = rows.reading(scan, danger=level)
+    assert release.released_to(patient, made) is shown
+    assert release.released_to(doctor_of(patient), made)
+
+
+@pytest.mark.parametrize("status", ["queued", "running", "failed", "rejected"])
+def test_what_says_nothing_of_illness_is_never_held(
+    patient: Any, scan: Scan, settings: Any, status: str
+) -> None:
+    settings.PMI_RELEASE = HOLD
+    assert release.released_to(patient, rows.analysis(scan, status))
+
+
+def test_a_signature_releases_and_a_draft_does_not(patient: Any, reading: Analysis, settings: Any) -> None:
+    settings.PMI_RELEASE = HOLD
+    doctor = doctor_of(patient)
+    with pytest.raises(Exception, match="Your draft is saved"):
+        sign(reading, doctor, "")
+    assert not release.released_to(patient, reading)
+    sign(reading, doctor, edit_no=1)
+    assert release.released_to(patient, reading)
+
+
+def test_what_was_shown_stays_shown_when_its_level_rises(patient: Any, scan: Scan, settings: Any) -> None:
+    settings.PMI_RELEASE = "routine_at_once"
+    made = rows.reading(scan, danger="routine")
+    DangerAssessment.objects.create(analysis=made, level="routine", rules_version="1", age_group="adult")
+    Analysis.objects.filter(pk=made.pk).update(danger="emergency")
+    assert release.released_to(patient, made)
+
+
+def test_a_newer_reading_waits_while_the_signed_one_is_shown(
+    as_user: Any, patient: Any, reading: Analysis, settings: Any
+) -> None:
+    settings.PMI_RELEASE = HOLD
+    correct(reading, doctor_of(patient))
+    newer = rows.reading(reading.scan, danger="emergency")
+    text = result_page(as_user(patient), reading.scan)
+    assert "There is a newer reading." in text and "confirmed by Dr Ada Reader" in text
+    assert str(newer.pk) not in text
+
+
+def test_every_door_is_shut(
+    as_user: Any, api_as: Any, patient: Any, reading: Analysis, settings: Any
+) -> None:
+    settings.PMI_RELEASE = HOLD
+    client, scan, finding = as_user(patient), reading.scan, reading.findings.get(rank=0)
+    text = result_page(client, scan)
+    assert FIRST in text and "neumonia" not in text and "8 in 10" not in text
+    case_page = client.get(reverse("cases:detail", args=[scan.case_id])).content.decode()
+    assert FIRST in case_page and "danger-urgent" not in case_page
+    shut = [
+        reverse("inference:report", args=[reading.pk]),
+        reverse("inference:earlier_reading", args=[scan.case_id, scan.pk, reading.pk]),
+        reverse("inference:heatmap_picture", args=[reading.pk, finding.pk]),
+        reverse("inference:heatmap_volume", args=[reading.pk, finding.pk]),
+        reverse("inference:similar_region", args=[scan.case_id, scan.pk]),
+        reverse("v1:analysis-heatmap", args=[reading.pk, finding.pk]),
+        reverse("v1:analysis-heatmap-png", args=[reading.pk, finding.pk]),
+    ]
+    assert {path: client.get(path).status_code for path in shut} == dict.fromkeys(shut, 404)
+    # The picture itself is the patient's own.
+    assert client.get(reverse("cases:scan_preview", args=[scan.case_id, scan.pk])).status_code == 200
+    record = client.get(reverse("inference:record")).content.decode()
+    assert "neumonia" not in record and "AI read" not in record
+    made = sharing.make_link(scan.case, patient)
+    entered = as_user(None)
+    entered.post(reverse("inference:shared", args=[made.token]), {"pin": made.pin})
+    assert entered.get(reverse("inference:shared_scan", args=[made.token, scan.pk])).status_code == 404
+    wanted = Analysis.objects.filter(pk=reading.pk)
+    assert not rights._released("pk", patient, wanted).exists()
+    similar = api_as(patient).post(reverse("v1:similar-list"), {"analysis": str(reading.pk)}, format="json")
+    assert similar.status_code == 404
+
+
+def test_the_fragment_of_a_reading_that_has_just_ended(
+    as_user: Any, patient: Any, reading: Analysis, settings: Any
+) -> None:
+    settings.PMI_RELEASE = HOLD
+    path = reverse("inference:analysis_fragment", args=[reading.pk])
+    text = as_user(patient).get(path, {"as": "card"}, HTTP_HX_REQUEST="true").content.decode()
+    assert FIRST in text and "danger-urgent" not in text
+    assert as_user(patient).get(path, HTTP_HX_REQUEST="true")["HX-Refresh"] == "true"
+
+
+def test_the_api_says_that_it_is_held_and_nothing_else(
+    api_as: Any, patient: Any, reading: Analysis, settings: Any
+) -> None:
+    settings.PMI_RELEASE = HOLD
+    one = api_as(patient).get(reverse("v1:analysis-detail", args=[reading.pk])).json()
+    (listed,) = api_as(patient).get(reverse("v1:analysis-list")).json()["results"]
+    for told in (one, listed):
+        assert told["held_back"] and told["status"] == "succeeded"
+        assert told["findings"] == [] and told["probabilities"] == {} and told["danger_rules"] == []
+        assert told["danger"] == "" == told["ai_danger"] and told["review"] is None
+        assert FIRST in told["next_step"]
+    seen = api_as(doctor_of(patient)).get(reverse("v1:analysis-detail", args=[reading.pk])).json()
+    assert not seen["held_back"] and seen["danger"] == "urgent" and seen["findings"]
+
+
+@pytest.mark.parametrize("policy", [HOLD, "routine_at_once"])
+def test_an_emergency_of_symptoms_is_never_held(
+    as_user: Any, api_as: Any, patient: Any, reading: Analysis, settings: Any, policy: str
+) -> None:
+    settings.PMI_RELEASE = policy
+    case = reading.scan.case
+    case.symptoms = {"blue_lips": True}
+    case.save()
+    client = as_user(patient)
+    room = reverse("inference:reading_room", args=[case.pk, reading.scan_id])
+    for text in (
+        result_page(client, reading.scan),
+        client.get(reverse("cases:detail", args=[case.pk])).content.decode(),
+        client.get(room).content.decode(),
+    ):
+        assert "Emergency" in text and "neumonia" not in text
+    told = api_as(patient).get(reverse("v1:analysis-detail", args=[reading.pk])).json()
+    assert told["danger"] == "emergency" and told["danger_by"] == "symptoms" and told["danger_reasons"]
+
+
+def test_patients_are_told_of_the_signature_and_of_what_it_releases(
+    patient: Any, scan: Scan, settings: Any, django_capture_on_commit_callbacks: Any
+) -> None:
+    doctor = doctor_of(patient)
+    settings.PMI_RELEASE = HOLD
+    held = rows.reading(scan)
+    other = rows.reading(ScanFactory.create(case=scan.case), danger="routine")
+    with django_capture_on_commit_callbacks(execute=True):
+        first = sign(held, doctor)
+    settings.PMI_RELEASE = "at_once"
+    with django_capture_on_commit_callbacks(execute=True):
+        sign(other, doctor)
+        correct(held, doctor, amends=first.pk, amend_reason="Second look")
+    kinds = list(Notice.objects.filter(user=patient).order_by("created_at").values_list("kind", flat=True))
+    assert kinds == ["reading_released", "review_signed", "review_amended"]
+    links = set(Notice.objects.filter(user=patient).values_list("link", flat=True))
+    assert reverse("inference:scan_result", args=[scan.case_id, scan.pk]) in links
+
+
+def test_a_word_that_means_nothing_stops_the_start(settings: Any) -> None:
+    assert checks.check_release(None) == []
+    settings.PMI_RELEASE = "at once"
+    (found,) = checks.check_release(None)
+    assert found.id == "inference.E001" and "after_review" in str(found.hint)
