@@ -118,9 +118,11 @@ class RevisionAdmin(LookOnlyAdmin):
         """Every label of every active model and what the knowledge base says about it."""
         self._require(request)
         rows = coverage.coverage(coverage.labels_in_use())
+        headings = coverage.headings()
         context = {
             "rows": rows,
-            "headings": coverage.headings(),
+            "headings": headings,
+            "column_count": len(headings) + 1,
             "hole_count": sum(len(row.holes) for row in rows),
         }
         return self._show(request, "desk/coverage.html", _("Coverage"), context)
