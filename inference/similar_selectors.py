@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from django.db import connection, models, transaction
+from django.db import connection, models
 from django.db.models import Exists, F, Func, OuterRef, Q, QuerySet, Subquery, Value
 from django.http import Http404
 from django.utils.translation import gettext as _
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
 NEAREST = 6
 MOST = 50
-# How many candidates HNSW keeps while it searches; recall at this setting is in docs/similar-benchmark.md.
+# How many candidates HNSW keeps while it searches, more than twice as many as anybody may ask for; recall at
+# this setting is in docs/similar-benchmark.md.
 EF_SEARCH = 120
 
 
@@ -126,8 +127,7 @@ def released() -> QuerySet[ReferenceImage]:
 def neighbours(
     probe: Probe, visible: QuerySet[Scan], filters: Filters | None = None, k: int = NEAREST
 ) -> Hits:
-    """The nearest images in the probe's space, in one SQL statement (and one that sets the index's options,
-    where the space has an index).
+    """The nearest images in the probe's space, by one SQL statement.
 
     `visible` are the scans that the asking user may read: own earlier scans come from these only. A space
     without dimensions holds nothing and is not searched.
@@ -154,12 +154,7 @@ def neighbours(
         # Several readings of one scan lie at one place: some more rows leave enough scans.
         searched.append(_own(probe, wanted, distance, visible)[: 4 * k])
     asked = searched[0] if len(searched) == 1 else searched[0].union(*searched[1:], all=True)
-    if probe.space.indexed:
-        with transaction.atomic():
-            _tune(max(EF_SEARCH, 2 * k))
-            rows = list(asked)
-    else:
-        rows = list(asked)
+    rows = _tuned(asked) if probe.space.indexed else list(asked)
     hits = sorted((Neighbour(*row) for row in rows if row[0] is not None), key=lambda hit: hit.distance)
     own: dict[Any, Neighbour] = {}
     for hit in hits:
@@ -168,15 +163,20 @@ def neighbours(
     return Hits(tuple(hit for hit in hits if not hit.scan_id)[:k], tuple(own.values())[:k])
 
 
-def _tune(ef: int) -> None:
-    """Options of HNSW for this transaction: how widely it looks, and that it goes on where the conditions
-    (consent, filters) leave too few of what it found.
+def _tuned(asked: QuerySet[Any, Any]) -> list[tuple[Any, ...]]:
+    """The rows, with HNSW's options set for this search only: how widely it looks, and that it goes on where
+    the conditions (consent, filters) leave too few of what it found.
+
+    Both go to the database as one message. It runs them as one transaction, so the options end with it, and
+    a search costs one way there and back instead of four. (Inside a transaction they last to its end.)
     """
+    sql, params = asked.query.sql_with_params()
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT set_config('hnsw.ef_search', %s, true), set_config('hnsw.iterative_scan', %s, true)",
-            [str(min(ef, 1000)), "strict_order"],
-        )
+        cursor.execute(f"{_OPTIONS}; {sql}", [str(EF_SEARCH), "strict_order", *params])
+        return list(cursor.fetchall())
+
+
+_OPTIONS = "SELECT set_config('hnsw.ef_search', %s, true), set_config('hnsw.iterative_scan', %s, true)"
 
 
 def _references(probe: Probe, wanted: Filters, distance: Any) -> QuerySet[Any, Any]:

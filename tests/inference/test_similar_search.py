@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 from django.core.files.base import ContentFile
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts import consents
 from accounts.models import AccessLog, Consent
 from cases.selectors import visible_scans
 from inference import similar_services, similar_spaces
+from inference.engine import Reader
 from inference.models import (
     Analysis,
     Embedding,
@@ -99,6 +102,24 @@ def test_one_statement_finds_atlas_and_own_scans(patient: Any, django_assert_num
     assert [hit.reference_id for hit in hits.others] == [near.pk, far.pk]
     assert [hit.scan_id for hit in hits.own] == [earlier.pk]
     assert hits.others[0].distance == pytest.approx(1 - np.cos(0.2), abs=1e-3)
+
+
+def test_a_result_page_searches_once_and_runs_no_model(
+    patient: Any, as_user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = ScanFactory.create(case__patient=patient)
+    reference = atlas(read(scan).model_version, 0.2)
+
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise AssertionError("a model was asked")
+
+    monkeypatch.setattr(Reader, "__init__", refuse)
+    monkeypatch.setattr(Reader, "run", refuse)
+    client = as_user(patient)
+    with CaptureQueriesContext(connection) as sent:
+        shown = page(client, scan)
+    assert reverse("inference:similar_picture", args=[reference.pk]) in shown
+    assert sum("<=>" in query["sql"] for query in sent.captured_queries) == 1
 
 
 def test_filters_narrow_the_search(patient: Any) -> None:

@@ -71,6 +71,7 @@ def plan_of(space: VectorSpace, query: np.ndarray, patient: Any, filters: Filter
     with CaptureQueriesContext(connection) as sent:
         neighbours(probe, visible_scans(patient), filters)
     statement = next(q["sql"] for q in sent.captured_queries if "<=>" in q["sql"])
+    statement = statement.rpartition("; ")[2]  # the index's options go before it
     with connection.cursor() as cursor:
         cursor.execute("EXPLAIN " + statement.replace("%", "%%"))
         return "\n".join(line for (line,) in cursor.fetchall())
@@ -90,6 +91,31 @@ def test_the_search_uses_the_index_and_finds_what_exact_search_finds(indexed: An
         assert [h.distance for h in hits.others] == sorted(h.distance for h in hits.others)
         right += len(found & {references[n].pk for n in exact})
     assert right / 1000 >= 0.97
+
+
+def test_a_search_behind_the_index_is_one_statement(
+    indexed: Any, patient: Any, django_assert_num_queries: Any
+) -> None:
+    space, _references, vectors = indexed
+    with django_assert_num_queries(1):
+        hits = neighbours(
+            Probe(space, vector=vectors[0].tolist(), patient_id=patient.pk), visible_scans(patient)
+        )
+    assert len(hits.others) == 6
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_options_of_one_search_do_not_outlive_it(patient: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(similar_spaces, "INDEX_FROM", 100)
+    version = rows.model_version()
+    fill(version, clustered(200, DIMS))
+    space = similar_spaces.space_of(version)
+    similar_spaces.finish_space(space)
+    similar_spaces.build_index(space)
+    assert len(neighbours(Probe(space, vector=clustered(1, DIMS)[0].tolist()), visible_scans(patient)).others)
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW hnsw.iterative_scan")
+        assert cursor.fetchone() == ("off",)
 
 
 def test_without_an_index_the_search_is_exact(patient: Any) -> None:
