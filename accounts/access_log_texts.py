@@ -47,6 +47,8 @@ ACTION_TEXTS: dict[str, str | Promise] = {
     "revoke_access": gettext_lazy("stopped sharing with a doctor"),
     "give_consent": gettext_lazy("agreed to a use of the scans"),
     "revoke_consent": gettext_lazy("took a consent back"),
+    "used_for_training": gettext_lazy("copied a signed scan to teach the program, as agreed"),
+    "read_again": gettext_lazy("had a failed reading done again"),
     "request_export": gettext_lazy("asked for a copy of everything"),
     "download_export": gettext_lazy("downloaded a copy of everything"),
     "erase_account": gettext_lazy("asked to erase the account"),

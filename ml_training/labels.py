@@ -65,7 +65,12 @@ class Task:
                     f"{row.get('file', '?')}: label {name!r} is not one of {', '.join(self.names)}"
                 )
             return [1.0 if name == own else 0.0 for own in self.names]
-        return _chest_target(row)
+        # A source may say label by label what it leaves open, as signed reviews do.
+        open_labels = set(row.get("unknown", "").split("|"))
+        return [
+            UNKNOWN if name in open_labels else value
+            for name, value in zip(self.names, _chest_target(row), strict=True)
+        ]
 
 
 _CHEST_KNOWN = {

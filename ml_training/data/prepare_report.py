@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ml_training.data.prepare import Prepared, counts_by
+from ml_training.data.reviews import provenance_table
 from ml_training.data.shortcuts import Probe, source_warning
 from ml_training.report import Report
 
@@ -41,6 +42,14 @@ def build(result: Prepared, title: str, origin: list[str]) -> Report:
             warn=True,
         )
     _labels(page, result)
+    provenance = provenance_table(result.rows)
+    if provenance:
+        page.heading("Where the labels are from")
+        page.table(
+            ["what", "value", "images"],
+            provenance,
+            "Images by label provenance; the manifest has it row by row",
+        )
     _problems(page, result)
     _duplicates(page, result)
     _probes(page, result)

@@ -18,7 +18,16 @@ def add_prepare(verbs: Any) -> None:
         "prepare", help="check images, find duplicates and shortcuts, split by whole groups, write a report"
     )
     verb.add_argument(
-        "source", help="a manifest CSV, a class-per-folder tree, a DICOM folder, or a catalogue name"
+        "source",
+        nargs="?",
+        default="",
+        help="a manifest CSV, a class-per-folder tree, a DICOM folder, or a catalogue name",
+    )
+    verb.add_argument(
+        "--from-reviews",
+        type=Path,
+        metavar="FOLDER",
+        help="instead of a source: an export of signed reviews (manage.py export_reviews); needs --kind",
     )
     verb.add_argument(
         "--out", type=Path, required=True, help="folder for manifest.csv, problems.csv, report.html"
@@ -55,6 +64,7 @@ def run(options: argparse.Namespace) -> None:
     from ml_training.data import prepare as work
     from ml_training.data import sources
     from ml_training.data.catalogue import NOT_PUBLISHED, catalogue, fetch
+    from ml_training.data.reviews import from_reviews
     from ml_training.labels import task_of
 
     if options.kind:
@@ -63,8 +73,14 @@ def run(options: argparse.Namespace) -> None:
         raise TrainingError(f"--val {options.val} and --test {options.test} leave nothing to learn from")
     if options.folds < 2:
         raise TrainingError(f"--folds {options.folds}: at least 2")
-    path, known, origin = Path(options.source), catalogue(), []
-    if options.dicom:
+    if bool(options.source) == bool(options.from_reviews):
+        raise TrainingError("name one source: a file, a folder, a catalogue name, or --from-reviews FOLDER")
+    path, known, origin = options.from_reviews or Path(options.source), catalogue(), []
+    if options.from_reviews:
+        if not options.kind or options.dicom or options.group_column not in ("", "group"):
+            raise TrainingError("--from-reviews needs --kind, and keeps the groups of the export")
+        found, origin = from_reviews(path, options.kind)
+    elif options.dicom:
         if options.key_file is None:
             raise TrainingError(
                 "--dicom needs --key-file, the key of the patient hashes; keep it apart from the data"
