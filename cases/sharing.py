@@ -17,7 +17,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.contrib.auth.hashers import check_password, make_password
-from django.core.cache import cache
 from django.db import transaction
 from django.urls import reverse
 from django.utils import timezone
@@ -28,6 +27,7 @@ from accounts.services import log_access
 from cases.models import Case
 from cases.sharing_models import MOST_WRONG_PINS, ShareLink, ShareLinkQuerySet
 from pmi_site.errors import UserError
+from pmi_site.misses import Misses
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -37,7 +37,7 @@ LONGEST_DAYS = 90
 PIN_DIGITS = 6
 _FREE_TRIES = 3
 _FIRST_WAIT = timedelta(seconds=15)  # doubles with every further wrong PIN
-_MISSES_A_MINUTE = 10
+_misses = Misses("share", most=10, seconds=60)
 
 
 @dataclass(frozen=True)
@@ -167,19 +167,9 @@ def _page_of(case: Case) -> str:
 
 def too_many_misses(address: str) -> bool:
     """Whether this address has asked for so many links that are not there that it has to wait."""
-    return bool(cache.get(_key(address), 0) >= _MISSES_A_MINUTE)
+    return _misses.too_many(address)
 
 
 def note_miss(address: str) -> None:
     """Count one link that is not there."""
-    key = _key(address)
-    if not cache.add(key, 1, timeout=60):
-        try:
-            cache.incr(key)
-        except ValueError:  # it ended between the two
-            cache.add(key, 1, timeout=60)
-
-
-def _key(address: str) -> str:
-    # A hash: an address is no business of whoever can look into the cache.
-    return "share-miss-" + hashlib.sha256(address.encode()).hexdigest()[:32]
+    _misses.note(address)

@@ -1,4 +1,4 @@
-"""The one exception whose text may be shown to the person using PMI."""
+"""The exceptions whose text may be shown to the person using PMI."""
 
 
 class UserError(Exception):
@@ -12,3 +12,7 @@ class UserError(Exception):
         super().__init__(message)
         self.code = code
         self.message = str(message)
+
+
+class TooManyTries(UserError):
+    """The person has to wait before they try again; pages and the API answer 429."""

@@ -7,7 +7,7 @@ from rest_framework.pagination import PageNumberPagination
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as default_handler
 
-from pmi_site.errors import UserError
+from pmi_site.errors import TooManyTries, UserError
 
 
 class PagePagination(PageNumberPagination):
@@ -18,7 +18,9 @@ class PagePagination(PageNumberPagination):
 
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
-    """UserError becomes 400 {"detail", "code"}; everything else is handled as usual."""
+    """UserError becomes 400 {"detail", "code"}, TooManyTries 429; everything else is handled as usual."""
     if isinstance(exc, UserError):
-        return Response({"detail": exc.message, "code": exc.code}, status=status.HTTP_400_BAD_REQUEST)
+        slowed = isinstance(exc, TooManyTries)
+        code = status.HTTP_429_TOO_MANY_REQUESTS if slowed else status.HTTP_400_BAD_REQUEST
+        return Response({"detail": exc.message, "code": exc.code}, status=code)
     return default_handler(exc, context)
