@@ -17,7 +17,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts.access_log_models import AccessLog
-from accounts.models import Role, User
+from accounts.models import CareRelationship, Role, User
 
 # Any number that nothing else in the database uses as an advisory lock.
 _LOCK = 0x504D494C4F47
@@ -40,13 +40,14 @@ def record(actor: User | None, action: str, obj: HasId, patient_id: UUID | None 
     """Write one line: who did what to which object. `patient_id` says whose data it is where the object (a
     case, or anything that hangs on one) does not.
     """
-    AccessLog.objects.create(**_line(actor, action, obj, patient_id))
+    AccessLog.objects.create(**_line(actor, action, obj, patient_id, _Emergencies(actor)))
     transaction.on_commit(seal, robust=True)
 
 
 def record_many(actor: User | None, action: str, objects: Iterable[HasId]) -> None:
     """One line for each object of a list, in one statement."""
-    lines = [AccessLog(**_line(actor, action, obj, None)) for obj in objects]
+    emergencies = _Emergencies(actor)
+    lines = [AccessLog(**_line(actor, action, obj, None, emergencies)) for obj in objects]
     if lines:
         AccessLog.objects.bulk_create(lines)
         transaction.on_commit(seal, robust=True)
@@ -57,7 +58,27 @@ def record_list(actor: User, action: str, objects: Iterable[HasId]) -> None:
     record_many(actor, action, [obj for obj in objects if owner_of(obj)[0] != actor.pk])
 
 
-def _line(actor: User | None, action: str, obj: HasId, patient_id: UUID | None) -> dict[str, Any]:
+class _Emergencies:
+    """What a doctor can read now only because they said that it was an emergency; one query."""
+
+    def __init__(self, actor: User | None) -> None:
+        self._grants: set[tuple[UUID, UUID | None, bool]] = set()
+        if actor is not None and actor.role == Role.DOCTOR:
+            held = CareRelationship.objects.active().filter(doctor=actor)
+            patients = held.filter(is_emergency=True).values("patient")
+            rows = held.filter(patient__in=patients).values_list("patient_id", "case_id", "is_emergency")
+            self._grants = set(rows)
+
+    def cover(self, patient_id: UUID | None, case_id: UUID | None) -> bool:
+        """Whether this case, or without one the whole record, is open to the doctor in no other way."""
+        if patient_id is None or (patient_id, None, True) not in self._grants:
+            return False
+        return not self._grants & {(patient_id, None, False), (patient_id, case_id, False)}
+
+
+def _line(
+    actor: User | None, action: str, obj: HasId, patient_id: UUID | None, emergencies: _Emergencies
+) -> dict[str, Any]:
     owner_id, case_id = owner_of(obj)
     if owner_id is None and isinstance(obj, User) and obj.role == Role.PATIENT:
         owner_id = obj.pk
@@ -69,6 +90,7 @@ def _line(actor: User | None, action: str, obj: HasId, patient_id: UUID | None) 
         "object_type": type(obj).__name__.lower(),
         "object_id": obj.log_key if isinstance(obj, User) else obj.id,
         "case_id": case_id,
+        "is_emergency": emergencies.cover(owner_id, case_id),
         "at": timezone.now(),
     }
 

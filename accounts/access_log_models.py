@@ -37,6 +37,7 @@ class AccessLog(models.Model):
 
     No name and no id of a person stands here: `actor_key` and `patient_key` are the random `User.log_key`.
     When an account is erased its key goes with it, and the lines stay as they are, about nobody.
+    `is_emergency`: the doctor could do this only because they had opened the cases in an emergency.
 
     `sequence`, `prev_hash` and `entry_hash` chain the lines. They are filled right after the commit (see
     `access_log.seal`); a trigger of the database refuses every other change, every deletion and emptying.
@@ -48,6 +49,7 @@ class AccessLog(models.Model):
     object_type = models.CharField(_("kind of object"), max_length=40)
     object_id = models.UUIDField(_("object"), db_index=True)
     case_id = models.UUIDField(_("case"), null=True, editable=False)
+    is_emergency = models.BooleanField(_("in an emergency"), default=False, editable=False)
     at = models.DateTimeField(_("when"), default=timezone.now, db_index=True)
     sequence = models.BigIntegerField(_("number"), null=True, unique=True, editable=False)
     prev_hash = models.CharField(max_length=64, editable=False, default="")
@@ -92,7 +94,10 @@ class AccessLog(models.Model):
 
     def payload(self, sequence: int, prev_hash: str) -> dict[str, Any]:
         """What the hash of this line covers, at its place in the chain."""
+        # Only where it is true: lines that are older than the mark keep the hash that they were given.
+        mark = {"emergency": True} if self.is_emergency else {}
         return {
+            **mark,
             "sequence": sequence,
             "prev_hash": prev_hash,
             "at": self.at.astimezone(timezone.get_fixed_timezone(0)).isoformat(timespec="microseconds"),

@@ -45,6 +45,16 @@ ACTION_TEXTS: dict[str, str | Promise] = {
     "download_shared_report": gettext_lazy("opened the report"),
     "grant_access": gettext_lazy("let a doctor look"),
     "revoke_access": gettext_lazy("stopped sharing with a doctor"),
+    "open_emergency_access": gettext_lazy("opened your cases in an emergency"),
+    "try_emergency_access": gettext_lazy("looked for a patient in an emergency"),
+    "end_emergency_access": gettext_lazy("ended an emergency access"),
+    "invite_doctor": gettext_lazy("invited a doctor"),
+    "cancel_invitation": gettext_lazy("took an invitation back"),
+    "accept_invitation": gettext_lazy("accepted an invitation to look"),
+    "decline_invitation": gettext_lazy("declined an invitation to look"),
+    "request_access": gettext_lazy("asked a patient for access"),
+    "decline_request": gettext_lazy("said no to a doctor"),
+    "give_access_back": gettext_lazy("gave the access back"),
     "give_consent": gettext_lazy("agreed to a use of the scans"),
     "revoke_consent": gettext_lazy("took a consent back"),
     "used_for_training": gettext_lazy("copied a signed scan to teach the program, as agreed"),
@@ -55,8 +65,6 @@ ACTION_TEXTS: dict[str, str | Promise] = {
     "verify_licence": gettext_lazy("checked a licence"),
     "withdraw_licence": gettext_lazy("withdrew a licence"),
 }
-# Done in an emergency, without asking first: marked on the page.
-EMERGENCY_ACTIONS = {"break_glass", "emergency_access", "open_emergency_access"}
 
 
 def phrase(actions: Iterable[str]) -> str:

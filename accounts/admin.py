@@ -1,5 +1,6 @@
 """The administrator's desk for people: users, licences, grants and the access log."""
 
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -12,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from accounts import services
-from accounts.models import AccessLog, CareRelationship, Consent, DoctorProfile, Role, User
+from accounts.models import AccessLog, CareRelationship, Consent, DoctorProfile, EmergencyAccess, Role, User
 from pmi_site.errors import UserError
 
 
@@ -137,18 +138,52 @@ class UserAdmin(BaseUserAdmin[User]):
 class CareRelationshipAdmin(ReadOnlyAdmin):
     """Grants; only patients give and end them."""
 
-    list_display = ["patient", "doctor", "granted_at", "expires_at", "revoked_at"]
+    list_display = ["patient", "doctor", "is_emergency", "granted_at", "expires_at", "revoked_at"]
+    list_filter = ["is_emergency"]
     list_select_related = ["patient", "doctor"]
+
+
+@admin.register(EmergencyAccess)
+class EmergencyAccessAdmin(ReadOnlyAdmin):
+    """Doctors who opened a patient's cases without being asked, and why."""
+
+    list_display = ["doctor", "patient", "created_at", "ends", "ended", "reason"]
+    list_select_related = ["grant__doctor", "grant__patient"]
+    fields = ["doctor", "patient", "created_at", "ends", "ended", "reason"]
+    date_hierarchy = "created_at"
+
+    @admin.display(description=_("doctor"), ordering="grant__doctor__email")
+    def doctor(self, access: EmergencyAccess) -> str:
+        """Who opened them."""
+        return access.grant.doctor.email
+
+    @admin.display(description=_("patient"))
+    def patient(self, access: EmergencyAccess) -> str:
+        """Whose cases they are."""
+        return access.grant.patient.email
+
+    @admin.display(description=_("ends on"))
+    def ends(self, access: EmergencyAccess) -> datetime | None:
+        """When its time is over."""
+        return access.grant.expires_at
+
+    @admin.display(description=_("ended on"))
+    def ended(self, access: EmergencyAccess) -> datetime | None:
+        """When it ended; empty while it runs."""
+        return access.grant.ended_at
 
 
 @admin.register(AccessLog)
 class AccessLogAdmin(ReadOnlyAdmin):
     """Who looked at what. Whose data it was is the patient's to know, not the administrator's."""
 
-    list_display = ["sequence", "at", "who", "action", "object_type", "object_id"]
-    list_filter = ["action", "object_type"]
+    list_display = ["sequence", "at", "who", "action", "object_type", "object_id", "is_emergency"]
+    list_filter = ["is_emergency", "action", "object_type"]
     date_hierarchy = "at"
-    fields = ["sequence", "at", "who", "action", "object_type", "object_id", "prev_hash", "entry_hash"]
+    fields = [
+        *("sequence", "at", "who", "action", "object_type", "object_id", "is_emergency"),
+        *("prev_hash", "entry_hash"),
+    ]
     show_full_result_count = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AccessLog]:

@@ -1,4 +1,4 @@
-"""Tokens over the API."""
+"""Tokens over the API, and what this app adds to it."""
 
 from allauth.account.models import EmailAddress
 from django.contrib.auth import authenticate
@@ -13,12 +13,16 @@ from rest_framework.throttling import ScopedRateThrottle
 from rest_framework.views import APIView
 
 from accounts import services
+from accounts.care_api import CareGrantViewSet, CareInvitationViewSet, EmergencyViewSet
 from accounts.models import User
 from pmi_site.errors import UserError
 
 
 def register(router: DefaultRouter) -> None:
-    """Accounts has no collections to offer; its one endpoint is the token."""
+    """Add the collections of this app to the API."""
+    router.register("care/grants", CareGrantViewSet, basename="care-grant")
+    router.register("care/invitations", CareInvitationViewSet, basename="care-invitation")
+    router.register("care/emergencies", EmergencyViewSet, basename="care-emergency")
 
 
 class TokenRequestSerializer(serializers.Serializer):

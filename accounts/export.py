@@ -190,6 +190,7 @@ def _write_records(user: User, folder: Path) -> None:
             "who": "you" if line.actor_key == user.log_key else names.get(line.actor_key, "somebody else"),
             "action": line.action,
             "object_type": line.object_type,
+            "in_an_emergency": line.is_emergency,
             # What a doctor did with other people's data is listed without saying whose it was.
             "object": line.object_id if line.patient_key == user.log_key else None,
         }

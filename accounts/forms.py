@@ -59,12 +59,6 @@ class SignupForm(forms.Form):
             consents.give_consent(user, ConsentPurpose.CARE)
 
 
-class ShareForm(forms.Form):
-    """The doctor a patient wants to share with."""
-
-    doctor_email = forms.EmailField(label=_("Your doctor's email address"))
-
-
 class TokenForm(forms.Form):
     """What the token is for."""
 

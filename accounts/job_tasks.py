@@ -1,6 +1,6 @@
 """Background work on people's rights: exports, erasures and the chain of the access log. Thin, ids only."""
 
-from accounts import access_log, erasure, export, notices
+from accounts import access_log, care, erasure, export, notices
 from pmi_site.tasks import pmi_task
 
 # Hours of scans are packed in minutes; the broker gives a message to a second worker after an hour.
@@ -21,10 +21,13 @@ def erase_account(erasure_id: str) -> None:
 
 @pmi_task(queue="default", time_limit=600)
 def sweep_jobs() -> None:
-    """Goes on with what nobody works on, removes old exports, mails left-over notices; every minute."""
+    """Goes on with what nobody works on, removes old exports and invitations, mails left-over notices; every
+    minute.
+    """
     export.sweep()
     erasure.sweep()
     notices.sweep()
+    care.sweep()
 
 
 @pmi_task(queue="default", time_limit=300)

@@ -29,6 +29,7 @@ NOTICE_TEXTS: dict[str, str | Promise] = {
     "care_request_accepted": gettext_lazy("A patient said yes: you can now look at their scans."),
     "care_request_declined": gettext_lazy("A patient said no to your request."),
     "care_ended": gettext_lazy("A patient has stopped sharing with you."),
+    "care_given_back": gettext_lazy("A doctor no longer looks at your scans and gave the access back."),
     "emergency_access": gettext_lazy(
         "A doctor opened your cases in an emergency, without asking you first. See who and why."
     ),

@@ -1,11 +1,17 @@
 """Every read about people: who may see whom."""
 
+from datetime import timedelta
 from uuid import UUID
 
+from allauth.account.models import EmailAddress
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
 
-from accounts.models import ApiToken, CareRelationship, Role, User
+from accounts.models import ApiToken, CareInvitation, CareRelationship, Role, User
+
+# How long an answer to an invitation, or that there was none, stays on the page of whoever asked.
+SHOWN_FOR = timedelta(days=30)
 
 
 def is_verified_doctor(user: User | AnonymousUser) -> bool:
@@ -73,6 +79,12 @@ def case_access(user: User | AnonymousUser, prefix: str = "") -> Q:
     return granted | own if verified else granted
 
 
+def addresses_of(user: User) -> set[str]:
+    """The addresses that the person has proved to be theirs, in lower case."""
+    confirmed = EmailAddress.objects.filter(user=user, verified=True).values_list("email", flat=True)
+    return {address.lower() for address in confirmed}
+
+
 def grants_of(patient: User) -> QuerySet[CareRelationship]:
     """Who may read this patient's cases now, newest first."""
     return (
@@ -83,14 +95,70 @@ def grants_of(patient: User) -> QuerySet[CareRelationship]:
 
 
 def patients_of(doctor: User) -> QuerySet[CareRelationship]:
-    """The grants that a verified doctor holds now; none for anybody else."""
+    """The grants that a verified doctor holds now, with `has_cases` of the patient; none for anybody else."""
     if not is_verified_doctor(doctor):
         return CareRelationship.objects.none()
     return (
         CareRelationship.objects.active()
         .filter(doctor=doctor, patient__is_active=True)
         .select_related("patient", "case", "emergency")
+        .annotate(has_cases=Exists(User.objects.filter(pk=OuterRef("patient"), cases__isnull=False)))
     )
+
+
+def invitations_by(user: User) -> QuerySet[CareInvitation]:
+    """What this person asked (a patient's invitations, a doctor's requests) and what waits or was answered
+    within `SHOWN_FOR`, newest first.
+    """
+    mine = Q(patient=user) & ~Q(way=CareInvitation.Way.REQUEST)
+    mine |= Q(doctor=user, way=CareInvitation.Way.REQUEST)
+    recent = timezone.now() - SHOWN_FOR
+    return CareInvitation.objects.filter(mine, Q(answered_at__gt=recent) | Q(expires_at__gt=recent)).order_by(
+        "-created_at", "-id"
+    )
+
+
+def invitations_to(doctor: User) -> QuerySet[CareInvitation]:
+    """Patients' invitations that wait for this verified doctor's answer; none for anybody else."""
+    if not is_verified_doctor(doctor):
+        return CareInvitation.objects.none()
+    return (
+        CareInvitation.objects.waiting()
+        .filter(way=CareInvitation.Way.EMAIL, email__in=addresses_of(doctor), patient__is_active=True)
+        .exclude(patient=doctor)
+        .select_related("patient")
+    )
+
+
+def requests_to(patient: User) -> QuerySet[CareInvitation]:
+    """Verified doctors' requests that wait for this patient's answer; none for anybody else."""
+    if not patient.is_active or patient.role != Role.PATIENT:
+        return CareInvitation.objects.none()
+    return (
+        CareInvitation.objects.waiting()
+        .filter(
+            way=CareInvitation.Way.REQUEST,
+            email__in=addresses_of(patient),
+            doctor__is_active=True,
+            doctor__role=Role.DOCTOR,
+            doctor__doctor_profile__verified_at__isnull=False,
+        )
+        .select_related("doctor__doctor_profile")
+    )
+
+
+def emergencies_about(patient: User) -> QuerySet[CareRelationship]:
+    """Every time that a doctor opened this patient's cases in an emergency, newest first."""
+    return (
+        CareRelationship.objects.filter(patient=patient, is_emergency=True)
+        .select_related("doctor__doctor_profile", "emergency")
+        .order_by("-granted_at")
+    )
+
+
+def running_emergencies(doctor: User) -> QuerySet[CareRelationship]:
+    """The emergency accesses that this doctor holds now, the first to end first."""
+    return patients_of(doctor).filter(is_emergency=True).order_by("expires_at")
 
 
 def tokens_of(user: User) -> QuerySet[ApiToken]:

@@ -1,15 +1,15 @@
-"""Every write about people."""
+"""Every write about people. Who may read whose cases is in `accounts.care` and `accounts.emergency`."""
 
 from collections.abc import Iterable
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import access_log
 from accounts.access_log import HasId
-from accounts.models import ApiToken, CareRelationship, DoctorProfile, Role, User
+from accounts.models import ApiToken, DoctorProfile, Role, User
 from pmi_site.errors import UserError
 
 MAX_TOKENS = 20
@@ -59,60 +59,6 @@ def withdraw_verification(doctor: User, by: User) -> None:
         verified_at=None, verified_by=None, updated_at=timezone.now()
     )
     log_access(by, "withdraw_licence", doctor)
-
-
-def grant_access(patient: User, doctor_email: str) -> CareRelationship:
-    """Let a verified doctor read all of the patient's cases; an existing grant is returned as it is.
-
-    Raises UserError with the same words whether the address is unknown, not a doctor's or not verified: who
-    has an account here is nobody's business.
-    """
-    doctor = (
-        User.objects.filter(
-            email=doctor_email.strip().lower(),
-            role=Role.DOCTOR,
-            is_active=True,
-            doctor_profile__verified_at__isnull=False,
-        )
-        .exclude(pk=patient.pk)
-        .first()
-    )
-    if patient.role == Role.ADMIN:
-        raise UserError("not_allowed", _("An administrator's account holds no scans to share."))
-    if doctor is None:
-        raise UserError(
-            "no_such_doctor",
-            _(
-                "We know no verified doctor with this address. "
-                "Please check it, or ask your doctor which one they use."
-            ),
-        )
-    now = timezone.now()
-    with transaction.atomic():
-        # An expired grant still counts as open to the database; close it so that a new one can begin.
-        CareRelationship.objects.filter(
-            patient=patient, doctor=doctor, revoked_at__isnull=True, expires_at__lte=now
-        ).update(revoked_at=now, updated_at=now)
-        try:
-            with transaction.atomic():
-                grant = CareRelationship.objects.create(patient=patient, doctor=doctor)
-        except IntegrityError:
-            return CareRelationship.objects.get(patient=patient, doctor=doctor, revoked_at__isnull=True)
-        log_access(patient, "grant_access", doctor, patient_id=patient.pk)
-    return grant
-
-
-def revoke_access(patient: User, grant_id: UUID) -> bool:
-    """End a grant at once; False when the patient has no such open grant."""
-    now = timezone.now()
-    grant = CareRelationship.objects.filter(pk=grant_id, patient=patient, revoked_at__isnull=True).first()
-    if grant is None:
-        return False
-    CareRelationship.objects.filter(pk=grant.pk, revoked_at__isnull=True).update(
-        revoked_at=now, updated_at=now
-    )
-    log_access(patient, "revoke_access", grant.doctor, patient_id=patient.pk)
-    return True
 
 
 def create_token(user: User, name: str) -> tuple[ApiToken, str]:

@@ -1,4 +1,4 @@
-"""Account pages: who I am, who may see my cases, which programs act for me."""
+"""Account pages: who I am, which programs act for me."""
 
 from uuid import UUID
 
@@ -12,10 +12,9 @@ from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts import selectors, services
-from accounts.forms import AccountForm, ShareForm, TokenForm
+from accounts.forms import AccountForm, TokenForm
 from accounts.models import Role
 from accounts.page_users import me as _me
-from accounts.page_users import the_patient as _patient
 from pmi_site.errors import UserError
 
 
@@ -44,37 +43,6 @@ def waiting(request: HttpRequest) -> HttpResponse:
     if user.role != Role.DOCTOR or selectors.is_verified_doctor(user):
         return redirect("cases:list")
     return render(request, "accounts/waiting.html")
-
-
-@login_required
-@never_cache
-@require_http_methods(["GET", "HEAD", "POST"])
-def sharing(request: HttpRequest) -> HttpResponse:
-    """The doctors who may read the patient's cases; POST adds one."""
-    patient = _patient(request)
-    form = ShareForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        try:
-            grant = services.grant_access(patient, form.cleaned_data["doctor_email"])
-        except UserError as error:
-            form.add_error("doctor_email", error.message)
-        else:
-            messages.success(
-                request, _("%(name)s can now read your cases.") % {"name": grant.doctor.get_full_name()}
-            )
-            return redirect("accounts:sharing")
-    context = {"form": form, "grants": selectors.grants_of(patient)}
-    return render(request, "accounts/sharing.html", context, status=400 if form.errors else 200)
-
-
-@login_required
-@require_POST
-def revoke(request: HttpRequest, grant_id: UUID) -> HttpResponse:
-    """End a grant at once; 404 for a grant that is not the patient's."""
-    if not services.revoke_access(_patient(request), grant_id):
-        raise Http404
-    messages.success(request, _("This doctor can no longer read your cases."))
-    return redirect("accounts:sharing")
 
 
 @login_required

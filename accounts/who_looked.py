@@ -6,13 +6,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.contrib.postgres.aggregates import ArrayAgg
+from django.contrib.postgres.aggregates import ArrayAgg, BoolOr
 from django.db.models import Count, Max, Min, QuerySet
 from django.db.models.functions import TruncHour
 from django.utils.translation import gettext as _
 
 from accounts.access_log_models import AccessLog
-from accounts.access_log_texts import EMERGENCY_ACTIONS, phrase
+from accounts.access_log_texts import phrase
 from accounts.models import Role, User
 
 CaseNames = Callable[[User], dict[UUID, str]]
@@ -58,7 +58,11 @@ def visits(patient: User, *, case_id: UUID | None = None, mine_too: bool = False
         .annotate(hour=TruncHour("at"))
         .values("actor_key", "case_id", "hour")
         .annotate(
-            times=Count("id"), first=Min("at"), last=Max("at"), actions=ArrayAgg("action", distinct=True)
+            times=Count("id"),
+            first=Min("at"),
+            last=Max("at"),
+            actions=ArrayAgg("action", distinct=True),
+            emergency=BoolOr("is_emergency"),
         )
         .order_by("-last", "actor_key", "case_id")
     )
@@ -79,7 +83,7 @@ def in_words(patient: User, rows: Sequence[dict[str, Any]]) -> list[Visit]:
             times=row["times"],
             case_id=row["case_id"] if row["case_id"] in titles else None,
             case_title=titles.get(row["case_id"], _("a deleted case") if row["case_id"] else ""),
-            is_emergency=bool(EMERGENCY_ACTIONS & set(row["actions"])),
+            is_emergency=row["emergency"],
         )
         for row in rows
     ]

@@ -5,6 +5,7 @@ from django.urls import include, path
 
 from pmi_site import views
 
+handler404 = "pmi_site.views.not_found"
 urlpatterns = [
     path("", views.home, name="home"),
     path("healthz", views.healthz, name="healthz"),

@@ -6,6 +6,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
+from django.views.defaults import page_not_found
 from django.views.i18n import set_language
 
 from pmi_site import reading
@@ -39,6 +40,18 @@ def set_reading(request: HttpRequest) -> HttpResponseBase:
     country = request.POST.get("country")
     if country is not None:
         reading.remember_country(response, country)
+    return response
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Nothing here, or not for this person, or not any more.
+
+    A part of a page that asks by itself (htmx) has the whole page loaded anew: somebody who was shut out
+    while it was open is told so, nothing stays on the screen, and nothing goes on asking.
+    """
+    response = page_not_found(request, exception)
+    if request.headers.get("HX-Request"):
+        response["HX-Refresh"] = "true"
     return response
 
 

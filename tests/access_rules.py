@@ -61,6 +61,11 @@ SIMILAR_OF_SCAN = Rule(
 SIMILAR = Rule("similar known cases: patients and verified doctors", "ooooof" + "ofl", "ooooof" + "ofl")
 SIMILAR_READ = Rule("a scan searched with, by verified readers", "ooonnfnfl", "ooonnfnfl")
 OWN_SEARCH = Rule("a search with a picture: whoever asked", "onnnnfnfl", "onnnnfnfl")
+DOCTORS = Rule("a page for verified doctors; others are no doctors yet, or never", "foooooffl", "foooofffl")
+VERIFIED = Rule("what verified doctors alone may do", "foooofffl", "foooofffl")
+HELD = Rule("a grant: the doctor who holds it", "fonnnfffl", "fonnnfffl")
+GRANT = Rule("a grant: its two sides", "oonnnnnnl", "oonnnnnnl")
+ASKED_DOCTOR = Rule("what waits between a patient and one doctor", "fnnnofffl", "fnnnofffl")
 SHARED = Rule("whoever has the link and its PIN; without the PIN nothing", "p" * 9, "p" * 9)
 PUBLIC_THING = Rule("anybody, where it exists", "a" * 9, "a" * 9)
 
@@ -92,6 +97,8 @@ RULES: dict[Rule, tuple[str, ...]] = {
         "accounts:read_notices",
         "accounts:notice_mails",
         "v1:model-version-*",
+        # Each side of a care relationship sees and asks on its own; who may is in `test_care_api.py`.
+        "v1:care-*",
         # Lists: they show what the reader may see anyhow.
         "cases:list",
         "v1:scan-list",
@@ -107,11 +114,22 @@ RULES: dict[Rule, tuple[str, ...]] = {
         "accounts:who_looked",
         "accounts:consent",
         "accounts:sharing",
+        "accounts:new_code",
         "cases:new",
         "inference:record",
     ),
-    OWN: ("accounts:follow_notice", "accounts:export_download", "accounts:delete_token"),
-    OWN_BY_PATIENT: ("accounts:revoke",),
+    GRANT: ("v1:care-grant-detail",),
+    OWN: (
+        "v1:care-invitation-detail",
+        "accounts:follow_notice",
+        "accounts:export_download",
+        "accounts:delete_token",
+    ),
+    OWN_BY_PATIENT: ("accounts:revoke", "accounts:cancel_invitation", "accounts:answer_request"),
+    DOCTORS: ("accounts:patients",),
+    VERIFIED: ("accounts:emergency", "accounts:use_code", "accounts:ask_patient"),
+    HELD: ("accounts:give_back",),
+    ASKED_DOCTOR: ("accounts:answer_invitation", "accounts:cancel_request"),
     CASE: ("cases:*", "v1:case-*", "v1:scan-*", "v1:analysis-*", "inference:*"),
     SIMILAR: ("inference:similar_search", "inference:similar_picture", "v1:similar-list"),
     SIMILAR_READ: ("inference:similar_region",),

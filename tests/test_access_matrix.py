@@ -14,7 +14,7 @@ from django.db import transaction
 from django.test import Client
 from django.urls import NoReverseMatch, URLPattern, reverse
 
-from accounts import access_log, services
+from accounts import access_log, care, services
 from accounts.models import AccessLog, CareRelationship, DataExport, Notice
 from cases import sharing
 from cases.models import FollowUp
@@ -62,9 +62,12 @@ class World:
         revoked = factories.CareRelationshipFactory.create(
             patient=patient, doctor=self.people["revoked_doctor"]
         )
-        services.revoke_access(patient, revoked.pk)
+        care.revoke_access(patient, revoked.pk)
         self.link = sharing.make_link(self.case, patient)
         token, _key = services.create_token(patient, "x")
+        other_doctor = self.people["other_doctor"]
+        invited = care.invite_by_email(patient, other_doctor.email)
+        asked = care.request_access(other_doctor, patient.email)
         export = DataExport.objects.create(user=patient, state="done")
         export.archive.save("exports/x/pmi.zip", ContentFile(b"x"))
         reference = ReferenceImage(
@@ -83,6 +86,11 @@ class World:
             "patient_id": patient.pk,
             "reference_id": reference.pk,
             "grant_id": grant.pk,
+            "held_id": grant.pk,
+            "invitation_id": invited.pk,
+            "received_id": invited.pk,
+            "request_id": asked.pk,
+            "sent_id": asked.pk,
             "link_id": self.link.link.pk,
             "follow_up_id": due.pk,
             "token_id": token.pk,
@@ -93,6 +101,7 @@ class World:
         }
         self.pks = {"v1:case-": self.case.pk, "v1:scan-": scan.pk, "v1:analysis-": analysis.pk}
         self.pks["v1:model-version-"] = analysis.model_version_id
+        self.pks |= {"v1:care-grant-": grant.pk, "v1:care-invitation-": invited.pk}
         self.pks["v1:similar-"] = self.ids["search_id"]
 
     def _grant_one_case(self, patient: Any) -> None:

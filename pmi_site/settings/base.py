@@ -33,6 +33,8 @@ PMI_RESOURCE_LANGUAGES = ["en", "es", "hi"]
 PMI_SHARE_MINUTES = env.integer("PMI_SHARE_MINUTES", 60, minimum=1)
 # When patients see a reading: at_once, after_review, or routine_at_once (see `inference.release`).
 PMI_RELEASE = env.text("PMI_RELEASE", "at_once")
+# How long a doctor who opened a patient's cases in an emergency may look.
+PMI_EMERGENCY_HOURS = env.integer("PMI_EMERGENCY_HOURS", 4, minimum=1, maximum=72)
 PMI_ENGINES_DIR = PMI_VAR_DIR
 PMI_ENGINES_DURABLE = True
 # Where mail is written instead of sent, so that pages can say so; None when it is really sent.
@@ -103,6 +105,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "pmi_site.context_processors.site",
                 "accounts.context_processors.unread_notices",
+                "accounts.context_processors.running_emergencies",
             ],
         },
     }

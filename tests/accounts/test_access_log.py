@@ -8,9 +8,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import InternalError, ProgrammingError, connection, transaction
 
-from accounts import access_log, services
+from accounts import access_log, care, services
 from accounts.models import AccessLog, User
-from tests.factories import CaseFactory, ScanFactory
+from tests.factories import CareRelationshipFactory, CaseFactory, ScanFactory
 
 REFUSED = (InternalError, ProgrammingError)
 
@@ -50,7 +50,7 @@ def test_a_line_says_who_what_and_whose(patient, doctor):
 
 
 def test_no_id_of_a_person_stands_in_a_line(patient, doctor):
-    services.grant_access(patient, doctor.email)
+    care.revoke_access(patient, CareRelationshipFactory.create(patient=patient, doctor=doctor).pk)
     services.log_access(doctor, "view_case", CaseFactory.create(patient=patient))
     with connection.cursor() as cursor:
         cursor.execute("SELECT string_agg(to_jsonb(l)::text, '') FROM accounts_accesslog l")
@@ -59,7 +59,7 @@ def test_no_id_of_a_person_stands_in_a_line(patient, doctor):
         assert str(person.pk) not in text
         assert person.email not in text
     about = AccessLog.objects.about(patient)
-    assert {line.action for line in about} == {"grant_access", "view_case"}
+    assert {line.action for line in about} == {"revoke_access", "view_case"}
 
 
 def test_a_patient_can_be_named_where_the_object_does_not_say(patient, doctor):

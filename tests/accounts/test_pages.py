@@ -1,17 +1,14 @@
-"""The account, sharing, waiting and token pages."""
-
-import uuid
+"""The account, waiting and token pages."""
 
 import pytest
 from django.urls import reverse
 
-from accounts import selectors, services
+from accounts import services
 from accounts.models import ApiToken
-from tests.factories import CareRelationshipFactory
 
 pytestmark = pytest.mark.django_db
 
-PAGES = ["accounts:account", "accounts:waiting", "accounts:sharing", "accounts:tokens"]
+PAGES = ["accounts:account", "accounts:waiting", "accounts:tokens"]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -59,41 +56,6 @@ def test_waiting_is_for_unverified_doctors_only(as_user, doctor, unverified_doct
     assert as_user(unverified_doctor).get(reverse("accounts:waiting")).status_code == 200
     for user in (doctor, patient):
         assert as_user(user).get(reverse("accounts:waiting"))["Location"] == reverse("cases:list")
-
-
-def test_a_patient_shares_and_sees_with_whom(as_user, patient, other_patient, doctor):
-    client = as_user(patient)
-    answer = client.post(reverse("accounts:sharing"), {"doctor_email": doctor.email}, follow=True)
-    assert doctor.email in answer.text
-    assert patient.pk in set(selectors.visible_patient_ids(doctor))
-    assert doctor.email not in as_user(other_patient).get(reverse("accounts:sharing")).text
-
-
-@pytest.mark.parametrize("address", ["nobody@example.org", "no address", ""])
-def test_sharing_with_nobody_is_an_error_at_the_field(as_user, patient, address):
-    answer = as_user(patient).post(reverse("accounts:sharing"), {"doctor_email": address})
-    assert answer.status_code == 400
-    assert "invalid-feedback" in answer.text
-
-
-def test_only_patients_share(as_user, doctor, admin_user):
-    for user in (doctor, admin_user):
-        assert as_user(user).get(reverse("accounts:sharing")).status_code == 403
-        assert as_user(user).post(reverse("accounts:revoke", args=[uuid.uuid4()])).status_code == 403
-
-
-def test_revoking(as_user, patient, other_patient, doctor, client):
-    grant = CareRelationshipFactory.create(patient=patient, doctor=doctor)
-    address = reverse("accounts:revoke", args=[grant.pk])
-    assert client.post(address).status_code == 302
-    assert as_user(patient).get(address).status_code == 405
-    assert as_user(other_patient).post(address).status_code == 404
-    assert as_user(doctor).post(address).status_code == 403
-    assert selectors.grants_of(patient).exists()
-    assert as_user(patient).post(address).status_code == 302
-    assert not selectors.grants_of(patient).exists()
-    assert as_user(patient).post(address).status_code == 404
-    assert as_user(patient).post(reverse("accounts:revoke", args=[uuid.uuid4()])).status_code == 404
 
 
 def test_a_token_is_shown_once(as_user, patient, other_patient):

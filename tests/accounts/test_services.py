@@ -1,15 +1,12 @@
 """Writes about people."""
 
-from datetime import timedelta
-
 import pytest
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 
 from accounts import selectors, services
-from accounts.models import AccessLog, ApiToken, CareRelationship, Role, User
+from accounts.models import AccessLog, ApiToken, Role, User
 from pmi_site.errors import UserError
-from tests.factories import CareRelationshipFactory, UserFactory
+from tests.factories import UserFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -27,66 +24,6 @@ def test_addresses_are_one_person_whatever_their_case():
 def test_a_user_needs_an_address():
     with pytest.raises(ValueError, match="email"):
         User.objects.create_user("", "x")
-
-
-def test_granting_access_is_idempotent_and_logged(patient, doctor):
-    first = services.grant_access(patient, f" {doctor.email.upper()} ")
-    assert services.grant_access(patient, doctor.email) == first
-    assert CareRelationship.objects.count() == 1
-    logged = AccessLog.objects.get()
-    assert (logged.actor, logged.action, logged.object_type, logged.object_id) == (
-        patient,
-        "grant_access",
-        "user",
-        doctor.log_key,
-    )
-
-
-def test_an_expired_grant_can_be_given_again(patient, doctor):
-    CareRelationshipFactory.create(
-        patient=patient, doctor=doctor, expires_at=timezone.now() - timedelta(days=1)
-    )
-    services.grant_access(patient, doctor.email)
-    assert patient.pk in set(selectors.visible_patient_ids(doctor))
-
-
-def test_the_answer_is_the_same_for_unknown_unverified_and_not_a_doctor(
-    patient, other_patient, unverified_doctor, doctor
-):
-    doctor.is_active = False
-    doctor.save()
-    answers = set()
-    for email in (
-        "nobody@example.org",
-        other_patient.email,
-        unverified_doctor.email,
-        doctor.email,
-        patient.email,
-    ):
-        with pytest.raises(UserError) as caught:
-            services.grant_access(patient, email)
-        answers.add((caught.value.code, caught.value.message))
-    assert len(answers) == 1
-    assert not CareRelationship.objects.exists()
-
-
-def test_an_administrator_has_nothing_to_share(admin_user, doctor):
-    with pytest.raises(UserError, match="administrator"):
-        services.grant_access(admin_user, doctor.email)
-
-
-def test_a_doctor_cannot_grant_access_to_themselves(doctor):
-    with pytest.raises(UserError):
-        services.grant_access(doctor, doctor.email)
-
-
-def test_revoking_ends_access_at_once_and_only_ones_own(patient, other_patient, doctor):
-    grant = services.grant_access(patient, doctor.email)
-    assert not services.revoke_access(other_patient, grant.pk)
-    assert patient.pk in set(selectors.visible_patient_ids(doctor))
-    assert services.revoke_access(patient, grant.pk)
-    assert patient.pk not in set(selectors.visible_patient_ids(doctor))
-    assert not services.revoke_access(patient, grant.pk)
 
 
 def test_only_an_administrator_verifies_and_the_first_verification_stands(

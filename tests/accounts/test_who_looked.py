@@ -85,7 +85,8 @@ class TestPage:
             assert person.full_name not in text and person.email not in text
 
     def test_an_emergency_is_marked(self, as_user, patient, doctor):
-        services.log_access(doctor, "emergency_access", CaseFactory.create(patient=patient))
+        CareRelationshipFactory.create(patient=patient, doctor=doctor, is_emergency=True)
+        services.log_access(doctor, "view_case", CaseFactory.create(patient=patient))
         assert "in an emergency, without asking you first" in as_user(patient).get(reverse(PAGE)).text
 
     def test_one_case(self, as_user, patient, other_patient, doctor):

@@ -52,10 +52,8 @@ def test_only_the_patient_and_an_invited_doctor_see_a_scan(
     assert set(statuses(visit()).values()) <= {302, 401, 403, 404}
     assert stranger.api("/api/v1/cases/")["count"] == 0
 
+    owner.let_read(doctor)
     owner.goto("/account/sharing/")
-    owner.page.get_by_label("Your doctor's email address").fill(doctor.email)
-    owner.page.get_by_role("button", name="Let this doctor read my cases").click()
-    expect(owner.page.get_by_text("can now read your cases")).to_be_visible()
     owner.look("sharing-with-a-doctor")
 
     assert statuses(doctor) == seen
@@ -76,7 +74,7 @@ def test_only_the_patient_and_an_invited_doctor_see_a_scan(
 
     owner.goto("/account/sharing/")
     owner.page.get_by_role("button", name="Stop sharing").click()
-    expect(owner.page.get_by_text("can no longer read your cases")).to_be_visible()
+    expect(owner.page.get_by_text("This doctor can no longer read")).to_be_visible()
     assert statuses(doctor) == hidden
     doctor.expected_statuses.add(404)
     doctor.goto(scan_path)

@@ -28,7 +28,7 @@ def test_who_looked_and_consents(visit: Callable[..., Visitor], readable: Readab
     owner.send(case_path, readable.chest)
     owner.goto("/account/who-looked/")
     expect(owner.page.get_by_text("Nobody but you has opened anything of yours.")).to_be_visible()
-    owner._post("/account/sharing/", doctor_email=doctor.email)
+    owner.let_read(doctor)
     assert doctor.status(case_path) == 200
     owner.goto("/account/who-looked/")
     expect(owner.page.get_by_text("Dr Dana Demo")).to_be_visible()

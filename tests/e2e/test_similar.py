@@ -55,7 +55,7 @@ def test_a_consent_shows_a_case_and_taking_it_back_hides_it(
     owner, doctor = visit().become_patient("Una Sharer"), visit().become_doctor()
     scan = owner.send(owner.open_case("chest_xray"), readable.chest)
     assert owner.wait_until_read(scan)["status"] == "succeeded"
-    owner._post("/account/sharing/", doctor_email=doctor.email)
+    owner.let_read(doctor)
     doctor.goto(scan)
     doctor.page.get_by_role("button", name="Confirm this finding").first.click()
     expect(doctor.page.get_by_text("You confirmed this finding.")).to_be_visible()

@@ -150,11 +150,19 @@ class Visitor:
         self._post("/accounts/login/", login=self.email, password=self.site.doctor_password)
         return self
 
-    def _post(self, path: str, **fields: str) -> APIResponse:
+    def let_read(self, doctor: "Visitor") -> None:
+        """This patient makes a code and the doctor enters it, for all cases, without opening the pages."""
+        made = self._post("/account/sharing/", to="/account/sharing/code/").text()
+        code = re.search(r'id="care-code">([^<]+)<', made)
+        assert code, made
+        doctor._post("/account/patients/", to="/account/patients/code/", code=code.group(1))
+
+    def _post(self, path: str, *, to: str = "", **fields: str) -> APIResponse:
+        """Sends the form of a page, to the page itself or to another path."""
         page = self.context.request.get(path).text()
         token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
         assert token, page[:500]
-        answer = self.context.request.post(path, form={"csrfmiddlewaretoken": token.group(1), **fields})
+        answer = self.context.request.post(to or path, form={"csrfmiddlewaretoken": token.group(1), **fields})
         assert answer.ok, f"{path}: {answer.status}"
         # A form that was not accepted comes back with its errors.
         assert 'class="invalid-feedback' not in answer.text(), answer.text()
