@@ -54,6 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     training.add_argument(
         "--cv", type=int, default=0, metavar="N", help="N trainings, each judged on groups kept away from it"
     )
+    training.add_argument(
+        "--fold", type=int, default=0, metavar="K", help="with --cv: this fold only, beside others"
+    )
     training.set_defaults(run=_train)
     tuning.add_argument(
         "--space", type=Path, required=True, help="YAML, e.g. ml_training/configs/spaces/recipe.yaml"
@@ -88,10 +91,18 @@ def _train(options: argparse.Namespace) -> None:
         from ml_training.cv import cross_validate, summary
 
         whole = cross_validate(
-            config, options.data_dir, options.run_dir, options.cv, not options.quiet, options.devices
+            config,
+            options.data_dir,
+            options.run_dir,
+            options.cv,
+            not options.quiet,
+            options.devices,
+            options.fold,
         )
-        sys.stdout.write(summary(whole) + "\n")
+        sys.stdout.write((summary(whole) if whole else f"{options.run_dir}: fold {options.fold}") + "\n")
         return
+    if options.fold:
+        raise TrainingError("--fold belongs to --cv")
     best = train(
         config, options.data_dir, options.run_dir, progress=not options.quiet, devices=options.devices
     )

@@ -20,7 +20,8 @@ import torch
 from torch import nn
 
 from ml_training import calibrate, crossfit, ood, pooling
-from ml_training.data.manifest import Item
+from ml_training.cv import HeldOut, held_out
+from ml_training.data.manifest import Item, age_groups
 from ml_training.errors import TrainingError
 from ml_training.labels import NORMAL_CONDITIONS, Task, task_of
 from ml_training.report import write_atomic
@@ -75,11 +76,6 @@ class Calibrated:
         )
 
 
-def age_groups(items: Sequence[Item]) -> list[str]:
-    """The manifest's age group of each item, "" where it has none."""
-    return [item.row.get("age_group", "") for item in items]
-
-
 def shipped_network(config: TrainConfig, run_dir: Path) -> nn.Module:
     """The run's best network with the half-precision weights that a bundle ships.
 
@@ -131,9 +127,16 @@ def _belongs_to(config: TrainConfig, run_dir: Path, splits: Splits) -> dict[str,
 
 def _calibrated(config: TrainConfig, run_dir: Path, network: nn.Module, splits: Splits) -> Calibrated:
     task = task_of(config.kind)
-    logits, embedding, target = predict(network, config, splits.val)
-    ages = age_groups(splits.val)
-    val = crossfit.Validation(logits, target, ages, [item.group for item in splits.val])
+    held = None if splits.val else _held_out(config, splits)
+    items = held.items if held else splits.val
+    target = np.array([item.target for item in items])
+    embedding = np.empty((0, 0))
+    if held:
+        logits = held.logits
+    else:
+        logits, embedding, _ = predict(network, config, items)
+    ages = age_groups(items)
+    val = crossfit.Validation(logits, target, ages, [item.group for item in items])
     fitted = crossfit.fit_by_age(task, val)
     probs = fitted.calibration(logits, ages if task.takes_age else None)
     points = calibrate.operating_points(task, probs, target)
@@ -144,12 +147,48 @@ def _calibrated(config: TrainConfig, run_dir: Path, network: nn.Module, splits: 
         statistics = _statistics(task, train_embedding, train_target, embedding, target)
     pooled: dict[str, Any] = dict(config.pooling)
     if pooled.get("method") == pooling.METHOD:
-        pooled = _pooling(task, config, splits, reader_of(network, config, fitted.calibration))
+        read = (
+            held_reader(held, config, fitted.calibration)
+            if held
+            else reader_of(network, config, fitted.calibration)
+        )
+        pooled = _pooling(task, config, items, read)
     found = Calibrated(fitted.calibration, points, by_age, statistics, pooled, fitted.quality)
     plain = {"belongs_to": _belongs_to(config, run_dir, splits), **found.to_plain()}
     write_atomic(run_dir / FILE, (json.dumps(plain, indent=1) + "\n").encode())
     # Rounded as it is stored, so that a bundle does not depend on which way it came.
     return Calibrated.from_plain(plain, task)
+
+
+def _held_out(config: TrainConfig, splits: Splits) -> HeldOut:
+    if config.kind == "gate":
+        raise TrainingError("val_fraction: the gate's distances need validation items of its own")
+    if not config.cross_validation:
+        raise TrainingError(
+            "val_fraction is 0: name a finished cross-validation of the same recipe as cross_validation"
+        )
+    return held_out(config, splits.train)
+
+
+def held_reader(held: HeldOut, config: TrainConfig, calibration: calibrate.Calibration) -> Read:
+    """Like `reader_of`, but every item is read by the network of the fold that held it."""
+    fold_of = {item.path: number for item, number in zip(held.items, held.folds, strict=True)}
+    readers = {
+        number: reader_of(
+            load_network(config, held.run_dir / f"fold{number}" / "best.ckpt"), config, calibration
+        )
+        for number in sorted(set(held.folds))
+    }
+
+    def read(items: Sequence[Item], augmented: bool) -> np.ndarray:
+        answers = np.empty((len(items), len(task_of(config.kind).labels)))
+        for number, own in readers.items():
+            rows = [i for i, item in enumerate(items) if fold_of[item.path] == number]
+            if rows:
+                answers[rows] = own([items[i] for i in rows], augmented)
+        return answers
+
+    return read
 
 
 def reader_of(network: nn.Module, config: TrainConfig, calibration: calibrate.Calibration) -> Read:
@@ -171,10 +210,10 @@ def normal_label(task: Task) -> int:
     return next(k for k, label in enumerate(task.labels) if label.condition in NORMAL_CONDITIONS)
 
 
-def _pooling(task: Task, config: TrainConfig, splits: Splits, read: Read) -> dict[str, Any]:
-    """Pooling fitted on volumes simulated from validation slices, with operating points of its own."""
+def _pooling(task: Task, config: TrainConfig, items: Sequence[Item], read: Read) -> dict[str, Any]:
+    """Pooling fitted on volumes simulated from slices that were not learnt, with its own operating points."""
     normal = normal_label(task)
-    volumes = pooling.simulate(task, normal, splits.val, read, seed=config.seed)
+    volumes = pooling.simulate(task, normal, items, read, seed=config.seed)
     fitted = pooling.fit(volumes, normal)
     truth = np.stack([volume.truth for volume in volumes])
     answers = pooling.read_volumes(volumes, normal, fitted)

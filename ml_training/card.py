@@ -25,8 +25,7 @@ def model_card(metadata: dict[str, Any]) -> str:
         "",
         "## Data",
         "",
-        f"{images['train']} images to learn, {images['val']} to calibrate and to choose thresholds,",
-        f"{images['test']} kept apart for the figures below.",
+        *_images(images),
         "No patient and no cluster of near-duplicates stands on two sides.",
         "",
         "| data set | licence | citation |",
@@ -45,6 +44,23 @@ def model_card(metadata: dict[str, Any]) -> str:
         lines += _gate(figures) if part == "gate" else _part(part, figures)
     lines += _robustness(metadata) + _calibration(metadata) + _points(metadata)
     return "\n".join(lines) + "\n"
+
+
+def _images(images: Mapping[str, int]) -> list[str]:
+    if images["val"]:
+        learnt = f"{images['train']} images to learn, {images['val']} to calibrate and to choose thresholds,"
+    else:
+        learnt = (
+            f"{images['train']} images to learn and, by cross-validation, to calibrate and choose thresholds,"
+        )
+    return [learnt, f"{images['test']} kept apart for the figures below."]
+
+
+def _chosen_on(metadata: Mapping[str, Any]) -> str:
+    """The images that calibration and thresholds come from."""
+    if metadata["images"]["val"]:
+        return "validation images"
+    return "images that a cross-validation's networks had not learnt from"
 
 
 def _part(part: str, figures: Mapping[str, Any]) -> list[str]:
@@ -115,10 +131,10 @@ def _calibration(metadata: Mapping[str, Any]) -> list[str]:
     lines = [
         "## Calibration",
         "",
-        f"On validation images, by {quality['method']}: every image judged by a calibration that was fitted "
-        "without its group. `before` is the network's own answer, `common` one calibration for all, `after` "
-        "the one that is shipped. `by chance` is the error that exact probabilities would show on so few "
-        "images.",
+        f"On {_chosen_on(metadata)}, by {quality['method']}: every image judged by a calibration that was "
+        "fitted without its group. `before` is the network's own answer, `common` one calibration for all, "
+        "`after` the one that is shipped. `by chance` is the error that exact probabilities would show on so "
+        "few images.",
     ]
     ages = sorted((metadata.get("calibration") or {}).get("ages", {}))
     if ages:
@@ -131,7 +147,8 @@ def _calibration(metadata: Mapping[str, Any]) -> list[str]:
 
 
 def _points(metadata: Mapping[str, Any]) -> list[str]:
-    lines = ["## Operating points", "", "From validation images only, as calibrated probabilities.", ""]
+    source = f"From {_chosen_on(metadata)} only, as calibrated probabilities."
+    lines = ["## Operating points", "", source, ""]
     lines += ["| label | possible from | likely from | becomes a finding |", "|---|---|---|---|"]
     by_age = metadata.get("operating_points_by_age") or {}
     for label in metadata["labels"]:

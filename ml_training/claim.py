@@ -142,7 +142,10 @@ def _training(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Augmentation", ", ".join(augmentation) or NOT_KNOWN),
         ("Teachers", ", ".join(how.get("teachers", [])) or "none"),
         ("Seed", str(how.get("seed", NOT_KNOWN))),
-        ("Choice of the final model", "lowest validation loss of one run"),
+        (
+            "Choice of the final model",
+            "lowest validation loss of one run" if metadata["images"]["val"] else "last epoch of one run",
+        ),
         ("Cross-validation", how.get("cross_validation") or NOT_DONE),
     ]
 

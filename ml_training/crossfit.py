@@ -81,7 +81,7 @@ def fit_by_age(task: Task, val: Validation) -> Fitted:
         chosen[age] = _mixed(task, own_calibration, common, better)
     raw = probabilities(task, val.logits)
     quality = {
-        "method": f"cross-fitting, {len(folds)} folds of whole validation groups",
+        "method": f"cross-fitting, {len(folds)} folds of whole groups",
         "parts": _quality(task, val, raw, held_common, held_chosen),
     }
     return Fitted(replace(common, ages=chosen), quality)

@@ -1,7 +1,9 @@
 """`train --cv N`: N trainings, each judged on the groups that it was kept away from. Test items take no part.
 
 Every fold is a run folder of its own (`fold1`, ...) with its own validation items, from which its checkpoint
-and its calibration come; the held items only judge. A finished fold is not done again.
+and its calibration come; the held items only judge. With `val_fraction: 0` a fold learns from everything that
+is not held, its last epoch counts, and its answers are calibrated on the held items of the other folds. A
+finished fold is not done again.
 """
 
 from __future__ import annotations
@@ -17,15 +19,15 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-from ml_training.calibrating import age_groups
+from ml_training.bundle import Bundle
 from ml_training.crossfit import Validation, fit_by_age
-from ml_training.data.manifest import Item, group_split, refuse_straddling, stratum
-from ml_training.errors import TrainingError
+from ml_training.data.manifest import Item, age_groups, group_split, refuse_straddling, stratum
+from ml_training.errors import BundleError, TrainingError
 from ml_training.evaluate import by_part, report
-from ml_training.labels import task_of
+from ml_training.labels import Task, task_of
 from ml_training.report import Report, write_atomic
 from ml_training.specs import TrainConfig, to_plain
-from ml_training.train import Splits, load_network, make_splits, predict, train
+from ml_training.train import Splits, load_network, make_splits, predict, read_run, train
 
 FIGURES = "cv.json"
 PAGE = "cv.html"
@@ -42,33 +44,43 @@ def cross_validate(
     folds: int,
     progress: bool = True,
     devices: str = "auto",
-) -> dict[str, Any]:
+    only: int = 0,
+) -> dict[str, Any] | None:
     """Train and judge every fold, write `cv.json` and `cv.html`, and return what `cv.json` holds.
 
+    `only` trains and judges this fold (1 is the first) and returns None: several processes or machines can
+    share the folds of one run folder, and a last call without it puts them together.
+
     `init` and `teachers` of a config may hold `{fold}`: run folders of another cross-validation with the same
-    folds. Any other checkpoint has learnt from the held items and is refused.
+    folds; `init` may also be the weights of a bundle that reads something else. Any other checkpoint may have
+    learnt from the held items and is refused.
 
     Raises:
         TrainingError: bad data, fewer groups than folds, a run folder of another plan, or a leak.
     """
     if folds < 2:
         raise TrainingError(f"--cv {folds}: at least 2")
+    if not 0 <= only <= folds:
+        raise TrainingError(f"--fold {only}: the folds are 1 to {folds}")
     task = task_of(config.kind)
     items = _development(config, data_dir)
-    parts = _parts(items, folds, config.seed)
+    parts = _parts(items, folds, config.split_seed)
     plan = {"folds": folds, "config": _digest(to_plain(config)), "parts": _digest_of_parts(items, parts)}
     _claim(run_dir, plan)
     _refuse_leaks(config, plan)
-    probs = np.full((len(items), len(task.labels)), np.nan)
-    each = []
+    answers = []
     for number, held in enumerate(parts, start=1):
-        probs[held] = _fold(
-            config, data_dir, run_dir / f"fold{number}", items, held, number, progress, devices
-        )
+        if only in (0, number):
+            folder = run_dir / f"fold{number}"
+            answers.append(_fold(config, data_dir, folder, items, held, number, progress, devices))
+    if only:
+        return None
+    probs = _judged(task, items, parts, answers)
+    each = []
+    for held in parts:
         targets = np.array([items[i].target for i in held])
         figures = report(task, probs[held], targets, [items[i].group for i in held])
         each.append(headlines(figures))
-        log.info("fold %d of %d: %s", number, folds, each[-1])
     whole = {
         "folds": folds,
         "items": len(items),
@@ -81,8 +93,9 @@ def cross_validate(
 
 
 def _development(config: TrainConfig, data_dir: Path) -> list[Item]:
-    splits = make_splits(config, data_dir)
-    return splits.train + splits.val
+    # In the manifests' order whatever a config keeps for validation, so that a student's folds are its
+    # teachers'.
+    return make_splits(dataclasses.replace(config, val_fraction=0.0, patience=0), data_dir).train
 
 
 def _parts(items: Sequence[Item], folds: int, seed: int) -> list[list[int]]:
@@ -113,8 +126,89 @@ def _claim(run_dir: Path, plan: dict[str, Any]) -> None:
     write_atomic(path, json.dumps(plan).encode())
 
 
+def _judged(
+    task: Task, items: Sequence[Item], parts: Sequence[Sequence[int]], answers: Sequence[dict[str, Any]]
+) -> np.ndarray:
+    """Calibrated probabilities (N, K) of all items.
+
+    Where the folds had no validation items of their own, each is calibrated on what the others held.
+    """
+    probs = np.full((len(items), len(task.labels)), np.nan)
+    logits = np.full_like(probs, np.nan)
+    for held, answer in zip(parts, answers, strict=True):
+        logits[held] = answer["logits"]
+    targets, ages = np.array([item.target for item in items]), age_groups(items)
+    everything = Validation(logits, targets, ages, [item.group for item in items])
+    for held, answer in zip(parts, answers, strict=True):
+        if "probabilities" in answer:
+            probs[held] = answer["probabilities"]
+            continue
+        others = np.setdiff1d(np.arange(len(items)), held)
+        calibration = fit_by_age(task, everything.rows(others)).calibration
+        probs[held] = calibration(logits[held], [ages[i] for i in held] if task.takes_age else None)
+    return probs
+
+
+@dataclasses.dataclass(frozen=True)
+class HeldOut:
+    """A finished cross-validation as a stand-in for validation items: every item was held once.
+
+    `items` in the order of `logits` (N, K); `folds` has the number of each one's fold, from 1.
+    """
+
+    run_dir: Path
+    items: list[Item]
+    logits: np.ndarray
+    folds: list[int]
+
+
+def held_out(config: TrainConfig, items: Sequence[Item]) -> HeldOut:
+    """What the networks of `config.cross_validation` answered for `items`, each by the one that never saw it.
+
+    Raises:
+        TrainingError: no finished cross-validation of this network over these items.
+    """
+    run_dir = Path(config.cross_validation)
+    try:
+        plan = json.loads((run_dir / _PLAN).read_text(encoding="utf-8"))
+        parts = _parts(items, int(plan["folds"]), config.split_seed)
+        if plan["parts"] != _digest_of_parts(items, parts):
+            raise TrainingError(f"cross_validation: {run_dir} was made of other items, groups or seed")
+        logits = np.full((len(items), len(task_of(config.kind).labels)), np.nan)
+        folds = [0] * len(items)
+        for number, held in enumerate(parts, start=1):
+            folder = run_dir / f"fold{number}"
+            theirs = read_run(folder, "cross_validation")
+            if (theirs.kind, theirs.network, theirs.preprocessing) != (
+                config.kind,
+                config.network,
+                config.preprocessing,
+            ):
+                raise TrainingError(f"cross_validation: {folder} trained another network or input size")
+            logits[held] = json.loads((folder / _DONE).read_text(encoding="utf-8"))["logits"]
+            for i in held:
+                folds[i] = number
+    except (OSError, ValueError, KeyError) as error:
+        raise TrainingError(
+            f"cross_validation: {run_dir} holds no finished cross-validation ({error})"
+        ) from error
+    return HeldOut(run_dir, list(items), logits, folds)
+
+
+def _learnt_elsewhere(config: TrainConfig) -> bool:
+    """Whether `init` is the weights of a bundle that reads another part of the body."""
+    if not config.init.endswith(".safetensors"):
+        return False
+    try:
+        kind = Bundle.load(Path(config.init).parents[1]).kind
+    except (BundleError, IndexError):
+        return False
+    return kind not in (config.kind, "gate") and config.kind != "gate"
+
+
 def _refuse_leaks(config: TrainConfig, plan: dict[str, Any]) -> None:
-    starts = [("init", config.init)] if config.init not in ("", "imagenet") else []
+    fresh = config.init in ("", "imagenet") or _learnt_elsewhere(config)
+    starts = [] if fresh else [("init", config.init)]
     for key, where in starts + [("teachers", teacher) for teacher in config.teachers]:
         if "{fold}" not in where:
             raise TrainingError(
@@ -141,16 +235,18 @@ def _fold(
     number: int,
     progress: bool,
     devices: str,
-) -> np.ndarray:
-    """Calibrated probabilities (H, K) of the held items."""
+) -> dict[str, Any]:
+    """Logits (H, K) of the held items and, where the fold has validation items, calibrated probabilities."""
     done = folder / _DONE
     if done.is_file():
         log.info("%s is finished", folder)
-        return np.array(json.loads(done.read_text(encoding="utf-8"))["probabilities"])
+        return dict(json.loads(done.read_text(encoding="utf-8")))
     out = set(held)
     rest = [item for i, item in enumerate(items) if i not in out]
     test = [items[i] for i in held]
-    kept, val = group_split(rest, config.val_fraction, config.seed + number)
+    kept, val = rest, []
+    if config.val_fraction:
+        kept, val = group_split(rest, config.val_fraction, config.split_seed + number)
     for left, right in ((kept, test), (val, test)):
         refuse_straddling(left, right, f"fold {number}")
     own = dataclasses.replace(
@@ -162,14 +258,16 @@ def _fold(
     best = train(own, data_dir, folder, progress, splits=splits, devices=devices)
     task = task_of(config.kind)
     network = load_network(own, best)
-    logits, _, targets = predict(network, own, val)
-    ages = age_groups(val)
-    calibration = fit_by_age(task, Validation(logits, targets, ages, [i.group for i in val])).calibration
-    probs = calibration(predict(network, own, test)[0], age_groups(test) if task.takes_age else None)
-    files = [item.row["file"] for item in test]
-    plain = {"files": files, "probabilities": probs.round(6).tolist()}
+    answers = predict(network, own, test)[0]
+    plain = {"files": [item.row["file"] for item in test], "logits": answers.astype(float).round(6).tolist()}
+    if val:
+        logits, _, targets = predict(network, own, val)
+        ages = age_groups(val)
+        calibration = fit_by_age(task, Validation(logits, targets, ages, [i.group for i in val])).calibration
+        probs = calibration(answers, age_groups(test) if task.takes_age else None)
+        plain["probabilities"] = probs.round(6).tolist()
     write_atomic(done, json.dumps(plain).encode())
-    return np.asarray(plain["probabilities"])
+    return plain
 
 
 def headlines(figures: dict[str, Any]) -> dict[str, float]:

@@ -18,9 +18,8 @@ import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from ml_training.bundle import Bundle
-from ml_training.calibrating import age_groups
 from ml_training.data.dataset import load_grey
-from ml_training.data.manifest import Item, read_manifest
+from ml_training.data.manifest import Item, age_groups, read_manifest
 from ml_training.errors import TrainingError
 from ml_training.evaluate import by_part, report
 from ml_training.labels import Task, task_of

@@ -3,8 +3,10 @@ serving needs."""
 
 from __future__ import annotations
 
+from http.client import HTTPException
+
 import torch
-from monai.networks.nets import DenseNet
+from monai.networks.nets import DenseNet, DenseNet121
 from torch import Tensor, nn
 
 from ml_training.errors import TrainingError
@@ -25,6 +27,41 @@ def build_densenet(spec: NetworkSpec, labels: int) -> DenseNet:
         block_config=spec.block_config,
         dropout_prob=spec.dropout_prob,
     )
+
+
+# What torchvision's weights learnt their inputs with, per colour.
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def imagenet_densenet(spec: NetworkSpec, labels: int) -> DenseNet:
+    """DenseNet121 for grey images in 0..1 with ImageNet weights, which MONAI downloads once and torch caches.
+
+    Grey stands for three equal colours: the first kernel is summed over them, and their mean and standard
+    deviation go into it and into the first batch norm, so that nothing else need know of them.
+
+    Raises:
+        TrainingError: another network was asked for, or the weights cannot be had.
+    """
+    if (spec.init_features, spec.growth_rate, spec.block_config) != (64, 32, (6, 12, 24, 16)):
+        raise TrainingError(
+            "init: imagenet needs DenseNet121 (network.init_features 64, growth_rate 32, block_config "
+            "[6, 12, 24, 16]) or network.architecture efficientnet_lite0"
+        )
+    try:
+        colour = DenseNet121(spatial_dims=2, in_channels=3, out_channels=labels, pretrained=True)
+    except (OSError, RuntimeError, HTTPException) as error:
+        raise TrainingError(
+            f"init: imagenet: MONAI cannot download DenseNet121's weights ({error}); try again on line, or "
+            "name a checkpoint as init"
+        ) from error
+    weights = colour.state_dict()
+    mean, std = (torch.tensor(values)[None, :, None, None] for values in (_MEAN, _STD))
+    kernel = weights["features.conv0.weight"]
+    weights["features.conv0.weight"] = (kernel / std).sum(1, keepdim=True)
+    weights["features.norm0.running_mean"] += (kernel * mean / std).sum((1, 2, 3))
+    grey = build_densenet(spec, labels)
+    grey.load_state_dict(weights)
+    return grey
 
 
 class ReadingNetwork(nn.Module):
@@ -84,10 +121,8 @@ def build_network(spec: NetworkSpec, labels: int, imagenet: bool = False) -> nn.
     """The network that a config names: a `ReadingNetwork`, or a `LiteTeacher`.
 
     Raises:
-        TrainingError: ImageNet weights were asked for where none can be had.
+        TrainingError: ImageNet weights were asked for and cannot be had.
     """
     if spec.architecture == "efficientnet_lite0":
         return LiteTeacher(labels, imagenet)
-    if imagenet:
-        raise TrainingError("init: imagenet exists for network.architecture efficientnet_lite0 only")
-    return ReadingNetwork(build_densenet(spec, labels))
+    return ReadingNetwork(imagenet_densenet(spec, labels) if imagenet else build_densenet(spec, labels))

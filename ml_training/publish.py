@@ -16,7 +16,6 @@ from ml_training import pooling
 from ml_training.bundle import write_bundle
 from ml_training.calibrating import (
     Calibrated,
-    age_groups,
     normal_label,
     reader_of,
     shipped_network,
@@ -24,6 +23,7 @@ from ml_training.calibrating import (
 )
 from ml_training.card import model_card
 from ml_training.claim import claim_table
+from ml_training.data.manifest import age_groups
 from ml_training.errors import TrainingError
 from ml_training.evaluate import by_part, report
 from ml_training.evaluation import label_words
@@ -161,7 +161,9 @@ def _training(config: TrainConfig, run_dir: Path) -> dict[str, Any]:
         "learning_rate": config.learning_rate,
         "seed": config.seed,
         "augmentation": to_plain(config.augmentation),
-        "cross_validation": _cross_validation(run_dir),
+        "cross_validation": _cross_validation(
+            Path(config.cross_validation) if config.cross_validation else run_dir
+        ),
     }
 
 

@@ -16,6 +16,7 @@ import yaml
 from ml_training.errors import TrainingError
 
 ARCHITECTURES = ("densenet", "efficientnet_lite0")
+PRECISIONS = ("auto", "32", "bf16")
 
 
 @dataclass(frozen=True)
@@ -111,11 +112,19 @@ class SourceSpec:
 class TrainConfig:
     """One run, from manifest to checkpoint.
 
-    `init` is a checkpoint whose fitting tensors start the network, or `imagenet` (where the architecture's
-    package brings such weights). `teachers` are run folders with `config.json` and `best.ckpt`: their mean
-    probabilities, softened by `distil_temperature`, make up the share `distil_weight` of the target
-    (Hinton et al. 2015, arXiv:1503.02531). `mixup` is the parameter of its beta distribution (Zhang et al.
-    2018, arXiv:1710.09412).
+    `init` is a checkpoint or a bundle's weights, whose fitting tensors start the network, or `imagenet` (for
+    DenseNet121 and efficientnet_lite0). `teachers` are run folders with `config.json` and `best.ckpt`, or
+    bundles: their mean probabilities, softened by `distil_temperature`, make up the share `distil_weight` of
+    the target (Hinton et al. 2015, arXiv:1503.02531). `mixup` is the parameter of its beta distribution
+    (Zhang et al. 2018, arXiv:1710.09412).
+
+    `split_seed` draws validation items and folds, `seed` everything else: runs that differ in `seed` alone
+    may teach each other. `val_fraction: 0` keeps nothing back: the last epoch's weights are the run's, and
+    what a bundle must know about its own answers comes from `cross_validation`, the folder of a finished
+    `train --cv` of the same recipe, whose networks read the items that they never learnt from.
+
+    `precision: auto` computes in bf16 on a GPU and in 32 bits on a CPU; `bf16` does so on a CPU as well,
+    which pays where the processor has instructions for it. Weights stay in 32 bits.
     """
 
     kind: str
@@ -134,6 +143,7 @@ class TrainConfig:
     balance_power: float = 0.5
     size_schedule: tuple[tuple[float, int], ...] = ()
     val_fraction: float = 0.12
+    cross_validation: str = ""
     ema_decay: float = 0.0
     init: str = ""
     teachers: tuple[str, ...] = ()
@@ -143,12 +153,22 @@ class TrainConfig:
     patience: int = 0
     synthetic_negatives: int = 0
     seed: int = 20261123
+    split_seed: int = 20261123
     workers: int = 1
+    precision: str = "auto"
     pooling: dict[str, Any] = field(default_factory=dict)
     changelog: str = "first published version"
     intended_use: str = ""
     limits: tuple[str, ...] = ()
     training_data: tuple[dict[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise TrainingError(f"precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}")
+        if not 0 <= self.val_fraction <= 0.5:
+            raise TrainingError(f"val_fraction must lie between 0 and 0.5, not {self.val_fraction}")
+        if self.patience and not self.val_fraction:
+            raise TrainingError("patience needs validation items, and val_fraction is 0")
 
 
 def _build(cls: type, raw: Any, where: str) -> Any:

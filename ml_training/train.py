@@ -23,16 +23,18 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from monai.data import DataLoader
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Sampler
 
+from ml_training.bundle import METADATA, WEIGHTS, Bundle
 from ml_training.checkpoints import History, WholeCheckpoints
 from ml_training.data.dataset import cached_dataset
 from ml_training.data.manifest import Item, group_split, read_source, refuse_straddling, sampling_weights
 from ml_training.data.negatives import synthetic_negative
 from ml_training.data.sampling import EpochSampler, SeededOrder
-from ml_training.errors import TrainingError
+from ml_training.errors import BundleError, TrainingError
 from ml_training.labels import Task, task_of
 from ml_training.networks import build_network
 from ml_training.specs import TrainConfig, config_from_plain, to_plain
@@ -62,7 +64,9 @@ def make_splits(config: TrainConfig, data_dir: Path) -> Splits:
     test: list[Item] = []
     for source in config.sources:
         development, held = read_source(source, data_dir, task)
-        kept, chosen = group_split(development, config.val_fraction, config.seed)
+        kept, chosen = development, []
+        if config.val_fraction:
+            kept, chosen = group_split(development, config.val_fraction, config.split_seed)
         train, val, test = train + kept, val + chosen, test + held
     for start, part, share in ((0, train, 1.0), (10**6, val, config.val_fraction), (2 * 10**6, test, 0.2)):
         part.extend(_drawn(task, start + n) for n in range(int(config.synthetic_negatives * share)))
@@ -108,16 +112,16 @@ class ReadingModule(lightning.LightningModule):
 
     @torch.no_grad()
     def taught(self, image: Tensor) -> Tensor:
-        """Softened mean probabilities (N, K) of the teachers for a batch, each at its own input size."""
-        heat = self.config.distil_temperature
-        answers = []
-        for network, size in self._teachers:
-            fitted = image
-            if size != image.shape[-1]:
-                fitted = functional.interpolate(image, (size, size), mode="bilinear", align_corners=False)
-            logits = network.to(image.device)(fitted)[0].float() / heat
-            answers.append(logits.softmax(1) if self.task.activation == "softmax" else logits.sigmoid())
-        return torch.stack(answers).mean(0)
+        """Softened probabilities (N, K) of one of the teachers for a batch, at its own input size.
+
+        The step's seed draws the teacher. The loss is linear in the answers, so on average a student learns
+        from the mean of all, at the cost of one.
+        """
+        network, size = self._teachers[int(self._random.integers(len(self._teachers)))]
+        if size != image.shape[-1]:
+            image = functional.interpolate(image, (size, size), mode="bilinear", align_corners=False)
+        logits = network.to(image.device)(image)[0].float() / self.config.distil_temperature
+        return logits.softmax(1) if self.task.activation == "softmax" else logits.sigmoid()
 
     def distilled_loss(self, logits: Tensor, target: Tensor, taught: Tensor | None) -> Tensor:
         """The loss on the labels, mixed with the loss on the teachers' answers where there are any."""
@@ -163,11 +167,11 @@ class ReadingModule(lightning.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         image, target = batch
+        taught = self.taught(image) if self._teachers else None
         size = self._image_size()
         if size != image.shape[-1]:
             image = functional.interpolate(image, (size, size), mode="area")
         image = image.contiguous(memory_format=torch.channels_last)
-        taught = self.taught(image) if self._teachers else None
         share = float(self._random.beta(self.config.mixup, self.config.mixup)) if self.config.mixup else 1.0
         order = torch.randperm(len(image), device=image.device) if share < 1 else None
         if order is not None:
@@ -264,7 +268,8 @@ def train(
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     splits = splits or make_splits(config, data_dir)
     _claim_run(config, splits, run_dir)
-    training, validation = loader(config, splits.train, True), loader(config, splits.val, False)
+    training = loader(config, splits.train, True)
+    validation = loader(config, splits.val, False) if splits.val else None
     module = ReadingModule(config, steps=len(training) * config.epochs)
     trainer = _trainer(config, run_dir, len(training), progress, devices, callbacks)
     last = run_dir / "last.ckpt"
@@ -288,8 +293,14 @@ def _trainer(
     devices: str,
     more: Sequence[Callback],
 ) -> lightning.Trainer:
+    # Without validation items the newest epoch is the best one there is.
     checkpoint = ModelCheckpoint(
-        run_dir, filename="best", monitor="val_loss", mode="min", save_last=True, enable_version_counter=False
+        run_dir,
+        filename="best",
+        monitor="val_loss" if config.val_fraction else None,
+        mode="min",
+        save_last=True,
+        enable_version_counter=False,
     )
     callbacks: list[Callback] = [checkpoint, History(run_dir), *more]
     if config.ema_decay:
@@ -306,7 +317,7 @@ def _trainer(
             # Every process shuffles by `EpochSampler` itself and validates on all items, so that all of them
             # choose the same checkpoint.
             use_distributed_sampler=False,
-            precision="bf16-mixed" if torch.cuda.is_available() else "32-true",
+            precision="bf16-mixed" if _in_bf16(config) else "32-true",
             plugins=[WholeCheckpoints()],
             callbacks=callbacks,
             logger=CSVLogger(run_dir, name="", version="log"),
@@ -318,6 +329,10 @@ def _trainer(
         )
     except (ValueError, MisconfigurationException) as error:
         raise TrainingError(f"--devices {devices}: {error}") from error
+
+
+def _in_bf16(config: TrainConfig) -> bool:
+    return config.precision == "bf16" or (config.precision == "auto" and torch.cuda.is_available())
 
 
 def _claim_run(config: TrainConfig, splits: Splits, run_dir: Path) -> None:
@@ -374,6 +389,9 @@ def _weights_or_error(checkpoint: Path) -> dict[str, Tensor]:
 
 
 def _weights(checkpoint: Path) -> dict[str, Tensor]:
+    if checkpoint.suffix == ".safetensors":
+        # A bundle's weights are those of the DenseNet alone, in half precision.
+        return {f"densenet.{name}": tensor.float() for name, tensor in load_file(checkpoint).items()}
     # Lightning's checkpoints hold optimiser state as well; only tensors and plain types are let in.
     whole = torch.load(checkpoint, map_location="cpu", weights_only=True)  # noqa: TID251
     state = whole["state_dict"]
@@ -398,21 +416,42 @@ def start_from(network: nn.Module, checkpoint: Path) -> None:
     network.load_state_dict({**own, **fitting})
 
 
-def load_teacher(run_dir: Path, kind: str) -> tuple[nn.Module, int]:
-    """A finished run as a frozen network, and the input size (pixels) that it learnt.
+def read_run(run_dir: Path, key: str) -> TrainConfig:
+    """The config of a run folder; `key` is the setting that names it.
 
     Raises:
-        TrainingError: the folder is no finished run, or one of another kind.
+        TrainingError: it is no run folder.
     """
     try:
-        config = config_from_plain(json.loads((run_dir / "config.json").read_text(encoding="utf-8")))
+        return config_from_plain(json.loads((run_dir / "config.json").read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise TrainingError(f"teachers: {run_dir} is not a run folder ({error})") from error
-    if config.kind != kind:
-        raise TrainingError(f"teachers: {run_dir} learnt {config.kind}, not {kind}")
-    network = load_network(config, run_dir / "best.ckpt")
+        raise TrainingError(f"{key}: {run_dir} is not a run folder ({error})") from error
+
+
+def load_teacher(run_dir: Path, kind: str) -> tuple[nn.Module, int]:
+    """A finished run, or a bundle, as a frozen network, and the input size (pixels) that it learnt.
+
+    Raises:
+        TrainingError: the folder is neither a finished run nor a bundle, or one of another kind.
+    """
+    if (run_dir / METADATA).is_file():
+        try:
+            bundle = Bundle.load(run_dir)
+        except BundleError as error:
+            raise TrainingError(f"teachers: {error}") from error
+        size, theirs = bundle.preprocessing.size, bundle.kind
+        network = build_network(bundle.network, len(bundle.labels))
+        network.load_state_dict(_weights(run_dir / WEIGHTS))
+        network.eval()
+    else:
+        config = read_run(run_dir, "teachers")
+        size, theirs = config.preprocessing.size, config.kind
+        if theirs == kind:
+            network = load_network(config, run_dir / "best.ckpt")
+    if theirs != kind:
+        raise TrainingError(f"teachers: {run_dir} learnt {theirs}, not {kind}")
     network.requires_grad_(False)
-    return network.to(memory_format=torch.channels_last), config.preprocessing.size  # type: ignore[call-overload]
+    return network.to(memory_format=torch.channels_last), size  # type: ignore[call-overload]
 
 
 @torch.inference_mode()

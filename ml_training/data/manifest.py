@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,6 +114,11 @@ def group_split(items: list[Item], fraction: float, seed: int) -> tuple[list[Ite
     left, right = [items[i] for i in kept], [items[i] for i in held]
     refuse_straddling(left, right, "split")
     return left, right
+
+
+def age_groups(items: Sequence[Item]) -> list[str]:
+    """The manifest's age group of each item, "" where it has none."""
+    return [item.row.get("age_group", "") for item in items]
 
 
 def sampling_weights(items: list[Item], columns: tuple[str, ...], power: float) -> list[float]:

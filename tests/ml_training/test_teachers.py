@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from pathlib import Path
+from urllib.error import URLError
 
 import pytest
 import torch
+from monai.networks.nets import DenseNet, DenseNet121, densenet
+from safetensors.torch import load_file
 
+from ml_training import networks
+from ml_training.bundle import WEIGHTS, Bundle
 from ml_training.errors import TrainingError
 from ml_training.labels import task_of
 from ml_training.networks import build_network
 from ml_training.publish import publish
-from ml_training.specs import NetworkSpec, load_config
+from ml_training.specs import NetworkSpec, TrainConfig, load_config
 from ml_training.train import ReadingModule, load_teacher, start_from, train
 
 SMALL = NetworkSpec(init_features=8, growth_rate=4, block_config=(2, 2, 2, 2))
@@ -63,10 +70,77 @@ def test_a_missing_teacher_or_start_is_one_clear_line(config_path: Path, tmp_pat
         ReadingModule(load_config(config_path, [f"teachers=[{tmp_path / 'no'}]"]), 1)
     with pytest.raises(TrainingError, match="init: .*not a whole checkpoint"):
         ReadingModule(load_config(config_path, [f"init={tmp_path / 'no.ckpt'}"]), 1)
-    with pytest.raises(TrainingError, match="imagenet exists for"):
+    with pytest.raises(TrainingError, match="imagenet needs DenseNet121"):
         ReadingModule(load_config(config_path, ["init=imagenet"]), 1)
     with pytest.raises(TrainingError, match="architecture must be one of"):
         load_config(config_path, ["network.architecture=resnet"])
+
+
+def _as_published(network: DenseNet) -> dict[str, torch.Tensor]:
+    """MONAI's DenseNet under the names of torchvision's file, the classifier with a thousand classes."""
+    state = {re.sub(r"\.layers\.(norm|conv)(\d)", r".\1.\2", k): v for k, v in network.state_dict().items()}
+    return {k: v for k, v in state.items() if not k.startswith("class_layers")}
+
+
+def test_imagenet_weights_for_colour_read_grey_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(3)
+    colour = DenseNet121(spatial_dims=2, in_channels=3, out_channels=5).eval()
+    colour.features.norm0.running_mean.normal_()
+    monkeypatch.setattr(densenet, "load_state_dict_from_url", lambda *args, **more: _as_published(colour))
+    grey = build_network(NetworkSpec(init_features=64, growth_rate=32), 5, imagenet=True).eval()
+    image = torch.rand(1, 1, 64, 64)
+    normal = (image - torch.tensor(networks._MEAN)[None, :, None, None]) / torch.tensor(networks._STD)[
+        None, :, None, None
+    ]
+    with torch.inference_mode():
+        first = [
+            net.norm0(net.conv0(x))[..., 4:-4, 4:-4]
+            for net, x in ((colour.features, normal), (grey.densenet.features, image))
+        ]
+    assert torch.allclose(*first, atol=1e-4)
+    own = grey.state_dict()["densenet.features.denseblock4.denselayer16.layers.conv2.weight"]
+    assert torch.equal(own, colour.features.denseblock4.denselayer16.layers.conv2.weight)
+
+
+def test_without_a_line_imagenet_weights_are_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*args: object, **more: object) -> None:
+        raise URLError("no route to host")
+
+    monkeypatch.setattr(densenet, "load_state_dict_from_url", offline)
+    with pytest.raises(TrainingError, match=r"cannot download DenseNet121's weights .*no route") as caught:
+        build_network(NetworkSpec(init_features=64, growth_rate=32), 5, imagenet=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_run_starts_from_a_bundles_weights(bundle_path: Path, config: TrainConfig) -> None:
+    weights = bundle_path / WEIGHTS
+    module = ReadingModule(dataclasses.replace(config, init=str(weights)), steps=1)
+    for name, tensor in load_file(weights).items():
+        own = module.network.state_dict()[f"densenet.{name}"]
+        assert torch.equal(own, tensor.to(own.dtype)), name
+
+
+def test_a_bundle_teaches(bundle_path: Path, config: TrainConfig) -> None:
+    network, size = load_teacher(bundle_path, "knee_xray")
+    image = torch.rand(2, 1, size, size)
+    own = Bundle.load(bundle_path)
+    with torch.inference_mode():
+        logits = network(image)[0].numpy()
+    assert own.predict_probabilities(logits).shape == (2, 5) and not network.training
+    with pytest.raises(TrainingError, match="learnt knee_xray, not chest_xray"):
+        load_teacher(bundle_path, "chest_xray")
+    (bundle_path / WEIGHTS).write_bytes(b"spoilt")
+    with pytest.raises(TrainingError, match=r"teachers: .*sha256"):
+        load_teacher(bundle_path, "knee_xray")
+
+
+def test_several_teachers_take_turns(config_path: Path, teacher_run: Path) -> None:
+    module = ReadingModule(load_config(config_path, [f"teachers=[{teacher_run}, {teacher_run}]"]), 1)
+    module._teachers[1] = (build_network(SMALL, 5).eval(), 64)
+    image = torch.rand(4, 1, 32, 32)
+    answers = [module.taught(image) for _ in range(12)]
+    kinds = {tuple(answer.flatten().tolist()) for answer in answers}
+    assert len(kinds) == 2
 
 
 def test_a_teacher_of_another_kind_is_refused(teacher_run: Path) -> None:
