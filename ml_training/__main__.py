@@ -6,12 +6,15 @@ import argparse
 import json
 import logging
 import sys
+import time
 from pathlib import Path
 
-from ml_training.errors import BundleError, TrainingError
+from ml_training.errors import BundleError, TrainingError, Unfinished
 from ml_training.specs import load_config
 
 ROOT = Path(__file__).resolve().parent
+# The exit code of a sitting that ended before the work did: sysexits' EX_TEMPFAIL, "try again".
+UNFINISHED = 75
 DEFAULT_DATA = ROOT.parent.parent / "shared" / "data"
 
 
@@ -24,6 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
         return int(options.run(options) or 0)
+    except Unfinished as error:
+        sys.stdout.write(f"not finished: {error}; the same command goes on\n")
+        return UNFINISHED
     except (TrainingError, BundleError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
@@ -57,6 +63,13 @@ def _parser() -> argparse.ArgumentParser:
     training.add_argument(
         "--fold", type=int, default=0, metavar="K", help="with --cv: this fold only, beside others"
     )
+    training.add_argument(
+        "--max-minutes",
+        type=float,
+        default=0,
+        metavar="M",
+        help=f"end between two epochs before M minutes are over; exit code {UNFINISHED} if epochs are left",
+    )
     training.set_defaults(run=_train)
     tuning.add_argument(
         "--space", type=Path, required=True, help="YAML, e.g. ml_training/configs/spaces/recipe.yaml"
@@ -87,6 +100,7 @@ def _train(options: argparse.Namespace) -> None:
     from ml_training.train import train
 
     config = load_config(options.config, options.overrides)
+    deadline = time.monotonic() + 60 * options.max_minutes if options.max_minutes else None
     if options.cv:
         from ml_training.cv import cross_validate, summary
 
@@ -98,13 +112,19 @@ def _train(options: argparse.Namespace) -> None:
             not options.quiet,
             options.devices,
             options.fold,
+            deadline,
         )
         sys.stdout.write((summary(whole) if whole else f"{options.run_dir}: fold {options.fold}") + "\n")
         return
     if options.fold:
         raise TrainingError("--fold belongs to --cv")
     best = train(
-        config, options.data_dir, options.run_dir, progress=not options.quiet, devices=options.devices
+        config,
+        options.data_dir,
+        options.run_dir,
+        progress=not options.quiet,
+        devices=options.devices,
+        deadline=deadline,
     )
     sys.stdout.write(f"{best}\n")
 

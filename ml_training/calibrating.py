@@ -26,7 +26,8 @@ from ml_training.errors import TrainingError
 from ml_training.labels import NORMAL_CONDITIONS, Task, task_of
 from ml_training.report import write_atomic
 from ml_training.specs import TrainConfig, to_plain
-from ml_training.train import Splits, load_network, make_splits, predict
+from ml_training.train import Splits, make_splits, predict
+from ml_training.weights import load_network
 
 FILE = "calibration.json"
 # Raise it when the same run would be calibrated otherwise.

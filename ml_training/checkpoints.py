@@ -49,6 +49,31 @@ class WholeCheckpoints(TorchCheckpointIO):
             draft.unlink(missing_ok=True)
 
 
+class Sitting(Callback):
+    """Ends a sitting between two epochs, where the next one would not end before `deadline`; None is never.
+
+    `deadline` is of `time.monotonic`; `ended` says that epochs are left to do.
+    """
+
+    def __init__(self, deadline: float | None) -> None:
+        self.deadline = deadline
+        self.ended = False
+        self._began = time.monotonic()
+        self._longest = 0.0
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._began = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        now = time.monotonic()
+        self._longest = max(self._longest, now - self._began)
+        late = self.deadline is not None and now + 1.1 * self._longest > self.deadline
+        # All processes stop if one is late.
+        if trainer.strategy.reduce_boolean_decision(late, all=False):
+            trainer.should_stop = True
+            self.ended = trainer.current_epoch + 1 < (trainer.max_epochs or 0)
+
+
 class History(Callback):
     """Keeps `history.json`: one entry per epoch with losses, score and seconds, over all sittings."""
 

@@ -27,7 +27,8 @@ from ml_training.evaluate import by_part, report
 from ml_training.labels import Task, task_of
 from ml_training.report import Report, write_atomic
 from ml_training.specs import TrainConfig, to_plain
-from ml_training.train import Splits, load_network, make_splits, predict, read_run, train
+from ml_training.train import Splits, make_splits, predict, train
+from ml_training.weights import load_network, read_run
 
 FIGURES = "cv.json"
 PAGE = "cv.html"
@@ -45,11 +46,13 @@ def cross_validate(
     progress: bool = True,
     devices: str = "auto",
     only: int = 0,
+    deadline: float | None = None,
 ) -> dict[str, Any] | None:
     """Train and judge every fold, write `cv.json` and `cv.html`, and return what `cv.json` holds.
 
     `only` trains and judges this fold (1 is the first) and returns None: several processes or machines can
-    share the folds of one run folder, and a last call without it puts them together.
+    share the folds of one run folder, and a last call without it puts them together. `deadline` as in
+    `train`.
 
     `init` and `teachers` of a config may hold `{fold}`: run folders of another cross-validation with the same
     folds; `init` may also be the weights of a bundle that reads something else. Any other checkpoint may have
@@ -72,7 +75,7 @@ def cross_validate(
     for number, held in enumerate(parts, start=1):
         if only in (0, number):
             folder = run_dir / f"fold{number}"
-            answers.append(_fold(config, data_dir, folder, items, held, number, progress, devices))
+            answers.append(_fold(config, data_dir, folder, items, held, number, progress, devices, deadline))
     if only:
         return None
     probs = _judged(task, items, parts, answers)
@@ -235,6 +238,7 @@ def _fold(
     number: int,
     progress: bool,
     devices: str,
+    deadline: float | None,
 ) -> dict[str, Any]:
     """Logits (H, K) of the held items and, where the fold has validation items, calibrated probabilities."""
     done = folder / _DONE
@@ -255,7 +259,7 @@ def _fold(
         teachers=tuple(teacher.replace("{fold}", str(number)) for teacher in config.teachers),
     )
     splits = Splits(kept, val, test)
-    best = train(own, data_dir, folder, progress, splits=splits, devices=devices)
+    best = train(own, data_dir, folder, progress, splits=splits, devices=devices, deadline=deadline)
     task = task_of(config.kind)
     network = load_network(own, best)
     answers = predict(network, own, test)[0]

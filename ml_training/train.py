@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import logging
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,24 +23,23 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from monai.data import DataLoader
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Sampler
 
-from ml_training.bundle import METADATA, WEIGHTS, Bundle
-from ml_training.checkpoints import History, WholeCheckpoints
+from ml_training.checkpoints import History, Sitting, WholeCheckpoints
 from ml_training.data.dataset import cached_dataset
 from ml_training.data.manifest import Item, group_split, read_source, refuse_straddling, sampling_weights
 from ml_training.data.negatives import synthetic_negative
 from ml_training.data.sampling import EpochSampler, SeededOrder
-from ml_training.errors import BundleError, TrainingError
+from ml_training.errors import TrainingError, Unfinished
 from ml_training.labels import Task, task_of
 from ml_training.networks import build_network
-from ml_training.specs import TrainConfig, config_from_plain, to_plain
+from ml_training.specs import TrainConfig, to_plain
 from ml_training.transforms import augmentation
+from ml_training.weights import finished_epochs, load_teacher, start_from
 
-log = logging.getLogger(__name__)
+RUN = "run.json"
 
 
 @dataclass(frozen=True)
@@ -243,6 +242,7 @@ def loader(
         sampler=sampler,
         drop_last=training and len(items) > config.batch_size,
         num_workers=config.workers if training else 0,
+        pin_memory=torch.cuda.is_available(),
         persistent_workers=training and config.workers > 0,
     )
 
@@ -256,29 +256,37 @@ def train(
     splits: Splits | None = None,
     devices: str = "auto",
     callbacks: Sequence[Callback] = (),
+    deadline: float | None = None,
 ) -> Path:
     """Train until `config.epochs` and return the best checkpoint; continues from `run_dir/last.ckpt`.
 
     `splits` are the config's own where none are given. `devices` is Lightning's: "auto", a count, or a list
-    such as "0,2"; several train by DDP.
+    such as "0,2"; several train by DDP. With a `deadline` (of `time.monotonic`) no epoch begins that would
+    not end before it, but for the first.
 
     Raises:
-        TrainingError: bad data, a checkpoint that is not whole, or a run folder of another config.
+        TrainingError: bad data, a checkpoint that is not whole, a run folder of another config, or a start or
+            teacher that has learnt from items that this run is judged on.
+        Unfinished: the deadline came before the last epoch.
     """
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     splits = splits or make_splits(config, data_dir)
-    _claim_run(config, splits, run_dir)
+    learnt = _learnt(config, splits)
+    _claim_run(config, splits, run_dir, learnt)
     training = loader(config, splits.train, True)
     validation = loader(config, splits.val, False) if splits.val else None
     module = ReadingModule(config, steps=len(training) * config.epochs)
-    trainer = _trainer(config, run_dir, len(training), progress, devices, callbacks)
+    sitting = Sitting(deadline)
+    trainer = _trainer(config, run_dir, len(training), progress, devices, [sitting, *callbacks])
     last = run_dir / "last.ckpt"
     if last.is_file() and isinstance(training.sampler, EpochSampler):
         # Workers fetch ahead before Lightning tells the sampler which epoch it is.
-        training.sampler.set_epoch(_finished_epochs(last))
+        training.sampler.set_epoch(finished_epochs(last))
     trainer.fit(
         module, training, validation, ckpt_path=str(last) if last.is_file() else None, weights_only=False
     )
+    if sitting.ended:
+        raise Unfinished(f"{run_dir}: {trainer.current_epoch} of {config.epochs} epochs")
     best = run_dir / "best.ckpt"
     if not best.is_file():
         raise TrainingError(f"{run_dir}: training ended without a checkpoint")
@@ -293,16 +301,20 @@ def _trainer(
     devices: str,
     more: Sequence[Callback],
 ) -> lightning.Trainer:
-    # Without validation items the newest epoch is the best one there is.
-    checkpoint = ModelCheckpoint(
-        run_dir,
-        filename="best",
-        monitor="val_loss" if config.val_fraction else None,
-        mode="min",
-        save_last=True,
-        enable_version_counter=False,
-    )
-    callbacks: list[Callback] = [checkpoint, History(run_dir), *more]
+    # `save_last` would write last.ckpt in the best epochs only. It comes second: what it holds of the first
+    # must be of the same epoch. Without validation items the newest epoch is the best one there is.
+    if config.val_fraction:
+        checkpoints = [
+            ModelCheckpoint(
+                run_dir, filename="best", monitor="val_loss", mode="min", enable_version_counter=False
+            ),
+            ModelCheckpoint(run_dir, filename="last", enable_version_counter=False),
+        ]
+    else:
+        checkpoints = [
+            ModelCheckpoint(run_dir, filename="best", save_last=True, enable_version_counter=False)
+        ]
+    callbacks: list[Callback] = [*checkpoints, History(run_dir), *more]
     if config.ema_decay:
         callbacks.append(EMAWeightAveraging(decay=config.ema_decay, update_starting_at_step=steps))
     if config.patience:
@@ -335,7 +347,34 @@ def _in_bf16(config: TrainConfig) -> bool:
     return config.precision == "bf16" or (config.precision == "auto" and torch.cuda.is_available())
 
 
-def _claim_run(config: TrainConfig, splits: Splits, run_dir: Path) -> None:
+def _learnt(config: TrainConfig, splits: Splits) -> list[str]:
+    """Marks of the groups that the run's weights will have learnt from, by itself, its start or its teachers.
+
+    Raises:
+        TrainingError: some of them are among the items that the run is judged on.
+    """
+    judged = {_mark(item) for item in splits.val + splits.test}
+    learnt = {_mark(item) for item in splits.train}
+    before = [("teachers", Path(teacher)) for teacher in config.teachers]
+    before += [("init", Path(config.init).parent)] if config.init else []
+    for key, folder in before:
+        if not (folder / RUN).is_file():
+            continue
+        theirs = set(json.loads((folder / RUN).read_text(encoding="utf-8")).get("learnt", []))
+        if theirs & judged:
+            raise TrainingError(
+                f"{key}: {folder} has learnt from items that this run is judged on; "
+                "give both the same sources, split_seed and val_fraction"
+            )
+        learnt |= theirs
+    return sorted(learnt)
+
+
+def _mark(item: Item) -> str:
+    return hashlib.sha256(item.group.encode()).hexdigest()[:12]
+
+
+def _claim_run(config: TrainConfig, splits: Splits, run_dir: Path, learnt: list[str]) -> None:
     run_dir.mkdir(parents=True, exist_ok=True)
     described = json.loads(json.dumps(to_plain(config)))
     path = run_dir / "config.json"
@@ -343,9 +382,8 @@ def _claim_run(config: TrainConfig, splits: Splits, run_dir: Path) -> None:
         raise TrainingError(f"{run_dir} holds a run of another config; choose another --run-dir")
     path.write_text(json.dumps(described, indent=1))
     sizes = {name: len(getattr(splits, name)) for name in ("train", "val", "test")}
-    (run_dir / "run.json").write_text(
-        json.dumps({"images": sizes, "git": _git_revision(), "torch": torch.__version__})
-    )
+    about = {"images": sizes, "git": _git_revision(), "torch": torch.__version__, "learnt": learnt}
+    (run_dir / RUN).write_text(json.dumps(about))
 
 
 def _git_revision() -> str:
@@ -354,104 +392,6 @@ def _git_revision() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-
-
-def load_network(config: TrainConfig, checkpoint: Path) -> nn.Module:
-    """The network of a checkpoint, in evaluation mode.
-
-    Raises:
-        TrainingError: the file is missing, truncated or of another network.
-    """
-    network = build_network(config.network, len(task_of(config.kind).labels))
-    weights = _weights_or_error(checkpoint)
-    try:
-        network.load_state_dict(weights, strict=True)
-    except RuntimeError as error:
-        what = " ".join(str(error).split())[:200]
-        raise TrainingError(f"{checkpoint}: not a checkpoint of this network ({what})") from error
-    return network.eval()
-
-
-def _finished_epochs(checkpoint: Path) -> int:
-    _weights_or_error(checkpoint)
-    whole = torch.load(checkpoint, map_location="cpu", weights_only=True)  # noqa: TID251
-    return int(whole["epoch"]) + 1
-
-
-def _weights_or_error(checkpoint: Path) -> dict[str, Tensor]:
-    if not checkpoint.is_file():
-        raise TrainingError(f"{checkpoint}: there is no such checkpoint; train first")
-    try:
-        return _weights(checkpoint)
-    except Exception as error:
-        what = " ".join(str(error).split())[:200]
-        raise TrainingError(f"{checkpoint}: not a whole checkpoint ({what}); remove it to go on") from error
-
-
-def _weights(checkpoint: Path) -> dict[str, Tensor]:
-    if checkpoint.suffix == ".safetensors":
-        # A bundle's weights are those of the DenseNet alone, in half precision.
-        return {f"densenet.{name}": tensor.float() for name, tensor in load_file(checkpoint).items()}
-    # Lightning's checkpoints hold optimiser state as well; only tensors and plain types are let in.
-    whole = torch.load(checkpoint, map_location="cpu", weights_only=True)  # noqa: TID251
-    state = whole["state_dict"]
-    return {k.removeprefix("network."): v for k, v in state.items() if k.startswith("network.")}
-
-
-def start_from(network: nn.Module, checkpoint: Path) -> None:
-    """Copy every tensor of a checkpoint that fits `network` by name and shape; the others stay as they are.
-
-    Raises:
-        TrainingError: the file is not a checkpoint, or nothing in it fits.
-    """
-    try:
-        given = _weights(checkpoint)
-    except Exception as error:
-        raise TrainingError(f"init: {checkpoint} is not a whole checkpoint ({error})") from error
-    own = network.state_dict()
-    fitting = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
-    if not fitting:
-        raise TrainingError(f"init: nothing in {checkpoint} fits this network")
-    log.info("init: %d of %d tensors from %s", len(fitting), len(own), checkpoint)
-    network.load_state_dict({**own, **fitting})
-
-
-def read_run(run_dir: Path, key: str) -> TrainConfig:
-    """The config of a run folder; `key` is the setting that names it.
-
-    Raises:
-        TrainingError: it is no run folder.
-    """
-    try:
-        return config_from_plain(json.loads((run_dir / "config.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise TrainingError(f"{key}: {run_dir} is not a run folder ({error})") from error
-
-
-def load_teacher(run_dir: Path, kind: str) -> tuple[nn.Module, int]:
-    """A finished run, or a bundle, as a frozen network, and the input size (pixels) that it learnt.
-
-    Raises:
-        TrainingError: the folder is neither a finished run nor a bundle, or one of another kind.
-    """
-    if (run_dir / METADATA).is_file():
-        try:
-            bundle = Bundle.load(run_dir)
-        except BundleError as error:
-            raise TrainingError(f"teachers: {error}") from error
-        size, theirs = bundle.preprocessing.size, bundle.kind
-        network = build_network(bundle.network, len(bundle.labels))
-        network.load_state_dict(_weights(run_dir / WEIGHTS))
-        network.eval()
-    else:
-        config = read_run(run_dir, "teachers")
-        size, theirs = config.preprocessing.size, config.kind
-        if theirs == kind:
-            network = load_network(config, run_dir / "best.ckpt")
-    if theirs != kind:
-        raise TrainingError(f"teachers: {run_dir} learnt {theirs}, not {kind}")
-    network.requires_grad_(False)
-    return network.to(memory_format=torch.channels_last), size  # type: ignore[call-overload]
 
 
 @torch.inference_mode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -88,7 +89,7 @@ def cached_dataset(
         list(items),
         Compose([LoadItem(spec, negative)], map_items=False),
         cache_rate=1.0,
-        num_workers=2,
+        num_workers=min(8, os.cpu_count() or 1),
         progress=False,
         copy_cache=False,
     )

@@ -19,6 +19,7 @@ from ml_training.errors import TrainingError
 from ml_training.publish import publish
 from ml_training.specs import TrainConfig, load_config
 from ml_training.train import make_splits, predict, train
+from ml_training.weights import load_network
 
 OVERRIDES = ["val_fraction=0", "epochs=3"]
 
@@ -90,7 +91,7 @@ def test_a_volumes_slices_are_read_by_the_folds_that_held_them(finished: Path) -
     np.testing.assert_allclose(
         read([held.items[i] for i in chosen], False), held.logits[chosen], rtol=1e-3, atol=1e-4
     )
-    network = cv.load_network(config, finished / "cv" / f"fold{held.folds[5]}" / "best.ckpt")
+    network = load_network(config, finished / "cv" / f"fold{held.folds[5]}" / "best.ckpt")
     own = predict(network, config, [held.items[5]])[0]
     np.testing.assert_allclose(own[0], held.logits[5], rtol=1e-3, atol=1e-4)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -15,11 +16,12 @@ import pytest
 import torch
 
 from ml_training import checkpoints
-from ml_training.__main__ import main
+from ml_training.__main__ import UNFINISHED, main
 from ml_training.data.sampling import EpochSampler, SeededOrder
 from ml_training.errors import TrainingError
 from ml_training.specs import TrainConfig, load_config
-from ml_training.train import load_network, loader, make_splits, train
+from ml_training.train import ReadingModule, loader, make_splits, train
+from ml_training.weights import load_network
 from tests.ml_training.conftest import write_manifest
 
 ROOT = Path(__file__).parents[2]
@@ -118,6 +120,40 @@ def test_two_processes_train_together(config_path: Path, data_dir: Path, tmp_pat
     assert done.returncode == 0, done.stderr[-3000:]
     assert load_network(load_config(config_path, ["epochs=1"]), tmp_path / "run" / "best.ckpt")
     assert len(json.loads((tmp_path / "run" / "history.json").read_text())) == 1
+
+
+@pytest.mark.slow
+def test_short_sittings_end_like_one_long_one(
+    config_path: Path, data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = load_config(config_path, ["epochs=3", "mixup=0.3"])
+    whole = load_network(config, train(config, data_dir, tmp_path / "whole", progress=False))
+    command = ["train", str(config_path), "epochs=3", "mixup=0.3", "--run-dir", str(tmp_path / "pieces")]
+    command += ["--data-dir", str(data_dir), "--quiet", "--max-minutes", "0.0001"]
+    assert [main(command) for _ in range(3)] == [UNFINISHED, UNFINISHED, 0]
+    said = capsys.readouterr().out
+    assert "pieces: 1 of 3 epochs; the same command goes on" in said and "pieces: 2 of 3 epochs" in said
+    pieces = load_network(config, tmp_path / "pieces" / "best.ckpt")
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, pieces.state_dict()[name]), name
+
+
+@pytest.mark.slow
+def test_the_last_checkpoint_is_the_newest_even_where_the_best_is_older(
+    config: TrainConfig, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, judged = ReadingModule.loss, iter(range(100))
+
+    def worse_and_worse(self: ReadingModule, logits: Any, target: Any, smooth: bool) -> Any:
+        return original(self, logits, target, smooth) if smooth else torch.tensor(float(next(judged)))
+
+    monkeypatch.setattr(ReadingModule, "loss", worse_and_worse)
+    train(dataclasses.replace(config, epochs=3), data_dir, tmp_path / "run", progress=False)
+    epochs = [
+        torch.load(tmp_path / "run" / name, weights_only=True)["epoch"]  # noqa: TID251
+        for name in ("best.ckpt", "last.ckpt")
+    ]
+    assert epochs == [0, 2]
 
 
 def test_a_full_disk_leaves_the_last_checkpoint_whole(

@@ -19,8 +19,9 @@ from ml_training.evaluation import evaluate
 from ml_training.publish import publish
 from ml_training.runtime import OnnxClassifier
 from ml_training.specs import TrainConfig, load_config
-from ml_training.train import load_network, train
+from ml_training.train import train
 from ml_training.transforms import serving_transform
+from ml_training.weights import load_network
 from tests.ml_training.conftest import draw
 
 pytestmark = pytest.mark.slow

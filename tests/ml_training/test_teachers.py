@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 from urllib.error import URLError
@@ -19,7 +20,8 @@ from ml_training.labels import task_of
 from ml_training.networks import build_network
 from ml_training.publish import publish
 from ml_training.specs import NetworkSpec, TrainConfig, load_config
-from ml_training.train import ReadingModule, load_teacher, start_from, train
+from ml_training.train import ReadingModule, train
+from ml_training.weights import load_teacher, start_from
 
 SMALL = NetworkSpec(init_features=8, growth_rate=4, block_config=(2, 2, 2, 2))
 
@@ -146,6 +148,24 @@ def test_several_teachers_take_turns(config_path: Path, teacher_run: Path) -> No
 def test_a_teacher_of_another_kind_is_refused(teacher_run: Path) -> None:
     with pytest.raises(TrainingError, match="learnt knee_xray, not brain_mri"):
         load_teacher(teacher_run, "brain_mri")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", ["teachers", "init"])
+def test_who_has_learnt_from_judged_items_is_refused(
+    config_path: Path, data_dir: Path, tmp_path: Path, teacher_run: Path, key: str
+) -> None:
+    value = f"[{teacher_run}]" if key == "teachers" else str(teacher_run / "best.ckpt")
+    other = load_config(config_path, ["epochs=1", "split_seed=5", f"{key}={value}"])
+    with pytest.raises(TrainingError, match=rf"{key}: .*has learnt from items that this run is judged on"):
+        train(other, data_dir, tmp_path / "student", progress=False)
+    # A pupil's pupil has learnt what its teacher's teacher knows.
+    chain = load_config(config_path, ["epochs=1", "seed=5", f"{key}={value}"])
+    train(chain, data_dir, tmp_path / "pupil", progress=False)
+    learnt = [
+        set(json.loads((run / "run.json").read_text())["learnt"]) for run in (teacher_run, tmp_path / "pupil")
+    ]
+    assert learnt[0] and learnt[0] <= learnt[1]
 
 
 def test_a_teacher_is_never_published(config_path: Path, data_dir: Path, tmp_path: Path) -> None:
