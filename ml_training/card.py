@@ -121,6 +121,9 @@ def _robustness(metadata: Mapping[str, Any]) -> list[str]:
     masked = metadata.get("border_masked") or {}
     if masked:
         head += _part("The same test images with their outer 12 % masked", masked)
+    stripped = metadata.get("skull_cut_off") or {}
+    if stripped:
+        head += _part("The same test images with the skull cut off (an ellipse inside the head)", stripped)
     return head
 
 

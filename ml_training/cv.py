@@ -248,7 +248,8 @@ def _fold(
     out = set(held)
     rest = [item for i, item in enumerate(items) if i not in out]
     test = [items[i] for i in held]
-    kept, val = rest, []
+    kept: list[Item] = rest
+    val: list[Item] = []
     if config.val_fraction:
         kept, val = group_split(rest, config.val_fraction, config.split_seed + number)
     for left, right in ((kept, test), (val, test)):

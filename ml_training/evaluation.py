@@ -23,7 +23,7 @@ from ml_training.data.manifest import Item, age_groups, read_manifest
 from ml_training.errors import TrainingError
 from ml_training.evaluate import by_part, report
 from ml_training.labels import Task, task_of
-from ml_training.looking import BORDER, heat_on_body, masked_logits
+from ml_training.looking import BORDER, heat_on_body, masked_logits, stripped_logits
 from ml_training.report import Report, write_atomic
 from ml_training.retrieval import retrieval
 from ml_training.specs import TrainConfig
@@ -110,6 +110,11 @@ def evaluate(
         return figures
     masked = without_border(bundle, items)
     figures["border masked"] = report(answers.task, masked, answers.targets, answers.groups)
+    if answers.task.planes:
+        stripped = stripped_logits(bundle.torch_network(), bundle.preprocessing, items)
+        figures["skull cut off"] = report(
+            answers.task, bundle.predict_probabilities(stripped), answers.targets, answers.groups
+        )
     found = retrieval(answers.embeddings, [label_words(answers.task, item) for item in items], answers.groups)
     heat = heat_on_body(
         answers.task, bundle.torch_network(), bundle.preprocessing, items, bundle.weights_matrix
@@ -157,6 +162,11 @@ def _page(bundle: Bundle, manifest: Path, answers: Answers, whole: dict[str, Any
         f"'Border masked' is the same images with the outer {BORDER:.0%} blacked out. A large fall means "
         "that the model reads the frame as well as the anatomy."
     )
+    if answers.task.planes:
+        page.text(
+            "'Skull cut off' keeps an ellipse inside the head, roughly what brain extraction leaves: a large "
+            "fall means that the model reads the skull as well as the brain."
+        )
     page.heading("Per label")
     own = figures["all"]["per_label"]
     columns = sorted({key for label in own.values() for key in label} - {"confusion"})

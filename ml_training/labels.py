@@ -58,6 +58,8 @@ class Task:
         Raises:
             TrainingError: the row carries a label outside the set.
         """
+        if self.kind == BACKBONE:
+            return _backbone_target(row)
         if self.activation == "softmax":
             name = row.get("label", "")
             if name not in self.names:
@@ -157,12 +159,34 @@ TASKS: dict[str, Task] = {
 }
 
 
+BACKBONE = "backbone"
+_LEARNT_TOGETHER = ("brain_mri", "chest_xray", "knee_xray")
+_BACKBONE = Task(
+    BACKBONE,
+    "sigmoid",
+    tuple(Label(f"{kind}/{name}", "") for kind in _LEARNT_TOGETHER for name in TASKS[kind].names),
+)
+
+
+def _backbone_target(row: Mapping[str, str]) -> list[float]:
+    """The target of the row's own task (`task`) in its place, everything else unknown."""
+    own = row.get("task", "")
+    if own not in _LEARNT_TOGETHER:
+        raise TrainingError(f"sources: task {own!r} is not one of {', '.join(_LEARNT_TOGETHER)}")
+    target = []
+    for kind in _LEARNT_TOGETHER:
+        target += TASKS[kind].target(row) if kind == own else [UNKNOWN] * len(TASKS[kind].labels)
+    return target
+
+
 def task_of(kind: str) -> Task:
-    """The task of that name.
+    """The task of that name; `backbone` learns all readings at once, to be started from, never published.
 
     Raises:
         TrainingError: there is none.
     """
+    if kind == BACKBONE:
+        return _BACKBONE
     try:
         return TASKS[kind]
     except KeyError:

@@ -4,7 +4,7 @@ figures when the borders are masked.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,21 +17,43 @@ from ml_training.data.manifest import Item
 from ml_training.data.probes import class_maps, foreground, heat_inside, masked_border
 from ml_training.labels import NORMAL_CONDITIONS, Task
 from ml_training.specs import PreprocessingSpec
-from ml_training.transforms import serving_transform
+from ml_training.transforms import ellipse, serving_transform
 
 BORDER = 0.12
+_STRIPPED = 0.85
 _BATCH = 64
 
 
-@torch.inference_mode()
 def masked_logits(network: nn.Module, spec: PreprocessingSpec, items: Sequence[Item]) -> np.ndarray:
     """Logits (N, K) with the outer part of every image blacked out: letters, frames and collimator edges are
     gone, the anatomy in the middle is not.
     """
+    return _changed_logits(network, spec, items, lambda image: masked_border(image, BORDER))
+
+
+def stripped_logits(network: nn.Module, spec: PreprocessingSpec, items: Sequence[Item]) -> np.ndarray:
+    """Logits (N, K) of heads as brain extraction leaves them, roughly: only an ellipse of 85 % of the bright
+    part's height and width is kept.
+    """
+    return _changed_logits(network, spec, items, _stripped)
+
+
+def _stripped(image: np.ndarray) -> np.ndarray:
+    inside = ellipse(image[0], _STRIPPED)
+    return image if inside is None else image * inside
+
+
+@torch.inference_mode()
+def _changed_logits(
+    network: nn.Module,
+    spec: PreprocessingSpec,
+    items: Sequence[Item],
+    change: Callable[[np.ndarray], np.ndarray],
+) -> np.ndarray:
     rows = []
     for batch in _batches(spec, items):
-        masked = np.stack([masked_border(image, BORDER) for image in batch])
-        rows.append(network(torch.from_numpy(masked.astype(np.float32)))[0].numpy())
+        changed = np.stack([change(image) for image in batch])
+        rows.append(network(torch.from_numpy(changed.astype(np.float32)))[0].numpy())
     return np.concatenate(rows)
 
 

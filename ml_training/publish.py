@@ -28,8 +28,8 @@ from ml_training.errors import TrainingError
 from ml_training.evaluate import by_part, report
 from ml_training.evaluation import label_words
 from ml_training.gate_figures import gate_figures
-from ml_training.labels import Task, task_of
-from ml_training.looking import heat_on_body, masked_logits
+from ml_training.labels import BACKBONE, Task, task_of
+from ml_training.looking import heat_on_body, masked_logits, stripped_logits
 from ml_training.retrieval import retrieval
 from ml_training.specs import TrainConfig, to_plain
 from ml_training.train import Splits, make_splits, predict
@@ -47,6 +47,8 @@ def publish(config: TrainConfig, data_dir: Path, run_dir: Path, bundle_dir: Path
         TrainingError: no whole checkpoint, or data that no longer match.
     """
     task = task_of(config.kind)
+    if task.kind == BACKBONE:
+        raise TrainingError("a backbone is for starting from (init), not for reading; it is never published")
     if config.network.architecture != "densenet":
         raise TrainingError("a teacher is for learning from; only network.architecture densenet is published")
     splits = make_splits(config, data_dir)
@@ -87,10 +89,16 @@ def _measured(
         figures["simulated volumes"] = _volume_figures(config, task, network, found, splits)
     network = network.cpu()
     masked = found.calibration(masked_logits(network, config.preprocessing, items), ages)
+    if task.planes:
+        stripped = found.calibration(stripped_logits(network, config.preprocessing, items), ages)
+        more = {"skull_cut_off": report(task, stripped, target, groups)}
+    else:
+        more = {}
     weights = network.state_dict()["densenet.class_layers.out.weight"].numpy()
     return {
         "eval_metrics": figures,
         "border_masked": report(task, masked, target, groups),
+        **more,
         "heatmaps": heat_on_body(task, network, config.preprocessing, items, weights),
         "retrieval": retrieval(embedding, [label_words(task, item) for item in items], groups),
     }

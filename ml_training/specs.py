@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,7 @@ class NetworkSpec:
 class AugmentationSpec:
     """Strengths of the training-time augmentation; 0 switches a part off.
 
+    `elastic` is how far a control point of a grid of eight by eight may be drawn, as a share of the image.
     `histogram_shift` and `ellipse_mask` are probabilities: of a random monotone remapping of the grey values,
     as between MR sequences and scanners, and of keeping only an ellipse around the foreground, as brain
     extraction does.
@@ -80,6 +82,7 @@ class AugmentationSpec:
     scale: float = 0.12
     stretch: float = 0.08
     translate: float = 0.06
+    elastic: float = 0.0
     gamma: float = 0.4
     bias_field: float = 0.0
     noise: float = 0.03
@@ -94,13 +97,15 @@ class AugmentationSpec:
 class SourceSpec:
     """One manifest.
 
-    `label` overrides the row's own label (the gate learns whole data sets as one class). Test items are the
+    `label` overrides the row's own label (the gate learns whole data sets as one class), `task` is the kind
+    whose labels they are where a backbone learns several. Test items are the
     rows whose `test_column` holds one of `test_values` or, where there is no such column, the `test_fraction`
     of the groups that a hash picks. `limit` draws so many of the others; 0 takes all.
     """
 
     manifest: str
     label: str = ""
+    task: str = ""
     group_column: str = "group"
     test_column: str = ""
     test_values: tuple[str, ...] = ()
@@ -171,7 +176,12 @@ class TrainConfig:
             raise TrainingError("patience needs validation items, and val_fraction is 0")
 
 
-def _build(cls: type, raw: Any, where: str) -> Any:
+def build(cls: type, raw: Any, where: str) -> Any:
+    """An instance of a dataclass of plain values; `where` is how an error names the place.
+
+    Raises:
+        TrainingError: unknown key or wrong type, naming the key.
+    """
     if not isinstance(raw, dict):
         raise TrainingError(f"{where}: expected keys and values")
     hints = typing.get_type_hints(cls)
@@ -188,7 +198,7 @@ def _build(cls: type, raw: Any, where: str) -> Any:
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
-        return _build(typing.cast(type, hint), value, where)
+        return build(typing.cast(type, hint), value, where)
     origin = typing.get_origin(hint)
     if origin is tuple:
         if not isinstance(value, list | tuple):
@@ -216,16 +226,25 @@ def load_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise TrainingError(f"{path}: {error}") from error
-    for override in overrides or []:
-        key, equals, text = override.partition("=")
+    return typing.cast(TrainConfig, build(TrainConfig, override(raw, overrides or []), "config"))
+
+
+def override(raw: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Put `dotted.key=value` with YAML values into a plain config, and return it.
+
+    Raises:
+        TrainingError: one that does not look like that.
+    """
+    for given in overrides:
+        key, equals, text = given.partition("=")
         if not equals:
-            raise TrainingError(f"override {override!r} must look like key=value")
+            raise TrainingError(f"override {given!r} must look like key=value")
         node = raw
         *parents, last = key.split(".")
         for parent in parents:
             node = node.setdefault(parent, {})
         node[last] = yaml.safe_load(text)
-    return typing.cast(TrainConfig, _build(TrainConfig, raw, "config"))
+    return raw
 
 
 def config_from_plain(raw: dict[str, Any]) -> TrainConfig:
@@ -234,7 +253,7 @@ def config_from_plain(raw: dict[str, Any]) -> TrainConfig:
     Raises:
         TrainingError: unknown key or wrong type, naming the key.
     """
-    return typing.cast(TrainConfig, _build(TrainConfig, raw, "config"))
+    return typing.cast(TrainConfig, build(TrainConfig, raw, "config"))
 
 
 def to_plain(spec: Any) -> dict[str, Any]:

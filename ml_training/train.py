@@ -63,7 +63,8 @@ def make_splits(config: TrainConfig, data_dir: Path) -> Splits:
     test: list[Item] = []
     for source in config.sources:
         development, held = read_source(source, data_dir, task)
-        kept, chosen = development, []
+        kept: list[Item] = development
+        chosen: list[Item] = []
         if config.val_fraction:
             kept, chosen = group_split(development, config.val_fraction, config.split_seed)
         train, val, test = train + kept, val + chosen, test + held

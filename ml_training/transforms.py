@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from monai.transforms import (
     Compose,
+    Rand2DElastic,
     RandAdjustContrast,
     RandAffine,
     RandBiasField,
@@ -90,6 +91,20 @@ class BorderMask(Randomizable):
         return masked
 
 
+def ellipse(image: np.ndarray, shrink: float) -> np.ndarray | None:
+    """Mask (H, W) of an ellipse around the bright part of an image (H, W) in 0..1, its half axes times
+    `shrink`; None where hardly anything is bright.
+    """
+    bright = np.argwhere(image > 0.15)
+    if len(bright) < 32:
+        return None
+    (top, left), (bottom, right) = np.percentile(bright, 2, axis=0), np.percentile(bright, 98, axis=0)
+    half = shrink * np.array([bottom - top, right - left]) / 2 + 1.0
+    rows, columns = np.ogrid[: image.shape[0], : image.shape[1]]
+    away = ((rows - (top + bottom) / 2) / half[0]) ** 2 + ((columns - (left + right) / 2) / half[1]) ** 2
+    return np.asarray(away <= 1.0)
+
+
 class EllipseMask(Randomizable):
     """Keeps an ellipse around the bright part, as brain extraction leaves it: the skull must not be what a
     network lives on."""
@@ -100,17 +115,8 @@ class EllipseMask(Randomizable):
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
         if self.R.rand() >= self.prob:
             return image
-        bright = np.argwhere(np.asarray(image[0]) > 0.15)
-        if len(bright) < 32:
-            return image
-        (top, left), (bottom, right) = np.percentile(bright, 2, axis=0), np.percentile(bright, 98, axis=0)
-        shrink = self.R.uniform(0.78, 0.98)
-        half = shrink * np.array([bottom - top, right - left]) / 2 + 1.0
-        rows, columns = np.ogrid[: image.shape[1], : image.shape[2]]
-        inside = ((rows - (top + bottom) / 2) / half[0]) ** 2 + (
-            (columns - (left + right) / 2) / half[1]
-        ) ** 2
-        return image * torch.as_tensor(inside <= 1.0, dtype=image.dtype)
+        inside = ellipse(np.asarray(image[0]), self.R.uniform(0.78, 0.98))
+        return image if inside is None else image * torch.as_tensor(inside, dtype=image.dtype)
 
 
 def augmentation(spec: AugmentationSpec, size: int) -> Compose:
@@ -131,6 +137,16 @@ def augmentation(spec: AugmentationSpec, size: int) -> Compose:
             spatial_size=(size, size),
         )
     )
+    if spec.elastic:
+        steps.append(
+            Rand2DElastic(
+                spacing=(size / 8, size / 8),
+                magnitude_range=(0.0, spec.elastic * size),
+                prob=0.3,
+                padding_mode="zeros",
+                spatial_size=(size, size),
+            )
+        )
     if spec.bias_field:
         steps.append(RandBiasField(degree=2, coeff_range=(0.0, spec.bias_field), prob=0.25))
     if spec.histogram_shift:

@@ -64,6 +64,8 @@ def read_source(source: SourceSpec, data_dir: Path, task: Task) -> tuple[list[It
         labelled = row
         if source.label:
             labelled = {**row, "label": source.label, "given_label": row.get("label", "")}
+        if source.task:
+            labelled = {**labelled, "task": source.task}
         group = f"{source.manifest}:{row[source.group_column] if source.group_column else row['file']}"
         item = Item(path, tuple(task.target(labelled)), group, labelled)
         if source.test_column:

@@ -86,7 +86,7 @@ def test_a_volumes_slices_are_read_by_the_folds_that_held_them(finished: Path) -
     def plain(logits: np.ndarray) -> np.ndarray:
         return logits
 
-    read = held_reader(held, config, plain)  # type: ignore[arg-type]
+    read = held_reader(held, config, plain)
     chosen = [5, 80, 17, 110]
     np.testing.assert_allclose(
         read([held.items[i] for i in chosen], False), held.logits[chosen], rtol=1e-3, atol=1e-4

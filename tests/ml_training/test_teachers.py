@@ -12,6 +12,7 @@ import pytest
 import torch
 from monai.networks.nets import DenseNet, DenseNet121, densenet
 from safetensors.torch import load_file
+from torch import nn
 
 from ml_training import networks
 from ml_training.bundle import WEIGHTS, Bundle
@@ -87,21 +88,23 @@ def _as_published(network: DenseNet) -> dict[str, torch.Tensor]:
 def test_imagenet_weights_for_colour_read_grey_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(3)
     colour = DenseNet121(spatial_dims=2, in_channels=3, out_channels=5).eval()
-    colour.features.norm0.running_mean.normal_()
+    colour.features.get_submodule("norm0").register_buffer("running_mean", torch.randn(64))
     monkeypatch.setattr(densenet, "load_state_dict_from_url", lambda *args, **more: _as_published(colour))
     grey = build_network(NetworkSpec(init_features=64, growth_rate=32), 5, imagenet=True).eval()
     image = torch.rand(1, 1, 64, 64)
-    normal = (image - torch.tensor(networks._MEAN)[None, :, None, None]) / torch.tensor(networks._STD)[
-        None, :, None, None
-    ]
+    mean, std = (torch.tensor(own)[None, :, None, None] for own in (networks._MEAN, networks._STD))
+
+    def first(features: nn.Module, given: torch.Tensor) -> torch.Tensor:
+        """What leaves the first batch norm, away from the padding."""
+        normed = features.get_submodule("norm0")(features.get_submodule("conv0")(given))
+        return torch.as_tensor(normed)[..., 4:-4, 4:-4]
+
     with torch.inference_mode():
-        first = [
-            net.norm0(net.conv0(x))[..., 4:-4, 4:-4]
-            for net, x in ((colour.features, normal), (grey.densenet.features, image))
-        ]
-    assert torch.allclose(*first, atol=1e-4)
-    own = grey.state_dict()["densenet.features.denseblock4.denselayer16.layers.conv2.weight"]
-    assert torch.equal(own, colour.features.denseblock4.denselayer16.layers.conv2.weight)
+        seen = first(colour.features, (image - mean) / std)
+        alike = first(grey.get_submodule("densenet.features"), image)
+    assert torch.allclose(seen, alike, atol=1e-4)
+    deep = "features.denseblock4.denselayer16.layers.conv2.weight"
+    assert torch.equal(grey.state_dict()[f"densenet.{deep}"], colour.state_dict()[deep])
 
 
 def test_without_a_line_imagenet_weights_are_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:

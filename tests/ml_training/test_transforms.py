@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from ml_training.data.manifest import Item
 from ml_training.data.negatives import synthetic_negative
 from ml_training.errors import TrainingError
 from ml_training.specs import AugmentationSpec, PreprocessingSpec
-from ml_training.transforms import augmentation, pad_square, serving_transform, unpad_square
+from ml_training.transforms import augmentation, ellipse, pad_square, serving_transform, unpad_square
 
 SPEC = PreprocessingSpec(size=64)
 
@@ -65,6 +66,24 @@ def test_augmentation_changes_the_image_within_range() -> None:
     assert all(result.shape == image.shape for result in results)
     assert all(0.0 <= float(result.min()) and float(result.max()) <= 1.0 for result in results)
     assert not all(torch.equal(result, image) for result in results)
+
+
+def test_elastic_bends_lines_and_an_ellipse_cuts_the_rim() -> None:
+    image = torch.zeros(1, 64, 64)
+    image[:, :, 30:34] = 1.0
+    off = {field.name: 0 for field in dataclasses.fields(AugmentationSpec)} | {"flip": False}
+    bend = augmentation(AugmentationSpec(**{**off, "elastic": 0.05}), 64)
+    widths = set()
+    for seed in range(20):
+        bend.set_random_state(seed)
+        widths.add(tuple((bend(image.clone())[0] > 0.5).sum(1).tolist()))
+    assert len(widths) > 3
+    head = np.zeros((64, 64))
+    head[10:54, 16:48] = 1.0
+    inside = ellipse(head, 0.85)
+    assert inside is not None and inside[32, 32] and not inside[11, 17]
+    assert 0.3 < inside[10:54, 16:48].mean() < 0.8
+    assert ellipse(np.zeros((64, 64)), 0.85) is None
 
 
 @pytest.mark.parametrize("content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n" + b"\0" * 20])

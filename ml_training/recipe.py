@@ -1,0 +1,215 @@
+"""`recipe`: a chain of trainings and what follows from them, in one command that goes on where it ended.
+
+A recipe is a YAML file of steps. A finished step is noted in `recipe.json` in the folder of runs and not done
+again; an unfinished training goes on from its last epoch, in this sitting or in another on another machine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ml_training.errors import TrainingError, Unfinished
+from ml_training.report import write_atomic
+from ml_training.specs import TrainConfig, build, config_from_plain, load_config, override
+
+VERBS = ("train", "cv", "calibrate", "publish")
+DONE = "recipe.json"
+# A sitting with less left than this begins no training.
+_LEAST_SECONDS = 20.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One verb of a recipe.
+
+    `train` and `cv` need a `config` (relative to the recipe) and make the run folder `name`; `calibrate` and
+    `publish` work on the run folder `run`, with that run's own config. `set` overrides config keys, after the
+    recipe's own `set`; `{runs}` in its values is the folder of runs. `seeds` makes `name_1`, `name_2`, ... of
+    a training. `minutes` is how long it may take; a sitting with less left begins trainings only, which stop
+    between two epochs.
+    """
+
+    name: str
+    verb: str
+    config: str = ""
+    run: str = ""
+    set: dict[str, Any] = field(default_factory=dict)
+    seeds: tuple[int, ...] = ()
+    folds: int = 0
+    minutes: float = 0.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Steps in their order, each with its overrides complete."""
+
+    path: Path
+    steps: list[Step]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a recipe reads and writes."""
+
+    data_dir: Path
+    runs_dir: Path
+    bundle_dir: Path
+
+
+def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe; `overrides` are config keys (`key=value`) for all of its trainings.
+
+    Raises:
+        TrainingError: unreadable, an unknown key, verb, config or run, or two steps of one name.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise TrainingError(f"{path}: {' '.join(str(error).split())}") from error
+    if not isinstance(raw, dict) or not raw.get("steps") or set(raw) - {"set", "steps"}:
+        raise TrainingError(f"{path}: a recipe has `steps` and, for all of them, `set`")
+    common = dict(raw.get("set") or {})
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise TrainingError(f"override {text!r} must look like key=value")
+        common[key] = yaml.safe_load(value)
+    steps: list[Step] = []
+    for number, given in enumerate(raw["steps"], start=1):
+        step: Step = build(Step, given, f"{path.name} step {number}")
+        _check(step, steps, f"{path.name} step {step.name}")
+        settings = {**common, **step.set}
+        for seed in step.seeds:
+            own = {**settings, "seed": seed}
+            steps.append(dataclasses.replace(step, name=f"{step.name}_{seed}", set=own, seeds=()))
+        if not step.seeds:
+            steps.append(
+                dataclasses.replace(step, set=settings if step.verb in {"train", "cv"} else step.set)
+            )
+    recipe = Recipe(path, steps)
+    for step in steps:
+        if step.config:
+            _config(recipe, step, Path("runs"))
+    return recipe
+
+
+def _check(step: Step, before: Sequence[Step], where: str) -> None:
+    names = {own.name for own in before}
+    if step.verb not in VERBS:
+        raise TrainingError(f"{where}: verb {step.verb!r} is not one of {', '.join(VERBS)}")
+    if step.name in names:
+        raise TrainingError(f"{where}: there are two steps of this name")
+    if step.verb in {"train", "cv"} and (not step.config or step.run):
+        raise TrainingError(f"{where}: {step.verb} needs `config`, and makes a run of its own")
+    if step.verb in {"calibrate", "publish"} and step.run not in names:
+        raise TrainingError(f"{where}: run {step.run!r} is not an earlier step")
+    if (step.verb == "cv") != (step.folds > 0):
+        raise TrainingError(f"{where}: `folds` belongs to cv, and cv needs it")
+
+
+def _config(recipe: Recipe, step: Step, runs_dir: Path) -> TrainConfig:
+    texts = [f"{key}={json.dumps(_placed(value, runs_dir))}" for key, value in step.set.items()]
+    if step.config:
+        return load_config(recipe.path.parent / step.config, texts)
+    path = runs_dir / step.run / "config.json"
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{path}: the run of step {step.name} is not there ({error})") from error
+    return config_from_plain(override(raw, texts))
+
+
+def _placed(value: Any, runs_dir: Path) -> Any:
+    if isinstance(value, str):
+        return value.replace("{runs}", str(runs_dir))
+    if isinstance(value, list):
+        return [_placed(item, runs_dir) for item in value]
+    return value
+
+
+def pending(recipe: Recipe, runs_dir: Path) -> list[Step]:
+    """The steps that are still to be done."""
+    done = _done(runs_dir)
+    return [step for step in recipe.steps if done.get(step.name) != _digest(step)]
+
+
+def _digest(step: Step) -> str:
+    plain = {key: value for key, value in dataclasses.asdict(step).items() if key != "minutes"}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _done(runs_dir: Path) -> dict[str, str]:
+    path = runs_dir / DONE
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise TrainingError(
+            f"{path} is not whole ({error}); remove it to look at every step again"
+        ) from error
+
+
+def cook(recipe: Recipe, places: Places, progress: bool = True, deadline: float | None = None) -> None:
+    """Do all pending steps, in their order, until `deadline` (of `time.monotonic`).
+
+    Raises:
+        TrainingError: a step that cannot be done; what was finished before it stays so.
+        Unfinished: the deadline came first; the same call goes on.
+    """
+    places.runs_dir.mkdir(parents=True, exist_ok=True)
+    left = pending(recipe, places.runs_dir)
+    for number, step in enumerate(left):
+        needed = _LEAST_SECONDS if step.verb in {"train", "cv"} else 60 * step.minutes
+        if number and deadline is not None and time.monotonic() + needed > deadline:
+            raise Unfinished(f"{recipe.path.name}: {step.name} is next, {len(left) - number} steps are left")
+        log.info("step %s: %s", step.name, step.verb)
+        try:
+            _do(recipe, step, places, progress, deadline)
+        except Unfinished as error:
+            raise Unfinished(f"step {step.name}, {error}") from error
+        except TrainingError as error:
+            raise TrainingError(f"step {step.name}: {error}") from error
+        done = {**_done(places.runs_dir), step.name: _digest(step)}
+        write_atomic(places.runs_dir / DONE, (json.dumps(done, indent=1) + "\n").encode())
+
+
+def _do(recipe: Recipe, step: Step, places: Places, progress: bool, deadline: float | None) -> None:
+    from ml_training.calibrating import calibrate_run
+    from ml_training.cv import cross_validate
+    from ml_training.publish import publish
+    from ml_training.train import train
+
+    config = _config(recipe, step, places.runs_dir)
+    run_dir = places.runs_dir / (step.run or step.name)
+    if step.verb == "train":
+        train(config, places.data_dir, run_dir, progress, deadline=deadline)
+    elif step.verb == "cv":
+        cross_validate(config, places.data_dir, run_dir, step.folds, progress, deadline=deadline)
+    elif step.verb == "calibrate":
+        calibrate_run(config, places.data_dir, run_dir)
+    else:
+        publish(config, places.data_dir, run_dir, places.bundle_dir)
+
+
+def plan(recipe: Recipe, runs_dir: Path) -> str:
+    """A line a step: its name, verb, minutes, and whether it is done."""
+    open_steps = {step.name for step in pending(recipe, runs_dir)}
+    lines = [
+        f"{step.name:20} {step.verb:10} {step.minutes:5g} min  {'' if step.name in open_steps else 'done'}"
+        for step in recipe.steps
+    ]
+    left = sum(step.minutes for step in recipe.steps if step.name in open_steps)
+    return "\n".join([*lines, f"{len(open_steps)} steps left, {left:g} min by estimate"])
