@@ -18,6 +18,7 @@ class CasesConfig(AppConfig):
 
         receivers.connect()
         rights.register()
+        NOTICE_TEXTS["second_reading_asked"] = _("A doctor asks you to read a scan as second reader.")
         NOTICE_TEXTS["share_opened"] = _("Somebody opened the link to one of your cases for the first time.")
         NOTICE_TEXTS["share_locked"] = _("A link to one of your cases was locked after too many wrong PINs.")
         NOTICE_TEXTS["follow_up_due"] = _("The day of one of your reminders has come.")

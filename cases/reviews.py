@@ -177,6 +177,9 @@ class Disagreement:
     what: str
     first: str
     second: str
+    condition: str = ""
+    first_right: str = ""
+    second_right: str = ""
 
 
 def disagreements(scan: Scan) -> list[Disagreement]:
@@ -195,7 +198,8 @@ def disagreements(scan: Scan) -> list[Disagreement]:
     for label in said[0].keys() & said[1].keys():
         one, other = said[0][label], said[1][label]
         if (one.verdict, one.right_condition) != (other.verdict, other.right_condition):
-            found.append(Disagreement(label, one.verdict, other.verdict))
+            rights = one.right_condition, other.right_condition
+            found.append(Disagreement(label, one.verdict, other.verdict, one.condition, *rights))
     return sorted(found, key=lambda item: (item.what != "level", item.what))
 
 
@@ -219,7 +223,7 @@ def save_draft(user: User, scan: Scan, given: ReviewInput) -> Review:
     """
     _check(given)
     with transaction.atomic():
-        _hold(user, scan)
+        hold_for_review(user, scan)
         draft = _draft_to_write(user, scan, given)
         draft.analysis_id = given.analysis_id
         draft.comment, draft.danger_level = given.comment.strip(), given.danger_level
@@ -241,6 +245,7 @@ def save_draft(user: User, scan: Scan, given: ReviewInput) -> Review:
             for one in given.verdicts
             if one.verdict
         )
+    log_access(user, "draft_review", scan)
     return draft
 
 
@@ -255,7 +260,7 @@ def sign(user: User, scan: Scan, given: ReviewInput, *, level_if_kept: str) -> R
     _check_complete(given, level_if_kept)
     try:
         with transaction.atomic():
-            _hold(user, scan)
+            hold_for_review(user, scan)
             _check_newest(scan, given.analysis_id)
             _replace_standing(user, draft, given)
             level = given.danger_level or level_if_kept
@@ -264,7 +269,7 @@ def sign(user: User, scan: Scan, given: ReviewInput, *, level_if_kept: str) -> R
             changed = Review.objects.filter(pk=draft.pk, status=Status.DRAFT, edit_no=draft.edit_no).update(
                 status=Status.SIGNED,
                 signed_at=now,
-                reader_name=_name(user),
+                reader_name=reader_name(user),
                 danger_level=level,
                 previous=draft.previous,
                 version=draft.version,
@@ -299,12 +304,17 @@ def amend(user: User, scan: Scan, given: ReviewInput, *, level_if_kept: str) -> 
 def discard_draft(user: User, scan: Scan, seat: str = Seat.FIRST) -> bool:
     """Throw one's own draft away; whether there was one."""
     deleted, _rows = Review.objects.filter(scan=scan, seat=seat, reader=user, status=Status.DRAFT).delete()
+    if deleted:
+        log_access(user, "discard_review_draft", scan)
     return bool(deleted)
 
 
 # --- within a transaction -------------------------------------------------------------------------
-def _hold(user: User, scan: Scan) -> None:
-    """Lock the scan and ask again, under the lock, whether this user may review it."""
+def hold_for_review(user: User, scan: Scan) -> None:
+    """Lock the scan and ask again, under the lock, whether this user may review it.
+
+    Raises Http404 and PermissionDenied.
+    """
     if not Scan.objects.select_for_update(no_key=True).filter(pk=scan.pk).exists():
         raise Http404("No such scan.")
     if not visible_scans(user).filter(pk=scan.pk).exists():
@@ -340,7 +350,7 @@ def _draft_to_write(user: User, scan: Scan, given: ReviewInput) -> Review:
         raise _edit_conflict()
     if draft is None:
         _check_seat(user, scan, given.seat)
-        draft = Review(scan=scan, seat=given.seat, reader=user, reader_name=_name(user))
+        draft = Review(scan=scan, seat=given.seat, reader=user, reader_name=reader_name(user))
     if given.amends != draft.previous_id:
         draft.previous = _amendable(scan, given.amends, given.seat) if given.amends else None
     return draft
@@ -444,7 +454,8 @@ def _already_signed(standing: Review | None) -> str:
     }
 
 
-def _name(user: User) -> str:
+def reader_name(user: User) -> str:
+    """How a doctor is named in what they sign."""
     return (user.full_name or user.email)[:150]
 
 

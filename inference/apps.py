@@ -28,5 +28,6 @@ class InferenceConfig(AppConfig):
         NOTICE_TEXTS["reading_held"] = _("One of your scans was read. Your doctor will look at it first.")
         NOTICE_TEXTS["reading_released"] = _("A doctor has looked at one of your scans. You can see it now.")
         NOTICE_TEXTS["review_amended"] = _("A doctor changed what they wrote about one of your scans.")
+        NOTICE_TEXTS["readers_differ"] = _("Another doctor read one of your patients' scans in another way.")
         NOTICE_TEXTS["review_signed"] = _("A doctor has looked at one of your scans and signed a review.")
         post_migrate.connect(ensure_permissions, sender=self, dispatch_uid="inference.groups")

@@ -11,7 +11,8 @@ from django.urls import reverse
 
 from accounts.notices import tell
 from cases.models import Review
-from cases.reviews import signed_review
+from cases.reviews import disagreements, signed_review
+from cases.selectors import visible_scans
 from inference.models import Analysis
 from inference.release import released_to, waits_for_doctor
 
@@ -41,6 +42,17 @@ def tell_reading_ready(analysis_id: uuid.UUID) -> bool:
     return True
 
 
+def _tell_readers(review: Review) -> None:
+    """Two readers who differ learn of it; whoever has just signed sees it on the page."""
+    if not disagreements(review.scan):
+        return
+    others = Review.objects.filter(scan=review.scan, status=Review.Status.SIGNED).exclude(pk=review.pk)
+    link = reverse("inference:review", args=[review.scan.case_id, review.scan_id])
+    for other in others.exclude(reader=None):
+        if other.reader and visible_scans(other.reader).filter(pk=review.scan_id).exists():
+            tell(other.reader.pk, "readers_differ", link)
+
+
 def tell_review_signed(review_id: uuid.UUID) -> bool:
     """Tell the patient that a doctor signed a review, changed one, or that a reading is shown to them now.
 
@@ -50,6 +62,7 @@ def tell_review_signed(review_id: uuid.UUID) -> bool:
     review = Review.objects.select_related("scan__case", "analysis").filter(pk=review_id).first()
     if review is None or review.status != Review.Status.SIGNED:
         return False
+    _tell_readers(review)
     counts = signed_review(review.scan)
     if counts is None or counts.pk != review.pk:
         return False

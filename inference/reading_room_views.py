@@ -20,6 +20,7 @@ from inference.reading_room import Room
 from inference.report_review import versions
 from inference.result_page import Result
 from inference.results import result_of
+from inference.review_desk import desk_for
 from inference.symptom_page import alarm
 from inference.views import actor, is_doctor
 from pmi_site.reading import country_of
@@ -43,6 +44,7 @@ def reading_room(request: HttpRequest, case_id: uuid.UUID, scan_id: uuid.UUID) -
         "is_held_back": result.is_held and not result.finished,
         "versions": versions(reviews_for(request.user, scan)),
         "symptom_alarm": alarm(scan.case) if result.is_held else None,
+        "desk": desk_for(request.user, scan, result, change="change" in request.GET),
         "still": _still(request, room),
         "data": {**room.data(), "niivue": static("vendor/niivue/niivue.umd.js")},
     }

@@ -33,6 +33,7 @@ from inference.report_review import versions
 from inference.result_page import Result
 from inference.result_parts import Progress
 from inference.results import result_of
+from inference.review_desk import desk_for
 from inference.selectors import get_analysis, get_finding
 from inference.symptom_page import alarm
 from pmi_site.reading import country_of
@@ -52,6 +53,7 @@ def scan_result(request: HttpRequest, case_id: uuid.UUID, scan_id: uuid.UUID) ->
     context["may_write"] = may_write(request.user, case)
     context["versions"] = versions(reviews_for(request.user, scan))
     context["symptom_alarm"] = alarm(case) if result.is_held else None
+    context["desk"] = desk_for(request.user, scan, result, change="change" in request.GET)
     if result.is_read and result.answer is not None:
         visible = visible_scans(request.user)
         user = request.user

@@ -66,6 +66,7 @@ VERIFIED = Rule("what verified doctors alone may do", "foooofffl", "foooofffl")
 HELD = Rule("a grant: the doctor who holds it", "fonnnfffl", "fonnnfffl")
 GRANT = Rule("a grant: its two sides", "oonnnnnnl", "oonnnnnnl")
 ASKED_DOCTOR = Rule("what waits between a patient and one doctor", "fnnnofffl", "fnnnofffl")
+REVIEW = Rule("a review of a scan: verified doctors of the patient", "foonnnnnl", "foonnnnnl")
 SHARED = Rule("whoever has the link and its PIN; without the PIN nothing", "p" * 9, "p" * 9)
 PUBLIC_THING = Rule("anybody, where it exists", "a" * 9, "a" * 9)
 
@@ -127,7 +128,7 @@ RULES: dict[Rule, tuple[str, ...]] = {
     ),
     OWN_BY_PATIENT: ("accounts:revoke", "accounts:cancel_invitation", "accounts:answer_request"),
     DOCTORS: ("accounts:patients",),
-    VERIFIED: ("accounts:emergency", "accounts:use_code", "accounts:ask_patient"),
+    VERIFIED: ("inference:disagreements", "accounts:emergency", "accounts:use_code", "accounts:ask_patient"),
     HELD: ("accounts:give_back",),
     ASKED_DOCTOR: ("accounts:answer_invitation", "accounts:cancel_request"),
     CASE: ("cases:*", "v1:case-*", "v1:scan-*", "v1:analysis-*", "inference:*"),
@@ -148,6 +149,7 @@ RULES: dict[Rule, tuple[str, ...]] = {
     ),
     IN_BODY: ("cases:add_follow_up",),
     DOCTORS_ACT: ("inference:confirm_finding",),
+    REVIEW: ("inference:review", "inference:ask_second_reader"),
     PUBLIC_THING: (
         "resources:condition_detail",
         "v1:condition-detail",
