@@ -96,10 +96,10 @@ CHILD = {(f"knee-oa-{grade}", call): "soon" for grade in range(1, 5) for call in
 AGES = ("child", "adult", "unknown")
 
 
-def expected(condition: str, call: str, age: str) -> str:
+def expected(finding: tuple[str, str], age: str) -> str:
     if age == "child":
-        return CHILD.get((condition, call)) or EXPECTED[condition, call]
-    return EXPECTED[condition, call]
+        return CHILD.get(finding) or EXPECTED[finding]
+    return EXPECTED[finding]
 
 
 def rank(level: str) -> int:
@@ -111,7 +111,7 @@ def rank(level: str) -> int:
 def test_every_pair_of_findings(first, age):
     """The worse of the two decides, both are explained, and no doctor's level is lowered."""
     for second in EXPECTED:
-        levels = sorted((expected(*first, age), expected(*second, age)), key=rank)
+        levels = sorted((expected(first, age), expected(second, age)), key=rank)
         pair = [Found(*first), Found(*second)]
         answer = danger.assess(pair, age)
         assert answer.level == levels[0], second
@@ -127,7 +127,7 @@ def test_every_pair_of_findings(first, age):
 
 @pytest.mark.parametrize(("condition", "call"), sorted(EXPECTED))
 def test_level_of_a_child(condition, call):
-    assert danger.assess([Found(condition, call)], "child").level == expected(condition, call, "child")
+    assert danger.assess([Found(condition, call)], "child").level == expected((condition, call), "child")
 
 
 def test_the_tables_fire_every_rule():
