@@ -20,13 +20,16 @@ class AccountAdapter(DefaultAccountAdapter):
         return saved
 
     def get_login_redirect_url(self, request: HttpRequest) -> str:
-        """The admin for administrators, the waiting page for doctors nobody has verified, else the cases."""
+        """The admin for administrators, the worklist for doctors (the waiting page while nobody has verified
+        them), else the cases.
+        """
         user = request.user
         if isinstance(user, User):
             if user.role == Role.ADMIN and user.is_staff:
                 return reverse("admin:index")
-            if user.role == Role.DOCTOR and not selectors.is_verified_doctor(user):
-                return reverse("accounts:waiting")
+            if user.role == Role.DOCTOR:
+                verified = selectors.is_verified_doctor(user)
+                return reverse("cases:worklist" if verified else "accounts:waiting")
         return reverse("cases:list")
 
     def get_signup_redirect_url(self, request: HttpRequest) -> str:

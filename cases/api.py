@@ -31,6 +31,7 @@ from cases.serializers import (
     UploadResultSerializer,
     UploadSerializer,
 )
+from cases.worklist_api import WorklistViewSet
 
 _UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
@@ -39,6 +40,7 @@ def register(router: DefaultRouter) -> None:
     """Add the collections of this app to the API."""
     router.register("cases", CaseViewSet, basename="case")
     router.register("scans", ScanViewSet, basename="scan")
+    router.register("worklist", WorklistViewSet, basename="worklist")
 
 
 class CaseViewSet(

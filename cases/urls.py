@@ -2,12 +2,17 @@
 
 from django.urls import path
 
-from cases import file_views, followup_views, sharing_views, views
+from cases import file_views, followup_views, sharing_views, views, worklist_pages
 
 app_name = "cases"
 _SCAN = "cases/<uuid:case_id>/scans/<uuid:scan_id>/"
 
 urlpatterns = [
+    path("worklist/", worklist_pages.show, name="worklist"),
+    path("worklist/news/", worklist_pages.news, name="worklist_news"),
+    path("worklist/views/", worklist_pages.saved_views, name="worklist_saved"),
+    path("worklist/views/<uuid:view_id>/rename/", worklist_pages.rename_view, name="worklist_rename"),
+    path("worklist/views/<uuid:view_id>/delete/", worklist_pages.delete_view, name="worklist_delete"),
     path("cases/", views.case_list, name="list"),
     path("cases/new/", views.case_new, name="new"),
     path("cases/<uuid:case_id>/", views.case_detail, name="detail"),

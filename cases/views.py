@@ -19,7 +19,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.consents import care_is_withdrawn, require_care
 from accounts.services import log_access
-from cases import selectors, services, uploads
+from cases import selectors, services, uploads, worklist
 from cases.forms import CaseForm
 from cases.models import Case
 from cases.selectors import person
@@ -62,6 +62,7 @@ def case_detail(request: HttpRequest, case_id: uuid.UUID) -> HttpResponse:
     """One case: its question, the place to drop files, its scans."""
     case = selectors.get_case(request.user, case_id)
     log_access(person(request.user), "view_case", case)
+    worklist.mark_seen(request.user, case)
     return _case_page(request, case)
 
 

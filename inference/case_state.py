@@ -7,8 +7,9 @@
 | `waiting_since` | arrival of the oldest scan without a signed review; else the last signature           |
 | `news_at`       | the last new scan, answer, review, or level that rose                                 |
 
-A signed review outranks the model. Everything that changes one of these calls `write` in the same
-transaction, with the case held, or `refresh` after it. `manage.py recompute_worklist` does it for all cases.
+Which level counts is decided by `inference.standing`. Everything that changes one of these calls `write` in
+the same transaction, with the case held, or `refresh` after it. `manage.py recompute_worklist` does it for
+all cases.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from cases.levels import rank
 from cases.models import Case, Review, Scan
 from inference import assessing, danger
 from inference.models import Analysis
+from inference.standing import Standing
 from resources import symptoms
 
 State = Case.ReviewState
@@ -79,6 +81,8 @@ def write(case: Case) -> bool:
 def computed(case: Case) -> CaseState:
     """What the fields should be. `news_at` is without levels that rose, which only `write` sees."""
     scans = list(Scan.objects.filter(case=case).only("id", "case_id", "created_at"))
+    for scan in scans:
+        scan.case = case
     analyses = _finished_by_scan(case)
     signed = _signed_by_scan(case)
     states = [_of_scan(scan, analyses.get(scan.pk, []), signed.get(scan.pk, [])) for scan in scans]
@@ -121,24 +125,21 @@ def _of_scan(scan: Scan, analyses: list[Analysis], signed: list[Review]) -> _Sca
     if answer is None:
         # Only broken-off readings: somebody has to look, and symptoms may have raised the level.
         return _ScanState(analyses[0].danger if analyses else "", State.NOT_READ, scan.created_at, news_at)
-    level = _standing_level(answer, review)
+    answer.scan = scan
+    standing = Standing(answer, review)
+    level = standing.level
     if review is None:
         return _ScanState(level, State.WAITING, scan.created_at, news_at)
-    if review.analysis_id != answer.pk:
+    if not standing.is_reviewed:
         # Reviewed once, then read anew: what waits is the new reading.
         return _ScanState(level, State.WAITING, answer.finished_at or scan.created_at, news_at)
     last_signed = max(one.signed_at for one in signed if one.signed_at)
+    if standing.source == "symptoms":
+        # The doctor did not know them: somebody has to look again.
+        judged = answer.assessments.order_by("created_at").values_list("created_at", flat=True).last()
+        return _ScanState(level, State.WAITING, max(last_signed, judged or last_signed), news_at)
     differ = len(signed) > 1 and bool(reviews.disagreements(scan))
     return _ScanState(level, State.DISAGREEMENT if differ else State.REVIEWED, last_signed, news_at)
-
-
-def _standing_level(answer: Analysis, review: Review | None) -> str:
-    if review is None:
-        return answer.danger
-    if review.analysis_id == answer.pk:
-        return review.danger_level
-    # A newer reading may raise what a doctor set, never lower it.
-    return min(review.danger_level, answer.danger, key=rank)
 
 
 def _finished_by_scan(case: Case) -> dict[uuid.UUID, list[Analysis]]:

@@ -15,6 +15,7 @@ from accounts.services import log_access
 from cases.file_views import private_headers
 from cases.reviews import reviews_for
 from cases.selectors import get_scan, may_write, visible_scans
+from cases.worklist import mark_seen
 from inference import similar_page
 from inference.reading_room import Room
 from inference.report_review import versions
@@ -34,6 +35,7 @@ def reading_room(request: HttpRequest, case_id: uuid.UUID, scan_id: uuid.UUID) -
     result = result_of(request.user, scan, for_doctor=is_doctor(request), country=country_of(request))
     room = Room(request.user, scan, result, request.GET.get("prior", ""))
     log_access(actor(request), "open_reading_room", scan)
+    mark_seen(request.user, scan.case)
     context: dict[str, object] = {
         "room": room,
         "result": result,

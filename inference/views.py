@@ -26,6 +26,7 @@ from cases.models import Scan
 from cases.reviews import reviews_for
 from cases.selectors import get_scan, may_write, visible_scans
 from cases.services import load_volume, local_copy
+from cases.worklist import mark_seen
 from inference import services, similar_page
 from inference.display import for_display, needs_reduction, reduced_affine, reduced_array, reduction
 from inference.models import Finding
@@ -48,6 +49,7 @@ def scan_result(request: HttpRequest, case_id: uuid.UUID, scan_id: uuid.UUID) ->
     scan = get_scan(request.user, scan_id, case_id=case_id)
     result = _result(request, scan)
     log_access(actor(request), "view_reading", result.analysis or scan)
+    mark_seen(request.user, scan.case)
     case = scan.case
     context: dict[str, object] = {"result": result, "scan": scan, "case": case}
     context["may_write"] = may_write(request.user, case)

@@ -68,6 +68,7 @@ GRANT = Rule("a grant: its two sides", "oonnnnnnl", "oonnnnnnl")
 ASKED_DOCTOR = Rule("what waits between a patient and one doctor", "fnnnofffl", "fnnnofffl")
 REVIEW = Rule("a review of a scan: verified doctors of the patient", "foonnnnnl", "foonnnnnl")
 SHARED = Rule("whoever has the link and its PIN; without the PIN nothing", "p" * 9, "p" * 9)
+DOCTORS_OWN = Rule("a doctor's own thing", "fonnnfffl", "fonnnfffl")
 PUBLIC_THING = Rule("anybody, where it exists", "a" * 9, "a" * 9)
 
 RULES: dict[Rule, tuple[str, ...]] = {
@@ -128,7 +129,16 @@ RULES: dict[Rule, tuple[str, ...]] = {
     ),
     OWN_BY_PATIENT: ("accounts:revoke", "accounts:cancel_invitation", "accounts:answer_request"),
     DOCTORS: ("accounts:patients",),
-    VERIFIED: ("inference:disagreements", "accounts:emergency", "accounts:use_code", "accounts:ask_patient"),
+    VERIFIED: (
+        "inference:disagreements",
+        "accounts:emergency",
+        "accounts:use_code",
+        "accounts:ask_patient",
+        "cases:worklist",
+        "cases:worklist_news",
+        "cases:worklist_saved",
+        "v1:worklist-list",
+    ),
     HELD: ("accounts:give_back",),
     ASKED_DOCTOR: ("accounts:answer_invitation", "accounts:cancel_request"),
     CASE: ("cases:*", "v1:case-*", "v1:scan-*", "v1:analysis-*", "inference:*"),
@@ -148,6 +158,7 @@ RULES: dict[Rule, tuple[str, ...]] = {
         "inference:case_symptoms",
     ),
     IN_BODY: ("cases:add_follow_up",),
+    DOCTORS_OWN: ("cases:worklist_rename", "cases:worklist_delete"),
     DOCTORS_ACT: ("inference:confirm_finding",),
     REVIEW: ("inference:review", "inference:ask_second_reader"),
     PUBLIC_THING: (

@@ -17,7 +17,7 @@ from django.urls import NoReverseMatch, URLPattern, reverse
 from accounts import access_log, care, services
 from accounts.models import AccessLog, CareRelationship, DataExport, Notice
 from cases import sharing
-from cases.models import FollowUp
+from cases.models import FollowUp, WorklistView
 from inference.models import ReferenceImage, SimilarSearch
 from tests import factories
 from tests.access_rules import ROLES, RULES, rule_for
@@ -97,6 +97,7 @@ class World:
             "notice_id": Notice.objects.create(user=patient, kind="care_requested").pk,
             "export_id": export.pk,
             "token": self.link.token,
+            "view_id": WorklistView.objects.create(owner=self.people["granted_doctor"], name="x").pk,
             "search_id": SimilarSearch.objects.create(owner=patient).pk,
         }
         self.pks = {"v1:case-": self.case.pk, "v1:scan-": scan.pk, "v1:analysis-": analysis.pk}

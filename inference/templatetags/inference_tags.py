@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django import template
 from django.template import Context
+from django.utils.translation import gettext as _
 
 from cases.models import Case, Scan
-from inference import symptom_page
+from inference import presenters, symptom_page
 from inference.results import card_of
 
 register = template.Library()
@@ -35,3 +37,21 @@ def symptom_panel(context: Context, case: Case) -> dict[str, Any]:
 def percent(value: float) -> str:
     """A probability for the table of figures, with one decimal; never 0 or 100."""
     return f"{min(99.9, max(0.1, value * 100)):.1f}"
+
+
+@register.inclusion_tag("inference/_danger_badge.html")
+def danger_badge(level: str) -> dict[str, Any]:
+    """A danger level as a badge with an icon; "" is not read yet."""
+    return {"words": presenters.danger_words(level) if level else None}
+
+
+@register.filter
+def level_words(level: str) -> str:
+    """The name of a danger level; "" is not read yet."""
+    return str(presenters.danger_words(level).label) if level else _("Not read yet")
+
+
+@register.filter
+def duration(span: timedelta) -> str:
+    """A time span in words: "3 minutes", "2 hours", "5 days"."""
+    return presenters.duration_words(span)

@@ -253,3 +253,16 @@ def test_recomputing_mends_everything(case: Case, doctor_of: Any, capsys: Any) -
     assert "1 of 1 cases" in capsys.readouterr().out
     call_command("recompute_worklist")
     assert "0 of 1 cases" in capsys.readouterr().out
+
+
+def test_symptoms_after_the_signature_bring_the_case_back(
+    case: Case, patient: User, doctor_of: Any, django_capture_on_commit_callbacks: Any
+) -> None:
+    scan = factories.ScanFactory.create(case=case)
+    reading = rows.reading(scan)
+    sign(doctor_of(), reading, django_capture_on_commit_callbacks, "routine")
+    assert kept(case).review_state == State.REVIEWED
+    with django_capture_on_commit_callbacks(execute=True):
+        case_services.update_case(case, patient, symptoms=next(alarming()))
+    assert kept(case).review_state == State.WAITING and case.danger in ("emergency", "urgent")
+    assert WorklistEntry.objects.get(case=case).unread
