@@ -2,7 +2,8 @@
 
 Read from the doctor's own `WorklistEntry` rows by index, a page at a time: a page starts after the last row
 of the one before it (keyset), so that the thousandth page costs what the first does. Cases are counted up to
-`MOST_COUNTED` and no further. Access is asked of `accounts.selectors.case_access` for every row.
+`MOST_COUNTED` and no further. Entries say where to look; each row that is shown passes
+`accounts.selectors.case_access` as well.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib.postgres.search import SearchQuery
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, OuterRef, QuerySet, Subquery, Value
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThan
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -154,8 +155,9 @@ def require_doctor(user: User | AnonymousUser) -> User:
 
 # --- reads ----------------------------------------------------------------------------------------
 def entries(user: User, wanted: Filters) -> QuerySet[WorklistEntry]:
-    """The entries that fit, of cases that the user may read now, in the worklist's order."""
-    found = WorklistEntry.objects.filter(case_access(user, "case__"), doctor=user)
+    """The entries that fit, in the worklist's order, without those whose grant the clock has ended."""
+    holds = Q(until__isnull=True) | Q(until__gt=timezone.now())
+    found = WorklistEntry.objects.filter(holds, doctor=user)
     if wanted.state == OPEN:
         found = found.filter(is_open=True)
     elif wanted.state == SECOND:
@@ -180,7 +182,7 @@ def entries(user: User, wanted: Filters) -> QuerySet[WorklistEntry]:
 
 
 def page(user: User, wanted: Filters, after: Cursor | None = None, size: int = PAGE_SIZE) -> Page:
-    """A page of the worklist, in three queries besides those of the access rule."""
+    """A page of the worklist, in three queries besides that of the access rule."""
     found = entries(user, wanted)
     if after is not None:
         place = (after.danger_rank, after.waiting_since, after.case_id)
@@ -189,19 +191,19 @@ def page(user: User, wanted: Filters, after: Cursor | None = None, size: int = P
     more = len(keys) > size
     keys = keys[:size]
     unread = {case_id: is_new for _rank, _since, case_id, is_new in keys}
-    cases = _cases(unread)
+    cases = _cases(user, unread)
     blind = set(_second_readings(user).filter(scan__case__in=unread).values_list("scan__case", flat=True))
-    # A case that was deleted between two queries is left out.
+    # A case that is gone or closed to this doctor since the first query is left out.
     rows = [Row(cases[pk], is_new, pk in blind) for pk, is_new in unread.items() if pk in cases]
     return Page(rows, Cursor(*keys[-1][:3]).encode() if more else "")
 
 
-def _cases(ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Any]:
+def _cases(user: User, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Any]:
     newest = Scan.objects.filter(case=OuterRef("pk")).order_by("-created_at", "-id")
     cases = Case.objects.select_related("patient").annotate(
         scan_count=Count("scans"), newest_scan_id=Subquery(newest.values("pk")[:1])
     )
-    return {case.pk: case for case in cases.filter(pk__in=list(ids))}
+    return {case.pk: case for case in cases.filter(case_access(user), pk__in=list(ids))}
 
 
 def counts(user: User) -> Counts:

@@ -47,11 +47,11 @@ class CaseSeen(models.Model):
 class WorklistEntry(models.Model):
     """One case on the worklist of one doctor, with what that list is sorted and filtered by.
 
-    Triggers of the database write these rows (migration `cases.0006_worklist_entries`) with every change of a
+    Triggers of the database write these rows (migrations `cases.0006` and `0007`) with every change of a
     case, a grant or a patient's name, whatever code made it; nothing else does, but for `unread`, which goes
-    when the doctor opens the case. Who may read a case is not decided here: a query over entries always asks
-    `accounts.selectors.case_access` as well. An entry only says where to look, so that a list of 100,000
-    cases is read from an index of that doctor's own, a page at a time.
+    when the doctor opens the case. An entry says where to look and how many there are, so that a list of
+    100,000 cases is read from an index of that doctor's own, a page at a time. Who may read a case is not
+    decided here: whatever shows something of a case asks `accounts.selectors.case_access` as well.
     """
 
     doctor = models.ForeignKey(
@@ -72,6 +72,7 @@ class WorklistEntry(models.Model):
     opened_at = models.DateTimeField(help_text=_("when the patient opened the case"))
     news_at = models.DateTimeField()
     unread = models.BooleanField()
+    until = models.DateTimeField(null=True, help_text=_("when the last grant ends; empty: open-ended"))
     words = SearchVectorField(help_text=_("patient's name and title, folded, for searching by word starts"))
 
     class Meta:

@@ -93,12 +93,28 @@ def test_an_ended_grant_counts_at_once_though_its_row_is_there(reader: User, cas
     # The clock alone ends it: no event, no trigger.
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica")
-        cursor.execute("UPDATE accounts_carerelationship SET expires_at = now() - interval '1 minute'")
+        cursor.execute("UPDATE accounts_carerelationship SET expires_at = expires_at - interval '2 hours'")
+        cursor.execute("UPDATE cases_worklistentry SET until = until - interval '2 hours'")
         cursor.execute("SET LOCAL session_replication_role = DEFAULT")
     assert WorklistEntry.objects.filter(doctor=reader).exists()
     assert shown(reader) == [] and worklist.counts(reader).by_level[""] == 0
     mend_worklists()
     assert not WorklistEntry.objects.filter(doctor=reader).exists()
+
+
+def test_an_entry_alone_opens_nothing(reader: User, case: Case, doctor: User) -> None:
+    stranger = factories.DoctorFactory.create()
+    WorklistEntry.objects.filter(doctor=reader).update(doctor=stranger)
+    assert shown(stranger) == []
+
+
+def test_an_entry_lasts_as_long_as_the_last_grant(patient: User, case: Case, doctor: User) -> None:
+    soon, later = (timezone.now() + timedelta(hours=hours) for hours in (1, 5))
+    factories.CareRelationshipFactory.create(patient=patient, doctor=doctor, expires_at=soon)
+    factories.CareRelationshipFactory.create(patient=patient, doctor=doctor, case=case, expires_at=later)
+    assert WorklistEntry.objects.get().until == later
+    factories.CareRelationshipFactory.create(patient=patient, doctor=doctor, is_emergency=True)
+    assert WorklistEntry.objects.get().until is None
 
 
 def test_filters(reader: User, patient: User, case: Case) -> None:
