@@ -208,7 +208,7 @@ def _names_by_key(lines: QuerySet[AccessLog]) -> dict[UUID | None, str]:
 def _row(row: models.Model, people: dict[Any, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for field in row._meta.concrete_fields:
-        if field.name in _NOT_EXPORTED:
+        if field.name in _NOT_EXPORTED or f"{row._meta.label}.{field.name}" in portable.left_out:
             continue
         value = field.value_from_object(row)
         if isinstance(field, models.FileField):

@@ -39,6 +39,7 @@ exporters: dict[str, Exporter] = {}
 erasers: dict[str, Eraser] = {}
 kept: dict[str, str] = {}
 limits: dict[str, Limit] = {}
+left_out: set[str] = set()
 _as_of: ContextVar[datetime | None] = ContextVar("as_of", default=None)
 _tick: ContextVar[Callable[[int, int], None] | None] = ContextVar("tick", default=None)
 
@@ -74,6 +75,11 @@ def keep(field: str, reason: str) -> None:
 def limit_export(model: str, limit: Limit) -> None:
     """Leave rows of a table ("cases.Review") out of an export: `limit(user, rows)` returns the rest."""
     limits[model] = limit
+
+
+def leave_out(field: str) -> None:
+    """Leave one column ("cases.Case.danger") out of exports."""
+    left_out.add(field)
 
 
 def as_of() -> datetime:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from accounts.models import User
 
 Seat, Status, Verdict = Review.Seat, Review.Status, ReviewVerdict.Verdict
+# Somebody else was faster: for programs and pages these are conflicts, not mistakes of the doctor.
+CONFLICTS = frozenset({"superseded", "edit_conflict", "already_signed", "amended_meanwhile", "second_exists"})
 FURTHEST_FOLLOW_UP = timedelta(days=5 * 366)
 _ANSWERED = ("succeeded", "rejected")
 
@@ -168,6 +170,22 @@ def is_blind(user: User | AnonymousUser, scan: Scan) -> bool:
 def reviews_for(user: User | AnonymousUser, scan: Scan) -> list[Review]:
     """The reviews that this reader of the scan may see: all, but none to a blind second reader."""
     return [] if is_blind(user, scan) else list(reviews_of(scan))
+
+
+def visible_reviews(user: User) -> QuerySet[Review]:
+    """The signed and superseded reviews of scans that the user may read, and their own drafts, newest first.
+
+    A blind second reader sees only their own.
+    """
+    own_drafts = Q(status=Status.DRAFT, reader=user)
+    blind = Review.objects.filter(own_drafts, seat=Seat.SECOND, previous__isnull=True).values("scan")
+    others = ~Q(status=Status.DRAFT) & ~Q(scan__in=blind)
+    return (
+        Review.objects.filter(own_drafts | others, scan__in=visible_scans(user))
+        .select_related("scan__case")
+        .prefetch_related("verdicts")
+        .order_by("-created_at", "-id")
+    )
 
 
 @dataclasses.dataclass(frozen=True)

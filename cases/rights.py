@@ -21,6 +21,9 @@ def register() -> None:
     portable.limit_export("cases.Review", lambda user, rows: rows.exclude(status="draft"))
     # Made from cases, grants and names, and those of a doctor hold their patients' names.
     portable.limit_export("cases.WorklistEntry", lambda user, rows: rows.none())
+    # For doctors' worklists, from readings that the patient may not be shown yet.
+    portable.leave_out("cases.Case.danger")
+    portable.leave_out("cases.Case.danger_rank")
     portable.limit_export("cases.ReviewVerdict", lambda user, rows: rows.exclude(review__status="draft"))
     portable.keep("cases.Review.reader", "emptied; the name stays as signed, in the patient's record")
     for field in ("analysis", "previous"):

@@ -25,6 +25,7 @@ from cases.selectors import get_scan, person
 from inference import selectors, services
 from inference.models import Analysis, ModelVersion
 from inference.results import seen_by
+from inference.review_api import ReviewViewSet
 from inference.serializers import AnalysisRequestSerializer, AnalysisSerializer, ModelVersionSerializer
 from inference.similar_api import SimilarViewSet
 
@@ -36,6 +37,7 @@ _FINDING_ID = OpenApiParameter("finding_id", OpenApiTypes.UUID, OpenApiParameter
 def register(router: DefaultRouter) -> None:
     """Add the collections of this app to the API."""
     router.register("analyses", AnalysisViewSet, basename="analysis")
+    router.register("reviews", ReviewViewSet, basename="review")
     router.register("similar", SimilarViewSet, basename="similar")
     router.register("model-versions", ModelVersionViewSet, basename="model-version")
 

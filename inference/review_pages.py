@@ -26,7 +26,7 @@ from accounts.services import log_access, log_list
 from cases import reviews, second_reader
 from cases.file_views import private_headers
 from cases.models import Scan
-from cases.reviews import disagreements, may_review, reviews_for
+from cases.reviews import CONFLICTS, disagreements, may_review, reviews_for
 from cases.selectors import get_scan, person
 from inference.report_review import versions
 from inference.results import result_of
@@ -35,8 +35,6 @@ from inference.review_forms import LONGEST
 from pmi_site.errors import UserError
 from pmi_site.reading import country_of
 
-# Somebody else was faster: for programs and pages these are conflicts, not mistakes of the doctor.
-CONFLICTS = frozenset({"superseded", "edit_conflict", "already_signed", "amended_meanwhile", "second_exists"})
 _PAGE = 20
 
 

@@ -26,7 +26,13 @@ def register() -> None:
     """Called once, when the apps are ready."""
     portable.register_exporter("readings", export_readings)
     portable.register_eraser("readings", erase_readings, folders=folders)
-    for model, path in (("Analysis", "pk"), ("Finding", "analysis"), ("DangerAssessment", "analysis")):
+    hangs_on = {
+        "Analysis": "pk",
+        "Finding": "analysis",
+        "DangerAssessment": "analysis",
+        "Confirmation": "finding__analysis",
+    }
+    for model, path in hangs_on.items():
         portable.limit_export(f"inference.{model}", functools.partial(_released, path))
     portable.limit_export("inference.SimilarSearch", _own_searches)
     emptied = "which doctor or curator it was is emptied; the rest is no data of theirs"

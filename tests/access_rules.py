@@ -66,6 +66,7 @@ VERIFIED = Rule("what verified doctors alone may do", "foooofffl", "foooofffl")
 HELD = Rule("a grant: the doctor who holds it", "fonnnfffl", "fonnnfffl")
 GRANT = Rule("a grant: its two sides", "oonnnnnnl", "oonnnnnnl")
 ASKED_DOCTOR = Rule("what waits between a patient and one doctor", "fnnnofffl", "fnnnofffl")
+REVIEW_DETAIL = Rule("a review: readers of the scan; its doctor alone touches it", "ooonnnnnl", "fofnnnnnl")
 REVIEW = Rule("a review of a scan: verified doctors of the patient", "foonnnnnl", "foonnnnnl")
 SHARED = Rule("whoever has the link and its PIN; without the PIN nothing", "p" * 9, "p" * 9)
 DOCTORS_OWN = Rule("a doctor's own thing", "fonnnfffl", "fonnnfffl")
@@ -105,6 +106,9 @@ RULES: dict[Rule, tuple[str, ...]] = {
         "cases:list",
         "v1:scan-list",
         "v1:analysis-list",
+        # Which scan is meant stands in the body.
+        "v1:review-list",
+        "v1:review-sign",
         "v1:api-root",
         "account_change_password",
         "account_email",
@@ -131,6 +135,7 @@ RULES: dict[Rule, tuple[str, ...]] = {
     DOCTORS: ("accounts:patients",),
     VERIFIED: (
         "inference:disagreements",
+        "v1:review-disagreements",
         "accounts:emergency",
         "accounts:use_code",
         "accounts:ask_patient",
@@ -160,7 +165,8 @@ RULES: dict[Rule, tuple[str, ...]] = {
     IN_BODY: ("cases:add_follow_up",),
     DOCTORS_OWN: ("cases:worklist_rename", "cases:worklist_delete"),
     DOCTORS_ACT: ("inference:confirm_finding",),
-    REVIEW: ("inference:review", "inference:ask_second_reader"),
+    REVIEW: ("inference:review", "inference:ask_second_reader", "v1:review-amend"),
+    REVIEW_DETAIL: ("v1:review-detail",),
     PUBLIC_THING: (
         "resources:condition_detail",
         "v1:condition-detail",

@@ -22,6 +22,7 @@ from inference.models import ReferenceImage, SimilarSearch
 from tests import factories
 from tests.access_rules import ROLES, RULES, rule_for
 from tests.inference import reading_rows
+from tests.inference.reviewed import sign
 from tests.test_architecture import SAMPLE_ARGUMENTS, routes
 
 # Letters that stand for several answers.
@@ -53,7 +54,7 @@ class World:
         self.case = scan.case
         other = factories.ScanFactory.create(case=self.case)
         analysis = reading_rows.reading(scan, heat=True)
-        reading_rows.reading(other)
+        about_other = reading_rows.reading(other)
         finding = analysis.findings.get(rank=0)
         grant = factories.CareRelationshipFactory.create(
             patient=patient, doctor=self.people["granted_doctor"]
@@ -104,6 +105,7 @@ class World:
         self.pks["v1:model-version-"] = analysis.model_version_id
         self.pks |= {"v1:care-grant-": grant.pk, "v1:care-invitation-": invited.pk}
         self.pks["v1:similar-"] = self.ids["search_id"]
+        self.pks["v1:review-"] = sign(about_other, self.people["granted_doctor"]).pk
 
     def _grant_one_case(self, patient: Any) -> None:
         values: dict[str, Any] = {"patient": patient, "doctor": self.people["case_doctor"]}

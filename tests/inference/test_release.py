@@ -1,14 +1,17 @@
 """What patients see of a reading that no doctor has signed, under each setting, at every door."""
 
+import io
+import zipfile
 from typing import Any
 
 import pytest
 from django.urls import reverse
 
+from accounts import export
 from accounts.models import Notice
 from cases import sharing
 from cases.models import Scan
-from inference import checks, release, rights
+from inference import case_state, checks, release, rights
 from inference.models import Analysis, DangerAssessment
 from tests.factories import ScanFactory
 from tests.inference import reading_rows as rows
@@ -197,3 +200,24 @@ def test_a_word_that_means_nothing_stops_the_start(settings: Any) -> None:
     settings.PMI_RELEASE = "at once"
     (found,) = checks.check_release(None)
     assert found.id == "inference.E001" and "after_review" in str(found.hint)
+
+
+def test_an_export_says_nothing_of_what_is_held(patient: Any, reading: Analysis, settings: Any) -> None:
+    settings.PMI_RELEASE = HOLD
+    case_state.refresh(reading.scan.case_id)
+
+    def everything() -> str:
+        made = export.request_export(patient)
+        assert export.prepare(made.pk)
+        made.refresh_from_db()
+        with made.archive.open("rb") as handle, zipfile.ZipFile(io.BytesIO(handle.read())) as archive:
+            records = [name for name in archive.namelist() if name.startswith("pmi/records/")]
+            text = "".join(archive.read(name).decode() for name in records)
+            return text + " ".join(archive.namelist())
+
+    held = everything()
+    for word in ("urgent", "pneumonia", "report.pdf", str(reading.pk)):
+        assert word not in held
+    correct(reading, doctor_of(patient))
+    released = everything()
+    assert "pneumonia" in released and "report.pdf" in released and "A fold of the skin." in released

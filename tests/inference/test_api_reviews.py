@@ -1,0 +1,164 @@
+"""Reviews over the API: drafts, signatures, amendments, conflicts, differing readers, who may."""
+
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.urls import reverse
+
+from cases import reviews
+from cases.models import Review, Scan
+from inference.models import Analysis
+from tests.factories import ScanFactory
+from tests.inference import reading_rows as rows
+from tests.inference.reviewed import correct, doctor_of, filled, sign
+
+pytestmark = pytest.mark.django_db
+LIST, SIGN = reverse("v1:review-list"), reverse("v1:review-sign")
+DIFFER = reverse("v1:review-disagreements")
+
+
+@pytest.fixture
+def scan(patient: Any) -> Scan:
+    return ScanFactory.create(case__patient=patient)
+
+
+@pytest.fixture
+def reading(scan: Scan) -> Analysis:
+    return rows.reading(scan)
+
+
+@pytest.fixture
+def reader(patient: Any) -> Any:
+    return doctor_of(patient)
+
+
+def body(of: Analysis, verdict: str = "agree", **fields: Any) -> dict[str, Any]:
+    said = [{"label": "pneumonia", "verdict": verdict}] if verdict else []
+    return {"scan": str(of.scan_id), "analysis": str(of.pk), "verdicts": said, **fields}
+
+
+def detail(review: Review, name: str = "detail") -> str:
+    return reverse(f"v1:review-{name}", args=[review.pk])
+
+
+def test_draft_then_signature(api_as: Any, reader: Any, patient: Any, reading: Analysis) -> None:
+    client = api_as(reader)
+    made = client.post(LIST, body(reading, "", comment="Half"), format="json")
+    assert made.status_code == 201 and made.json()["status"] == "draft" and made.json()["edit_no"] == 1
+    again = client.post(LIST, body(reading, "", comment="Whole", edit_no=1), format="json")
+    assert again.status_code == 200 and again.json()["comment"] == "Whole"
+    assert api_as(patient).get(LIST).json()["count"] == 0
+    signed = client.post(SIGN, body(reading, edit_no=2), format="json")
+    told = signed.json()
+    assert signed.status_code == 201 and told["status"] == "signed" and told["danger_level"] == "urgent"
+    assert told["verdicts"][0]["probability"] == pytest.approx(0.83)
+    (seen,) = api_as(patient).get(LIST, {"scan": str(reading.scan_id)}).json()["results"]
+    assert seen["id"] == told["id"] and seen["statement"].startswith("Confirmed by Dr Ada Reader on")
+    assert api_as(patient).get(detail(Review.objects.get())).json()["version"] == 1
+
+
+def test_an_amendment(api_as: Any, reader: Any, reading: Analysis) -> None:
+    first, client = sign(reading, reader), api_as(reader)
+    sent = body(reading, "disagree", danger_level="routine", comment="A fold.")
+    refused = client.post(detail(first, "amend"), sent, format="json")
+    assert refused.status_code == 400 and refused.json()["code"] == "no_reason"
+    sent |= {"edit_no": 1, "amend_reason": "Second look"}
+    made = client.post(detail(first, "amend"), sent, format="json").json()
+    assert made["version"] == 2 and made["previous"] == str(first.pk)
+    versions = client.get(LIST, {"case": str(reading.scan.case_id)}).json()["results"]
+    assert [one["status"] for one in versions] == ["signed", "superseded"]
+
+
+def test_conflicts_are_409(api_as: Any, reader: Any, patient: Any, reading: Analysis) -> None:
+    client, second = api_as(reader), doctor_of(patient, "Dr Bea Second")
+    client.post(LIST, body(reading, comment="One"), format="json")
+    assert client.post(LIST, body(reading, comment="Two"), format="json").json()["code"] == "edit_conflict"
+    client.post(SIGN, body(reading, edit_no=1), format="json")
+    late = api_as(second).post(SIGN, body(reading, comment="I see more"), format="json")
+    assert late.status_code == 409 and late.json()["code"] == "already_signed"
+    assert "Dr Ada Reader signed" in late.json()["detail"]
+    draft = reviews.draft_of(second, reading.scan)
+    assert draft is not None and draft.comment == "I see more"
+    rows.reading(reading.scan)
+    old = api_as(second).post(SIGN, body(reading, edit_no=1), format="json")
+    assert old.status_code == 409 and old.json()["code"] == "superseded"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"danger_level": "terrible"},
+        {"verdicts": [{"label": "pneumonia", "verdict": "perhaps"}]},
+        {"verdicts": [{"label": "no-such", "verdict": "agree"}]},
+        {"verdicts": [{"label": "pneumonia", "verdict": "disagree", "right_condition": "no-such"}]},
+        {"follow_up_on": "soon"},
+        {"seat": "third"},
+        {"comment": "x" * 5001},
+    ],
+)
+def test_what_means_nothing_is_refused(api_as: Any, reader: Any, reading: Analysis, wrong: Any) -> None:
+    answer = api_as(reader).post(LIST, {**body(reading), **wrong}, format="json")
+    assert answer.status_code == 400 and not Review.objects.exists()
+
+
+def test_a_reading_of_another_scan(api_as: Any, reader: Any, reading: Analysis) -> None:
+    other = rows.reading(ScanFactory.create(case=reading.scan.case))
+    answer = api_as(reader).post(LIST, {**body(reading), "analysis": str(other.pk)}, format="json")
+    assert answer.status_code == 400 and "another scan" in str(answer.json())
+
+
+def test_a_right_condition_is_kept(api_as: Any, reader: Any, reading: Analysis) -> None:
+    call_command("load_knowledge_base", verbosity=0)
+    sent = body(reading, danger_level="routine")
+    sent["verdicts"] = [{"label": "pneumonia", "verdict": "disagree", "right_condition": "no-chest-finding"}]
+    made = api_as(reader).post(SIGN, sent, format="json").json()
+    assert made["verdicts"][0]["right_condition"] == "no-chest-finding"
+
+
+def test_only_ones_own_draft_goes(api_as: Any, reader: Any, patient: Any, reading: Analysis) -> None:
+    draft = reviews.save_draft(reader, reading.scan, filled(reading))
+    second = doctor_of(patient, "Dr Bea Second")
+    assert api_as(second).delete(detail(draft)).status_code == 404
+    assert api_as(reader).delete(detail(draft)).status_code == 204
+    signed = sign(reading, reader)
+    assert api_as(second).delete(detail(signed)).status_code == 403
+    refused = api_as(reader).delete(detail(signed))
+    assert refused.status_code == 400 and refused.json()["code"] == "signed"
+
+
+def test_blind_and_differing_readers(api_as: Any, reader: Any, patient: Any, reading: Analysis) -> None:
+    second = doctor_of(patient, "Dr Bea Second")
+    reviews.save_draft(second, reading.scan, filled(reading, "", seat="second"))
+    first = correct(reading, reader)
+    seen = api_as(second).get(LIST).json()["results"]
+    assert [one["status"] for one in seen] == ["draft"]
+    assert api_as(second).get(detail(first)).status_code == 404
+    sent = body(reading, seat="second", edit_no=1)
+    assert api_as(second).post(SIGN, sent, format="json").status_code == 201
+    assert api_as(second).get(detail(first)).status_code == 200
+    (listed,) = api_as(reader).get(DIFFER).json()["results"]
+    assert listed["scan"] == str(reading.scan_id)
+    assert [one["what"] for one in listed["differences"]] == ["level", "pneumonia"]
+    assert api_as(patient).get(DIFFER).status_code == 403
+
+
+def test_who_may_not(
+    api_as: Any,
+    patient: Any,
+    other_patient: Any,
+    doctor: Any,
+    unverified_doctor: Any,
+    reader: Any,
+    reading: Analysis,
+) -> None:
+    signed = sign(reading, reader)
+    assert api_as(patient).post(SIGN, body(reading), format="json").status_code == 403
+    assert api_as(patient).post(detail(signed, "amend"), body(reading), format="json").status_code == 403
+    for outsider in (other_patient, doctor, unverified_doctor):
+        client = api_as(outsider)
+        assert client.post(SIGN, body(reading), format="json").status_code == 404
+        assert client.post(detail(signed, "amend"), body(reading), format="json").status_code == 404
+        assert client.get(detail(signed)).status_code == 404 and client.get(LIST).json()["count"] == 0
+    assert api_as(None).get(LIST).status_code == 401
+    assert api_as(reader).put(detail(signed), {}, format="json").status_code == 405
