@@ -160,7 +160,7 @@ class TestPage:
         client = as_user(doctor)
         page = client.get(reverse(PAGE))
         assert page.status_code == 200 and "The patient is told at once" in page.text
-        assert "Emergency access to the cases of" not in page.text
+        assert "emergency-banner" not in page.text
         answer = client.post(reverse(PAGE), form(patient), follow=True)
         assert "You can now read the cases of" in answer.text
         for address in (
