@@ -14,6 +14,7 @@ from accounts.access_log_texts import ACTION_TEXTS
 from accounts.consent_texts import TEXTS
 from accounts.notices import NOTICE_TEXTS
 from cases.models import Case
+from pmi_site.library_words import WORDS
 from resources.choices import DangerLevel, Kind
 
 TEMPLATES = Path(settings.BASE_DIR) / "templates"
@@ -46,7 +47,7 @@ def key_phrases() -> set[str]:
         phrases |= {
             str(label) for choices in (Kind, DangerLevel, Case.ReviewState) for label in choices.labels
         }
-        phrases |= {str(words) for words in (*ACTION_TEXTS.values(), *NOTICE_TEXTS.values())}
+        phrases |= {str(words) for words in (*ACTION_TEXTS.values(), *NOTICE_TEXTS.values(), *WORDS)}
         for text in TEXTS.values():
             phrases |= {str(words) for words in (text.title, *text.points, text.without)}
             phrases |= {str(text.thanks), str(text.goodbye)}

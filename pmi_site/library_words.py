@@ -1,0 +1,94 @@
+"""Words of Django and allauth on PMI's pages for which these have no Hindi.
+
+Nothing runs here: `make messages` collects from this file what it would not find otherwise, and PMI's
+catalogues come before those of the libraries.
+"""
+
+from django.utils.translation import gettext_noop as _
+from django.utils.translation import ngettext_lazy
+
+WORDS = (
+    # allauth: forms
+    _("Email"),
+    _("Email address"),
+    _("Password"),
+    _("Password (again)"),
+    _("Remember Me"),
+    _("Forgot your password?"),
+    _("Current Password"),
+    _("New Password"),
+    _("New Password (again)"),
+    _("Code"),
+    _("Authenticator code"),
+    # allauth: the page with email addresses
+    _("Email Addresses"),
+    _("The following email addresses are associated with your account:"),
+    _("Verified"),
+    _("Unverified"),
+    _("Primary"),
+    _("Make Primary"),
+    _("Re-send Verification"),
+    _("Remove"),
+    _("Add Email Address"),
+    _("Add Email"),
+    _("Do you really want to remove the selected email address?"),
+    _("Warning:"),
+    _(
+        "You currently do not have any email address set up. You should really add an email address so you "
+        "can receive notifications, reset your password, etc."
+    ),
+    # allauth: what is wrong
+    _("You must type the same password each time."),
+    _("The email address and/or password you specified are not correct."),
+    _("Too many failed login attempts. Try again later."),
+    _("Be patient, you are sending too many requests."),
+    _("This account is currently inactive."),
+    _("A user is already registered with this email address."),
+    _("This email address is already associated with this account."),
+    _("The email address is not assigned to any user account."),
+    _("Your primary email address must be verified."),
+    _("You cannot remove your primary email address."),
+    _("Please type your current password."),
+    _("The new value must be different from the current one."),
+    _("Incorrect password."),
+    _("Incorrect code."),
+    _("Invalid or expired key."),
+    _("The password reset token was invalid."),
+    # allauth: what is done
+    _("You have signed out."),
+    _("Confirmation email sent to %(email)s."),
+    _("You have confirmed %(email)s."),
+    _("Unable to confirm %(email)s because it is already confirmed by a different account."),
+    _("Removed email address %(email)s."),
+    _("Primary email address set."),
+    _("You cannot remove your primary email address (%(email)s)."),
+    _("Password successfully changed."),
+    _("Password successfully set."),
+    _("Signed out of all other sessions."),
+    _("A new set of recovery codes has been generated."),
+    # Django: passwords
+    _("The password is too similar to the %(verbose_name)s."),
+    _("Your password can’t be too similar to your other personal information."),
+    _("This password is too common."),
+    _("Your password can’t be a commonly used password."),
+    _("This password is entirely numeric."),
+    _("Your password can’t be entirely numeric."),
+)
+PLURALS = (
+    ngettext_lazy(
+        "This password is too short. It must contain at least %d character.",
+        "This password is too short. It must contain at least %d characters.",
+    ),
+    ngettext_lazy(
+        "Your password must contain at least %(min_length)d character.",
+        "Your password must contain at least %(min_length)d characters.",
+    ),
+    ngettext_lazy(
+        "Ensure this value has at least %(limit_value)d character (it has %(show_value)d).",
+        "Ensure this value has at least %(limit_value)d characters (it has %(show_value)d).",
+    ),
+    ngettext_lazy(
+        "Ensure this value has at most %(limit_value)d character (it has %(show_value)d).",
+        "Ensure this value has at most %(limit_value)d characters (it has %(show_value)d).",
+    ),
+)
