@@ -3,6 +3,11 @@
 from datetime import datetime
 from typing import Any
 
+# Registered here first, so that they can be taken out below.
+import allauth.mfa.admin
+import allauth.usersessions.admin  # noqa: F401
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
@@ -15,6 +20,9 @@ from django.utils.translation import ngettext
 from accounts import services
 from accounts.models import AccessLog, CareRelationship, Consent, DoctorProfile, EmergencyAccess, Role, User
 from pmi_site.errors import UserError
+
+# They show secrets, and where people are signed in; neither is an administrator's business.
+admin.site.unregister([Authenticator, UserSession])
 
 
 class ReadOnlyAdmin(admin.ModelAdmin[Any]):

@@ -9,6 +9,9 @@ class AccountsConfig(AppConfig):
     name = "accounts"
 
     def ready(self) -> None:
-        from accounts import kept
+        from allauth.mfa.signals import authenticator_added
+
+        from accounts import kept, second_factor
 
         kept.declare()
+        authenticator_added.connect(second_factor.on_added)

@@ -9,6 +9,7 @@ from rest_framework.authentication import BaseAuthentication, get_authorization_
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
+from accounts import second_factor
 from accounts.models import ApiToken, User
 
 # Writing the time of every request would turn each read into a write.
@@ -31,9 +32,20 @@ class TokenAuthentication(BaseAuthentication):
             key = parts[1].decode("ascii")
         except UnicodeDecodeError:
             raise AuthenticationFailed(_("This token is not valid.")) from None
-        token = ApiToken.objects.select_related("user").filter(digest=ApiToken.digest_of(key)).first()
+        token = (
+            ApiToken.objects.select_related("user")
+            .annotate(has_second_factor=second_factor.set_up_for("user"))
+            .filter(digest=ApiToken.digest_of(key))
+            .first()
+        )
         if token is None or not token.user.is_active:
             raise AuthenticationFailed(_("This token is not valid."))
+        # Made before the account had to have one, or the account has become a doctor's since.
+        if second_factor.is_required(token.user) and not token.has_second_factor:
+            raise AuthenticationFailed(
+                _("This account needs a second step at sign-in. Set it up on the site first."),
+                code="second_factor_missing",
+            )
         now = timezone.now()
         if token.last_used_at is None or now - token.last_used_at > LAST_USED_STEP:
             ApiToken.objects.filter(pk=token.pk).update(last_used_at=now)

@@ -139,7 +139,7 @@ def _step(job: Erasure, done: int, total: int, **fields: object) -> None:
 def _forget_mentions(user_id: UUID) -> None:
     """Sessions, results of tasks and lines of the admin's history are tied to a person by text alone."""
     for session in Session.objects.iterator():
-        if session.get_decoded().get("_auth_user_id") == str(user_id):
+        if _session_names(session, user_id):
             session.delete()
     ids = _ids_of(user_id)
     results = apps.get_model("django_celery_results", "TaskResult")
@@ -151,6 +151,12 @@ def _forget_mentions(user_id: UUID) -> None:
     entries.objects.filter(object_id__in=[str(one) for one in ids]).update(
         object_id=None, object_repr="(erased)", change_message=""
     )
+
+
+def _session_names(session: Session, user_id: UUID) -> bool:
+    """Whether a session is this person's, also one that stopped between password and second step."""
+    text = str(session.get_decoded())
+    return str(user_id) in text or user_id.hex in text
 
 
 def _ids_of(user_id: UUID) -> set[UUID]:
@@ -206,7 +212,7 @@ def leftovers(user_id: UUID) -> list[str]:
         known = {digest_of(folder) for folder in erasure.folders} | set(erasure.proof)
         found.extend(f"private file {name}" for name in _files_in(known))
     for session in Session.objects.iterator():
-        if session.get_decoded().get("_auth_user_id") == str(user_id):
+        if _session_names(session, user_id):
             found.append("a session")
     return found
 

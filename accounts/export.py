@@ -41,7 +41,7 @@ _NOT_EXPORTED = {
     "password", "digest", "token_digest", "pin_hash", "code_digest", "data", "vector", "session_key",
     "log_key", "archive", "lease_expires_at", "key", "group_key", "secret", "token",
 }  # fmt: skip
-_NO_TABLES = {"accounts.DataExport", "mfa.Authenticator", "account.EmailConfirmation"}
+_NO_TABLES = {"accounts.DataExport", "account.EmailConfirmation"}
 
 
 class LeaseLost(Exception):

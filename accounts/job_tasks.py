@@ -1,6 +1,6 @@
 """Background work on people's rights: exports, erasures and the chain of the access log. Thin, ids only."""
 
-from accounts import access_log, care, erasure, export, notices
+from accounts import access_log, care, erasure, export, notices, sessions
 from pmi_site.tasks import pmi_task
 
 # Hours of scans are packed in minutes; the broker gives a message to a second worker after an hour.
@@ -34,3 +34,9 @@ def sweep_jobs() -> None:
 def chain_access_log() -> None:
     """Chains lines whose process died before it could; every minute."""
     access_log.seal()
+
+
+@pmi_task(queue="default", time_limit=300)
+def sweep_sessions() -> None:
+    """Forgets sessions that are over; once a day."""
+    sessions.sweep()

@@ -2,11 +2,20 @@
 
 from django.urls import path
 
-from accounts import consent_pages, doctor_pages, job_pages, notice_pages, sharing_pages, views
+from accounts import (
+    consent_pages,
+    doctor_pages,
+    job_pages,
+    notice_pages,
+    session_pages,
+    sharing_pages,
+    views,
+)
 
 app_name = "accounts"
 urlpatterns = [
     path("", views.account, name="account"),
+    path("begin/", views.begin, name="begin"),
     path("waiting/", views.waiting, name="waiting"),
     path("sharing/", sharing_pages.sharing, name="sharing"),
     path("sharing/code/", sharing_pages.new_code, name="new_code"),
@@ -46,6 +55,7 @@ urlpatterns = [
     path("export/<uuid:export_id>/pmi.zip", job_pages.download, name="export_download"),
     path("erase/", job_pages.erase, name="erase"),
     path("erased/", job_pages.erased, name="erased"),
+    path("sessions/<int:session_id>/end/", session_pages.end_session, name="end_session"),
     path("tokens/", views.tokens, name="tokens"),
     path("tokens/<uuid:token_id>/delete/", views.delete_token, name="delete_token"),
 ]

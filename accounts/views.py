@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from allauth.account.adapter import get_adapter
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
@@ -33,6 +34,13 @@ def account(request: HttpRequest) -> HttpResponse:
     user.refresh_from_db()
     profile = getattr(user, "doctor_profile", None) if user.role == Role.DOCTOR else None
     return render(request, "accounts/account.html", {"form": form, "profile": profile})
+
+
+@login_required
+@require_safe
+def begin(request: HttpRequest) -> HttpResponse:
+    """On to the first page of this person's role."""
+    return redirect(get_adapter().get_login_redirect_url(request))
 
 
 @login_required

@@ -52,6 +52,9 @@ SIGNED_IN = Rule("everybody who is signed in, about themselves", "oooooooo" + "l
 CASES_LIST = Rule("lists show what one may see; only patients open cases", "oooooooo" + "l", "offfffofl")
 PUBLIC = Rule("anybody", "o" * 9, "o" * 9)
 ADMIN = Rule("the administration", "l" * 7 + "dl", "l" * 7 + "dl")
+ADMIN_LOGIN = Rule("the way into the administration", "f" * 7 + "ol", "f" * 7 + "ol")
+HAS_NONE = Rule("recovery codes: nobody in the tests has any", "n" * 8 + "l", "n" * 8 + "l")
+HAS_AN_APP = Rule("the app for codes: those have it who must", "nooooonol", "nooooonol")
 DOCTORS_ACT = Rule("a doctor of the patient acts", "ooonnfnfl", "foonnfnfl")
 CASE_EDIT = Rule("forms that change a case: its patient alone", "offnnnnnl", "offnnnnnl")
 IN_BODY = Rule("the case is named in the body; without one there is none", "n" * 8 + "l", "n" * 8 + "l")
@@ -86,12 +89,14 @@ RULES: dict[Rule, tuple[str, ...]] = {
         "v1:docs",
         "v1:schema",
         "v1:token",
-        "admin:login",
         # The page that asks for the PIN says nothing about the case.
         "inference:shared",
     ),
     SIGNED_IN: (
         "accounts:account",
+        "accounts:begin",
+        "mfa_*",
+        "usersessions_list",
         "accounts:waiting",
         "accounts:tokens",
         "accounts:exports",
@@ -130,6 +135,7 @@ RULES: dict[Rule, tuple[str, ...]] = {
         "accounts:follow_notice",
         "accounts:export_download",
         "accounts:delete_token",
+        "accounts:end_session",
     ),
     OWN_BY_PATIENT: ("accounts:revoke", "accounts:cancel_invitation", "accounts:answer_request"),
     DOCTORS: ("accounts:patients",),
@@ -176,7 +182,10 @@ RULES: dict[Rule, tuple[str, ...]] = {
         "account_confirm_email",
     ),
     SHARED: ("inference:shared_*",),
+    HAS_NONE: ("mfa_view_recovery_codes", "mfa_download_recovery_codes"),
+    HAS_AN_APP: ("mfa_deactivate_totp",),
     ADMIN: ("admin:*",),
+    ADMIN_LOGIN: ("admin_login", "admin:login"),
 }
 
 

@@ -1,17 +1,20 @@
 """Fixtures that every test may use."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.core.cache import cache
 from django.test import Client
 from rest_framework.test import APIClient
 
+from accounts.sessions import SEEN_KEY
 from tests import factories
 
 
@@ -57,6 +60,25 @@ def _empty_cache() -> Iterator[None]:
     """Counters of one test's throttling must not reach the next test."""
     cache.clear()
     yield
+
+
+@pytest.fixture(autouse=True)
+def _second_step_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`Client.force_login` stands for a whole sign-in: with the second step of whoever has one."""
+    plain = Client.force_login
+
+    def force_login(self: Client, user: Any, backend: str | None = None) -> None:
+        plain(self, user, backend)
+        session = self.session
+        session[SEEN_KEY] = time.time()
+        factor = Authenticator.objects.filter(user=user).first()
+        if factor is not None:
+            record = {"method": "mfa", "at": time.time(), "id": factor.pk, "type": factor.type}
+            session["account_authentication_methods"] = [record]
+            session["account_authentication_methods_user"] = str(user.pk)
+        session.save()
+
+    monkeypatch.setattr(Client, "force_login", force_login)
 
 
 @pytest.fixture(scope="session")

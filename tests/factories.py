@@ -6,10 +6,13 @@ from typing import Any
 import factory
 import numpy as np
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.mfa.utils import encrypt
 from django.core.files.base import ContentFile
 from django.utils import timezone
 from factory.django import DjangoModelFactory
 
+from accounts import second_factor
 from accounts.models import CareRelationship, DoctorProfile, Role, User
 from cases.imaging.preview import preview_png
 from cases.imaging.volume import CanonicalVolume
@@ -17,10 +20,14 @@ from cases.models import Case, Scan
 from cases.storage import new_directory, private_storage
 
 PASSWORD = "correct horse battery staple"
+TOTP_SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 
 
 class UserFactory(DjangoModelFactory):
-    """A patient with a verified address and the password PASSWORD."""
+    """A patient with a verified address and the password PASSWORD.
+
+    Whoever needs a second step at sign-in has one, with the secret TOTP_SECRET; `second_factor` overrules.
+    """
 
     class Meta:
         model = User
@@ -34,8 +41,11 @@ class UserFactory(DjangoModelFactory):
     def _create(cls, model_class: type[User], *args: Any, **kwargs: Any) -> User:
         password = kwargs.pop("password", PASSWORD)
         verified = kwargs.pop("email_verified", True)
+        wanted = kwargs.pop("second_factor", None)
         user = model_class.objects.create_user(password=password, **kwargs)
         EmailAddress.objects.create(user=user, email=user.email, verified=verified, primary=True)
+        if second_factor.is_required(user) if wanted is None else wanted:
+            Authenticator.objects.create(user=user, type="totp", data={"secret": encrypt(TOTP_SECRET)})
         return user
 
 

@@ -69,6 +69,8 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
     "csp",
     "django_celery_results",
     "django_htmx",
@@ -88,6 +90,8 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "accounts.middleware.SecondFactorMiddleware",
+    "accounts.middleware.SeenMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
 ]
 ROOT_URLCONF = "pmi_site.urls"
@@ -173,6 +177,17 @@ ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = None
 ACCOUNT_SIGNUP_FORM_CLASS = "accounts.forms.SignupForm"
+MFA_ADAPTER = "accounts.mfa_adapter.MFAAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TOTP_ISSUER = "PMI"
+# One step of 30 seconds early or late: telephones' clocks differ, and typing takes time (RFC 6238, 5.2).
+MFA_TOTP_TOLERANCE = 1
+MFA_FORMS = {
+    "authenticate": "accounts.second_factor_forms.CodeForm",
+    "reauthenticate": "accounts.second_factor_forms.ConfirmCodeForm",
+    "add_webauthn": "accounts.second_factor_forms.AddPasskeyForm",
+}
 
 # --- background work ---
 CELERY_RESULT_BACKEND = "django-db"
@@ -201,6 +216,7 @@ CELERY_BEAT_SCHEDULE = {
     "check-links": {"task": "resources.tasks.check_links", "schedule": 7 * 24 * 3600.0},
     "chain-access-log": {"task": "accounts.job_tasks.chain_access_log", "schedule": 60.0},
     "go-on-with-exports-and-erasures": {"task": "accounts.job_tasks.sweep_jobs", "schedule": 60.0},
+    "sweep-sessions": {"task": "accounts.job_tasks.sweep_sessions", "schedule": 24 * 3600.0},
     "sweep-searches": {"task": "inference.similar_tasks.sweep_searches", "schedule": 30.0},
     "fill-waiting-spaces": {"task": "inference.similar_tasks.fill_waiting_spaces", "schedule": 300.0},
 }

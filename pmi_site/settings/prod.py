@@ -5,6 +5,8 @@ from pmi_site.settings.base import *  # noqa: F403
 
 DEBUG = False
 SECRET_KEY = env.required("SECRET_KEY")
+# Older keys that still open what they closed: sessions, and the secrets of second steps.
+SECRET_KEY_FALLBACKS = list(env.words("SECRET_KEY_FALLBACKS"))
 ALLOWED_HOSTS = env.words("PMI_ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS = env.words("PMI_TRUSTED_ORIGINS")
 

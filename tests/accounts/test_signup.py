@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from accounts import selectors
 from accounts.models import Role, User
+from tests.accounts.test_second_factor import code
 from tests.factories import PASSWORD, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -98,6 +99,7 @@ def test_a_wrong_password_does_not_open(client, patient):
 
 def test_administrators_land_in_the_admin(client, admin_user):
     answer = client.post("/accounts/login/", {"login": admin_user.email, "password": PASSWORD})
+    answer = client.post(answer["Location"], {"code": code()})
     assert answer["Location"] == reverse("admin:index")
 
 

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
+from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
 
 from pmi_site.supervisor import _end_with_parent
 
@@ -54,6 +55,33 @@ class Site:
                     return text
             time.sleep(0.1)
         raise AssertionError(f"no mail to {address}")
+
+    def totp_secret(self, address: str) -> str | None:
+        """The secret of the app for codes that somebody set up for an address; None before that."""
+        with _locked(self.var.parent):
+            return _state(self.var.parent).get("totp", {}).get(address, {}).get("secret")
+
+    def keep_totp_secret(self, address: str, secret: str) -> None:
+        """What an app on a telephone keeps; for everybody who signs in with this address."""
+        with _locked(self.var.parent):
+            state = _state(self.var.parent)
+            state.setdefault("totp", {})[address] = {"secret": secret, "used": 0}
+            _write(self.var.parent, state)
+
+    def next_code(self, address: str) -> str:
+        """A code that was not used yet. Waits for the app's next one where all that count now are used."""
+        while True:
+            with _locked(self.var.parent):
+                state = _state(self.var.parent)
+                kept = state["totp"][address]
+                now = int(time.time()) // 30
+                # One step early and one late count, too.
+                counter = max(now - 1, kept["used"] + 1)
+                if counter <= now + 1:
+                    kept["used"] = counter
+                    _write(self.var.parent, state)
+                    return format_hotp_value(hotp_value(kept["secret"], counter))
+            time.sleep(1)
 
     def reading_worker(self) -> psutil.Process:
         """The head of the worker that reads scans; its pool processes are its children."""

@@ -44,8 +44,7 @@ def member(site: Site, visit: Callable[..., Visitor]) -> Callable[..., Visitor]:
             timeout=120,
         )
         visitor = visit(width)
-        visitor._post("/accounts/login/", login=email, password=PASSWORD)
-        return visitor
+        return visitor.log_in(email, PASSWORD)
 
     return make
 

@@ -145,10 +145,33 @@ class Visitor:
         return self
 
     def become_doctor(self) -> "Visitor":
-        """The site's verified doctor, logged in."""
-        self.email = "doctor@example.org"
-        self._post("/accounts/login/", login=self.email, password=self.site.doctor_password)
+        """The site's verified doctor, logged in with both steps."""
+        return self.log_in("doctor@example.org", self.site.doctor_password)
+
+    def log_in(self, email: str, password: str) -> "Visitor":
+        """Somebody with an account; sets the second step up where the account needs one and has none."""
+        self.email = email
+        answer = self._post("/accounts/login/", login=email, password=password)
+        if "/2fa/authenticate/" in answer.url:
+            self._post("/accounts/2fa/authenticate/", code=self.site.next_code(email))
+        elif answer.url.endswith("/2fa/"):
+            self.set_up_second_step()
         return self
+
+    def set_up_second_step(self) -> list[str]:
+        """An app for codes, as the page shows it; returns the recovery codes."""
+        page = self.context.request.get("/accounts/2fa/totp/activate/").text()
+        secret = re.search(r'id="totp-secret">([A-Z2-7]+)<', page)
+        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
+        assert secret and token, page[:500]
+        self.site.keep_totp_secret(self.email, secret.group(1))
+        # Not `_post`: opening the page anew makes a new secret.
+        answer = self.context.request.post(
+            "/accounts/2fa/totp/activate/",
+            form={"csrfmiddlewaretoken": token.group(1), "code": self.site.next_code(self.email)},
+        )
+        assert answer.url.endswith("/2fa/recovery-codes/"), answer.text()
+        return re.findall(r"<code[^>]*>(\d{8})</code>", answer.text())
 
     def let_read(self, doctor: "Visitor") -> None:
         """This patient makes a code and the doctor enters it, for all cases, without opening the pages."""

@@ -1,0 +1,92 @@
+"""What stands between a session and the pages."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.urls import ResolverMatch, reverse
+from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+from django_htmx.http import HttpResponseClientRedirect
+
+from accounts import second_factor, sessions
+from accounts.models import User
+
+# What a doctor or administrator may open before the second step: nothing that shows a patient's data or the
+# administration. A name, or the start of a family of names. What is not listed is shut.
+OPEN = (
+    "home",
+    "healthz",
+    "set_language",
+    "account_",
+    "mfa_",
+    "usersessions_",
+    "accounts:begin",
+    "accounts:erased",
+    "admin_login",
+    "admin:logout",
+    "admin:jsi18n",
+    # Public whoever asks: the knowledge base, the API's documentation, links that carry their own PIN.
+    "resources:",
+    "v1:condition-",
+    "v1:resource-",
+    "v1:treatment-",
+    "v1:docs",
+    "v1:schema",
+    "v1:token",
+    "inference:shared",
+)
+
+
+def is_open(match: ResolverMatch | None) -> bool:
+    """Whether a route needs no second step."""
+    return match is not None and match.view_name.startswith(OPEN)
+
+
+class SecondFactorMiddleware:
+    """Sends whoever needs a second step and has not taken it in this session to the page where they can."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *view: Any) -> HttpResponse | None:
+        """None lets the request through."""
+        user = request.user
+        if is_open(request.resolver_match) or not isinstance(user, User):
+            return None
+        if not second_factor.is_required(user) or second_factor.is_proven(request):
+            return None
+        return _send_away(request, user)
+
+
+class SeenMiddleware:
+    """Keeps the list of sessions true."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        sessions.note_seen(request)
+        return self.get_response(request)
+
+
+def _send_away(request: HttpRequest, user: User) -> HttpResponse:
+    if request.resolver_match is not None and "v1" in request.resolver_match.namespaces:
+        words = _("This account needs a second step at sign-in. Sign in on the site and take it.")
+        return JsonResponse({"detail": words, "code": "second_factor_required"}, status=403)
+    if second_factor.is_set_up(user):
+        # An older session than the second step, or one that began another way.
+        target = reverse("mfa_reauthenticate")
+        if request.method == "GET" and not getattr(request, "htmx", False):
+            target += "?" + urlencode({"next": request.get_full_path()})
+    else:
+        target = reverse("mfa_index")
+        if request.method != "GET":
+            messages.warning(request, _("Nothing was saved. Please set up the second step first."))
+    if getattr(request, "htmx", False):
+        return HttpResponseClientRedirect(target)
+    return HttpResponseRedirect(target)

@@ -1,0 +1,57 @@
+"""The second step of signing in: who needs one, and whether this session has taken it.
+
+Doctors, administrators and everybody who may use the admin need a second step (a code from an app, a passkey
+or a recovery code). allauth asks for it at every sign-in of an account that has one; this module says when an
+account must have one, and `accounts.middleware` keeps everybody else out of what it protects.
+"""
+
+from typing import Any
+
+from allauth.account.authentication import get_authentication_records
+from allauth.account.internal.flows.login import record_authentication
+from allauth.mfa.models import Authenticator
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import Exists, OuterRef
+from django.http import HttpRequest
+
+from accounts.models import Role, User
+
+# Recovery codes alone are no second step: they only stand in for one.
+FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
+
+
+def is_required(user: User | AnonymousUser) -> bool:
+    """Whether this account may not be used without a second step."""
+    return isinstance(user, User) and (user.is_staff or user.role in (Role.DOCTOR, Role.ADMIN))
+
+
+def is_set_up(user: User) -> bool:
+    """Whether the account has an app or a passkey."""
+    return Authenticator.objects.filter(user=user, type__in=FACTORS).exists()
+
+
+def set_up_for(user: str) -> Exists:
+    """`is_set_up` as an expression in a query; `user` is the field that leads to the account."""
+    return Exists(Authenticator.objects.filter(user=OuterRef(user), type__in=FACTORS))
+
+
+def is_proven(request: HttpRequest) -> bool:
+    """Whether whoever holds this session has taken the second step in it. Asks no database."""
+    if not isinstance(request.user, User):
+        return False
+    return any(record.get("method") == "mfa" for record in get_authentication_records(request, request.user))
+
+
+def note_proof(request: HttpRequest, authenticator: Authenticator) -> None:
+    """Whoever has just set an authenticator up has shown that they hold it."""
+    if isinstance(request.user, User) and authenticator.type in FACTORS:
+        record_authentication(
+            request, request.user, "mfa", id=authenticator.pk, type=str(authenticator.type), set_up=True
+        )
+
+
+def on_added(
+    sender: Any, request: HttpRequest, user: User, authenticator: Authenticator, **rest: Any
+) -> None:
+    """Receiver of allauth's `authenticator_added`."""
+    note_proof(request, authenticator)
