@@ -12,6 +12,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from cases.models import Review, ReviewVerdict
+from inference.calls import NORMAL_CONDITIONS
 from inference.models import Analysis
 from inference.presenters import danger_words, shown_words
 from inference.standing import Standing
@@ -85,11 +86,14 @@ def doctor_name(name: str) -> str:
 
 def verdict_words(verdict: ReviewVerdict) -> str:
     """What the doctor says to one finding, as a sentence."""
-    values = {"condition": _capital(shown_words(verdict.condition))}
+    normal = verdict.condition in NORMAL_CONDITIONS
+    values = {"condition": _("Nothing found") if normal else _capital(shown_words(verdict.condition))}
     if verdict.verdict == ReviewVerdict.Verdict.AGREE:
         return _("%(condition)s: the doctor agrees with the AI.") % values
     if verdict.verdict == ReviewVerdict.Verdict.UNSURE:
         return _("%(condition)s: the doctor is not sure.") % values
+    if verdict.right_condition in NORMAL_CONDITIONS:
+        return _("%(condition)s: the doctor disagrees and sees no sign of it.") % values
     if verdict.right_condition:
         values["right"] = shown_words(verdict.right_condition)
         return _("%(condition)s: the doctor disagrees. The doctor sees: %(right)s.") % values
@@ -150,7 +154,8 @@ def _level_line(review: Review) -> str:
 
 def _signed(review: Review) -> str:
     when = date_format(timezone.localtime(review.signed_at), "DATETIME_FORMAT") if review.signed_at else "–"
-    return _("Signed by %(name)s on %(when)s.") % {"name": doctor_name(review.reader_name), "when": when}
+    values = {"name": doctor_name(review.reader_name), "when": when.rstrip(".")}  # "5 p.m." ends with one
+    return _("Signed by %(name)s on %(when)s.") % values
 
 
 def _history(review: Review) -> str:

@@ -43,6 +43,7 @@ def test_a_review_from_draft_to_amendment(visit: Callable[..., Visitor], readabl
     # A draft is kept and shown to nobody else.
     page = doctor.goto(scan_path)
     problems += _clear(doctor, "review-panel")
+    doctor.goto(scan_path)  # what axe left on the page would be carried over by the next fragment
     page.get_by_label("What you see").fill("A fold of the skin, nothing more.")
     page.get_by_role("button", name="Save as a draft").click()
     expect(page.get_by_text("Your draft is saved. Only you see it until you sign.")).to_be_visible()
@@ -92,6 +93,7 @@ def test_a_review_from_draft_to_amendment(visit: Callable[..., Visitor], readabl
     small = phone.goto(f"{scan_path}review/?change=1")
     expect(small.get_by_label("What you see")).to_have_value("A fold of the skin, nothing more.")
     phone.look("review-amend")
+    phone.expected_statuses.add(400)
     small.get_by_label("What you see").fill("A fold of the skin; the heart is a little large.")
     small.get_by_label("Your level").select_option("soon")
     small.get_by_role("button", name="Sign the new version").click()
@@ -119,6 +121,7 @@ def test_a_review_from_draft_to_amendment(visit: Callable[..., Visitor], readabl
         problems += _clear(doctor, "review-page")
 
     # Access ends while the form is open: the doctor is told, and gets the words back.
+    doctor.goto(f"{scan_path}review/?change=1")
     page.get_by_label("What you see").fill("Words in an open tab")
     owner.goto("/account/sharing/")
     theirs.get_by_role("button", name="Stop sharing").first.click()
