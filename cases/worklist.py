@@ -11,22 +11,22 @@ from __future__ import annotations
 import binascii
 import uuid
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from django.contrib.auth import get_user_model
 from django.contrib.postgres.search import SearchQuery
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery
 from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThan
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import Role
 from accounts.selectors import case_access, is_verified_doctor
-from cases.levels import NOT_READ, RANKS
+from cases.levels import NOT_READ, RANKS, rank
 from cases.models import Case, CaseSeen, Review, Scan, WorklistEntry
 from pmi_site.errors import UserError
 
@@ -83,11 +83,11 @@ class Cursor:
         """Raises UserError ``bad_cursor`` for anything that `encode` did not make."""
         try:
             raw = urlsafe_b64decode(text.encode() + b"=" * (-len(text) % 4)).decode("ascii")
-            rank, micros, case_id = raw.split(".")
-            if not 0 <= int(rank) <= NOT_READ:
+            place, micros, case_id = raw.split(".")
+            if not 0 <= int(place) <= NOT_READ:
                 raise ValueError
             since = _EPOCH + timedelta(microseconds=int(micros))
-            return cls(int(rank), since, uuid.UUID(hex=case_id))
+            return cls(int(place), since, uuid.UUID(hex=case_id))
         except (ValueError, OverflowError, binascii.Error) as error:
             raise UserError(
                 "bad_cursor", _("This page of the worklist does not exist. Please start from the first page.")
@@ -146,6 +146,13 @@ class _WordStarts(SearchQuery):
         self.function = "pmi_worklist_query"
 
 
+class _Counted(Subquery):
+    """How many rows a query has."""
+
+    template = "(SELECT count(*) FROM (%(subquery)s) counted)"
+    output_field = IntegerField()
+
+
 def require_doctor(user: User | AnonymousUser) -> User:
     """The verified doctor who asks. Raises PermissionDenied for everybody else."""
     if not user.is_authenticated or not is_verified_doctor(user):
@@ -190,7 +197,7 @@ def page(user: User, wanted: Filters, after: Cursor | None = None, size: int = P
     keys = list(found.values_list(*_ORDER, "unread")[: size + 1])
     more = len(keys) > size
     keys = keys[:size]
-    unread = {case_id: is_new for _rank, _since, case_id, is_new in keys}
+    unread = {case_id: is_new for _place, _since, case_id, is_new in keys}
     cases = _cases(user, unread)
     blind = set(_second_readings(user).filter(scan__case__in=unread).values_list("scan__case", flat=True))
     # A case that is gone or closed to this doctor since the first query is left out.
@@ -208,13 +215,13 @@ def _cases(user: User, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Any]:
 
 def counts(user: User) -> Counts:
     """How many open cases there are of each level, and how many of them are unread, in one query."""
-    levels = {number: level for level, number in RANKS.items()} | {NOT_READ: ""}
+    levels = [*RANKS, ""]
     open_ones = entries(user, Filters()).order_by()
-    parts = [open_ones.filter(danger_rank=number).values_list("danger_rank") for number in levels]
-    parts.append(open_ones.filter(unread=True).values_list(Value(-1)))
-    limited = [part[:MOST_COUNTED] for part in parts]
-    found = Counter(number for (number,) in limited[0].union(*limited[1:], all=True))
-    return Counts({level: found[number] for number, level in levels.items()}, found[-1])
+    parts = [open_ones.filter(danger_rank=rank(level)) for level in levels] + [open_ones.filter(unread=True)]
+    # One row that holds all the numbers: of the user, who is there.
+    asked = [_Counted(part.values("pk")[:MOST_COUNTED]) for part in parts]
+    *by_level, unread = get_user_model().objects.filter(pk=user.pk).values_list(*asked).get()
+    return Counts(dict(zip(levels, by_level, strict=True)), unread)
 
 
 def newest_news(user: User) -> datetime:
