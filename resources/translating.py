@@ -37,14 +37,15 @@ def published_translations(language: str) -> Prefetch:
 def localise(entries: Iterable[Any], language: str) -> None:
     """Put published translations into the entries' fields, in memory.
 
-    Each entry gets `shown_language` (of its name or headline) and
-    `body_language` (of its longer texts).
+    Each entry gets `shown_language` (of its name or headline), `body_language` (of its longer texts) and
+    `languages` (of each text, by its field).
     Reads `published_translations` where prefetched, else asks the database.
     Never save an entry after this.
     """
     wanted = _wanted(language)
     for entry in entries:
         entry.shown_language = entry.body_language = "en"
+        entry.languages = dict.fromkeys(TRANSLATABLE[type(entry)], "en")
         if wanted == ["en"]:
             continue
         rows = getattr(entry, "published_translations", None)
@@ -57,6 +58,7 @@ def localise(entries: Iterable[Any], language: str) -> None:
         for name in TRANSLATABLE[type(entry)]:
             if text := chosen.texts.get(name):
                 setattr(entry, name, text)
+                entry.languages[name] = chosen.language
         entry.shown_language = chosen.language
         if chosen.texts.get("what_it_is"):  # the longer texts may come later than the name
             entry.body_language = chosen.language

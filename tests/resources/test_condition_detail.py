@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from resources.models import Translation
 from tests.resources.conftest import SLUGS, make_advice, make_condition, make_treatment
 
 pytestmark = pytest.mark.django_db
@@ -68,6 +69,20 @@ def test_a_review_is_shown_and_an_overdue_one_too(client: Client) -> None:
     assert "Read by Dr A, radiologist" in page
     assert "That day has passed" in page
     assert "No clinician" not in page
+
+
+def test_each_text_says_in_which_language_it_is(client: Client) -> None:
+    treatment = make_treatment(make_condition(), name="Rest", what_it_involves="Lie down.", risks="None.")
+    Translation.objects.create(
+        treatment=treatment,
+        language="es",
+        status="published",
+        texts={"name": "Descanso", "what_it_involves": "Acuéstese."},
+    )
+    page = client.get(url("made-up"), headers={"Accept-Language": "es"}).content.decode()
+    assert '<span class="fw-semibold" lang="es">Descanso</span>' in page
+    assert '<div lang="es"><p>Acuéstese.</p></div>' in page
+    assert '<dd lang="en">None.</dd>' in page
 
 
 def test_wrong_method(client: Client) -> None:

@@ -211,6 +211,18 @@ def test_all_advice_is_there_in_every_language(seed_rows: list[SeedRow], languag
     assert not names
 
 
+@pytest.mark.parametrize("language", ["es", "hi"])
+def test_all_treatments_are_named_and_described_in_every_language(
+    seed_rows: list[SeedRow], language: str
+) -> None:
+    there = {row.links[0]: row.values["texts"] for row in of(seed_rows, Translation, language=language)}
+    for row in of(seed_rows, Treatment):
+        texts = there[f"treatment:{row.key}"]
+        assert texts["name"] and texts["what_it_involves"], row.key
+        english = f"{row.values['name']} {row.values['what_it_involves']}"
+        assert set(re.findall(r"\d+", english)) <= set(re.findall(r"\d+", " ".join(texts.values()))), row.key
+
+
 @pytest.mark.parametrize(
     ("language", "call"), [("es", "número local de emergencias"), ("hi", "स्थानीय आपातकालीन नंबर")]
 )

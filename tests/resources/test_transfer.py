@@ -174,8 +174,8 @@ class TestTranslations:
     def row(self, **values: str) -> dict[str, str]:
         return {
             "of": "treatment:glioma/Operation",
-            "language": "es",
-            "name": "Operación",
+            "language": "fr",
+            "name": "Opération",
             "review_by": NEXT_YEAR,
             **values,
         }
@@ -183,8 +183,8 @@ class TestTranslations:
     def test_a_new_one_becomes_a_draft(self, writer: Any) -> None:
         report = transfer.read("translation", "x.csv", as_csv([self.row(benefits="")]), writer)
         assert (report.problems, report.created) == ([], 1)
-        made = Translation.objects.get(treatment__name="Operation", treatment__condition__slug="glioma")
-        assert (made.status, made.texts) == ("draft", {"name": "Operación"})
+        made = Translation.objects.get(language="fr")
+        assert (str(made.original), made.status, made.texts) == ("Operation", "draft", {"name": "Opération"})
 
     def test_a_changed_one_keeps_the_texts_that_the_file_does_not_have(self, writer: Any) -> None:
         row = {"of": "condition:glioma", "language": "es", "name": "Glioma (tumor)"}
