@@ -11,10 +11,12 @@ _HEAD = """# Similar-image search: the benchmark
 
 Written by `make bench-similar` (`manage.py bench_similar --report docs`). Synthetic unit vectors in 200
 clusters that vary along 32 directions and a little noise, half precision, in the embedded PostgreSQL with
-pgvector; HNSW with m = 16 and ef_construction = 64 in both programs. faiss is the portable build from PyPI,
+pgvector; HNSW with {graphs} in both programs. faiss is the portable build from PyPI,
 one thread, float32, in the asking process; pgvector is asked over a socket. Both are asked each question in
 turn, three times, and the fastest counts: the machine had two cores and other work to do. Recall is at 10,
-against exact search over the same vectors.
+against exact search over the same vectors. "faiss at that recall" is faiss's time for as many right answers
+as pgvector has at the setting beside it, on the line between the two nearest settings; "times" is how much
+longer pgvector takes for them inside the database.
 
 """
 
@@ -23,7 +25,8 @@ def write(rows: list[dict[str, Any]], folder: Path) -> list[Path]:
     """Writes `similar-benchmark.md` and `similar-benchmark.svg` into a folder; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     page, plot = folder / "similar-benchmark.md", folder / "similar-benchmark.svg"
-    parts = [_HEAD, "![growth](similar-benchmark.svg)\n"]
+    graphs = dict.fromkeys(f"m = {row['m']} and ef_construction = {row['ef_construction']}" for row in rows)
+    parts = [_HEAD.format(graphs=", ".join(graphs)), "![growth](similar-benchmark.svg)\n"]
     for dims in sorted({int(row["dims"]) for row in rows}):
         own = [row for row in rows if row["dims"] == dims]
         parts.append(_table(own, dims))
@@ -38,20 +41,37 @@ def at_recall(points: list[dict[str, Any]], wanted: float = WANTED_RECALL) -> di
     return next((point for point in points if point["recall"] >= wanted), None)
 
 
+def time_at(points: list[dict[str, Any]], recall: float) -> float | None:
+    """The 95th percentile in ms at a recall, on the line between the settings around it; None above all."""
+    before: dict[str, Any] | None = None
+    for point in points:
+        if point["recall"] >= recall:
+            if before is None or point["recall"] == before["recall"]:
+                return float(point["p95_ms"])
+            share = (recall - before["recall"]) / (point["recall"] - before["recall"])
+            return float(before["p95_ms"] + share * (point["p95_ms"] - before["p95_ms"]))
+        before = point
+    return None
+
+
 def _table(rows: list[dict[str, Any]], dims: int) -> str:
     lines = [
         f"## {dims} dimensions: the cheapest setting with recall@10 of at least {WANTED_RECALL}",
         "",
         "| vectors | exact p95 ms | pgvector ef, recall | p95 ms | p95 ms inside the database "
-        "| faiss ef, recall | p95 ms | planner takes | build s (faiss) | index MB |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| faiss ef, recall | p95 ms | faiss at that recall, p95 ms | times "
+        "| planner takes | build s (faiss) | index MB |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         ours, theirs = at_recall(row["pgvector"]), at_recall(row["faiss"])
+        same = time_at(row["faiss"], ours["recall"]) if ours else None
         lines.append(
             f"| {row['vectors']:,} | {row['exact']['p95_ms']} | {_setting(ours, row['pgvector'])} "
             f"| {_value(ours, 'p95_ms')} | {_value(ours, 'inside_p95_ms')} "
-            f"| {_setting(theirs, row['faiss'])} | {_value(theirs, 'p95_ms')} | {row['planner']} "
+            f"| {_setting(theirs, row['faiss'])} | {_value(theirs, 'p95_ms')} "
+            f"| {'-' if same is None else round(same, 2)} | {_times(ours, same)} "
+            f"| {row['planner']} "
             f"| {row['build_s']:.0f} ({row['faiss_build_s']:.0f}) | {row['index_bytes'] / 1e6:.0f} |"
         )
     return "\n".join(lines) + "\n"
@@ -82,6 +102,10 @@ def _setting(point: dict[str, Any] | None, points: list[dict[str, Any]]) -> str:
 
 def _value(point: dict[str, Any] | None, name: str) -> str:
     return "-" if point is None else f"{point[name]}"
+
+
+def _times(ours: dict[str, Any] | None, same: float | None) -> str:
+    return "-" if ours is None or same is None else f"{ours['inside_p95_ms'] / same:.1f}"
 
 
 def _draw(rows: list[dict[str, Any]], path: Path) -> None:

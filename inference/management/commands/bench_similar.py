@@ -7,13 +7,14 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
 from inference.similar_projection import REDUCED_DIMS
+from inference.similar_spaces import HNSW_EF_CONSTRUCTION, HNSW_M
 
 TABLE = "bench_similar"
 BATCH = 10_000
@@ -33,6 +34,8 @@ class Command(BaseCommand):
         parser.add_argument("--queries", type=int, default=200)
         parser.add_argument("--clusters", type=int, default=200)
         parser.add_argument("--ef", default="10,20,40,80,120,200,400")
+        parser.add_argument("--m", type=int, default=HNSW_M, help="links a node, in both programs")
+        parser.add_argument("--ef-construction", type=int, default=HNSW_EF_CONSTRUCTION, help="likewise")
         parser.add_argument("--memory", default="3GB", help="maintenance_work_mem of the index build")
         parser.add_argument("--workers", type=int, default=1, help="helpers of the index build")
         parser.add_argument("--out", type=Path, default=Path("var/similar-benchmark.json"))
@@ -53,7 +56,8 @@ class Command(BaseCommand):
             efs = [int(value) for value in options["ef"].split(",")]
             for size in (int(value) for value in options["sizes"].split(",")):
                 world = World(size, options["dims"], options["clusters"], options["queries"])
-                row = measure(world, efs, options["memory"], options["workers"], faiss)
+                graph = Graph(options["m"], options["ef_construction"])
+                row = measure(world, efs, graph, options["memory"], options["workers"], faiss)
                 done = [old for old in done if (old["dims"], old["vectors"]) != (world.dims, size)] + [row]
                 done.sort(key=lambda one: (one["dims"], one["vectors"]))
                 out.parent.mkdir(parents=True, exist_ok=True)
@@ -64,6 +68,13 @@ class Command(BaseCommand):
 
             for path in write(done, options["report"]):
                 self.stdout.write(f"wrote {path}")
+
+
+class Graph(NamedTuple):
+    """How a graph is built, by both programs alike."""
+
+    m: int
+    ef_construction: int
 
 
 class World:
@@ -90,12 +101,15 @@ class World:
             yield start, self._draw(min(BATCH, self.size - start), rng)
 
 
-def measure(world: World, efs: list[int], memory: str, workers: int, faiss: Any) -> dict[str, Any]:
+def measure(
+    world: World, efs: list[int], graph: Graph, memory: str, workers: int, faiss: Any
+) -> dict[str, Any]:
     """One size: loads, asks exactly, builds both indexes, asks both in turn at every `ef`."""
     row: dict[str, Any] = {"vectors": world.size, "dims": world.dims, "queries": len(world.queries)}
+    row |= graph._asdict()
     load(world)
     truth = nearest(world)
-    index, row["faiss_build_s"] = _faiss_index(world, workers + 1, faiss)
+    index, row["faiss_build_s"] = _faiss_index(world, graph, workers + 1, faiss)
     with connection.cursor() as cursor:
         cursor.execute("SHOW shared_buffers")
         row["shared_buffers"] = cursor.fetchone()[0]
@@ -106,7 +120,8 @@ def measure(world: World, efs: list[int], memory: str, workers: int, faiss: Any)
         began = time.perf_counter()
         cursor.execute(
             f"CREATE INDEX {TABLE}_hnsw ON {TABLE} USING hnsw"
-            f" ((vector::halfvec({world.dims})) halfvec_cosine_ops) WITH (m = 16, ef_construction = 64)"
+            f" ((vector::halfvec({world.dims})) halfvec_cosine_ops)"
+            f" WITH (m = {graph.m}, ef_construction = {graph.ef_construction})"
         )
         row["build_s"], row["build_processes"] = round(time.perf_counter() - began, 1), workers + 1
         cursor.execute(f"SELECT pg_relation_size('{TABLE}_hnsw'), pg_total_relation_size('{TABLE}')")
@@ -129,9 +144,9 @@ def measure(world: World, efs: list[int], memory: str, workers: int, faiss: Any)
     return row
 
 
-def _faiss_index(world: World, threads: int, faiss: Any) -> tuple[Any, float]:
-    index = faiss.IndexHNSWFlat(world.dims, 16, faiss.METRIC_INNER_PRODUCT)
-    index.hnsw.efConstruction = 64
+def _faiss_index(world: World, graph: Graph, threads: int, faiss: Any) -> tuple[Any, float]:
+    index = faiss.IndexHNSWFlat(world.dims, graph.m, faiss.METRIC_INNER_PRODUCT)
+    index.hnsw.efConstruction = graph.ef_construction
     faiss.omp_set_num_threads(threads)
     spent = 0.0
     for _start, vectors in world.batches():
