@@ -5,7 +5,7 @@ catalogues come before those of the libraries.
 """
 
 from django.utils.translation import gettext_noop as _
-from django.utils.translation import ngettext_lazy
+from django.utils.translation import ngettext_lazy, npgettext_lazy
 
 WORDS = (
     # allauth: forms
@@ -73,6 +73,9 @@ WORDS = (
     _("Your password can’t be a commonly used password."),
     _("This password is entirely numeric."),
     _("Your password can’t be entirely numeric."),
+    # Django: how long ago
+    _("now"),
+    _("%(delta)s ago"),
 )
 PLURALS = (
     ngettext_lazy(
@@ -91,4 +94,13 @@ PLURALS = (
         "Ensure this value has at most %(limit_value)d character (it has %(show_value)d).",
         "Ensure this value has at most %(limit_value)d characters (it has %(show_value)d).",
     ),
+    ngettext_lazy("a second ago", "%(count)s seconds ago"),
+    ngettext_lazy("a minute ago", "%(count)s minutes ago"),
+    ngettext_lazy("an hour ago", "%(count)s hours ago"),
+    npgettext_lazy("naturaltime-past", "%(num)d year", "%(num)d years"),
+    npgettext_lazy("naturaltime-past", "%(num)d month", "%(num)d months"),
+    npgettext_lazy("naturaltime-past", "%(num)d week", "%(num)d weeks"),
+    npgettext_lazy("naturaltime-past", "%(num)d day", "%(num)d days"),
+    npgettext_lazy("naturaltime-past", "%(num)d hour", "%(num)d hours"),
+    npgettext_lazy("naturaltime-past", "%(num)d minute", "%(num)d minutes"),
 )
