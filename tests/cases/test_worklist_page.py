@@ -139,9 +139,10 @@ def test_thirty_rows_take_as_many_queries_as_three(
         client.get(URL)
 
 
-def test_doctors_land_here_after_login(client: Client, reader: User) -> None:
-    answer = client.post("/accounts/login/", {"login": reader.email, "password": factories.PASSWORD})
-    assert answer["Location"] == URL
+def test_doctors_land_here_and_patients_on_their_cases(as_user: Any, reader: User, patient: User) -> None:
+    waiting = reverse("accounts:waiting")
+    assert as_user(reader).get(waiting)["Location"] == URL
+    assert as_user(patient).get(waiting)["Location"] == "/cases/"
 
 
 # --- news -----------------------------------------------------------------------------------------
