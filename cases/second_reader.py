@@ -18,7 +18,7 @@ from accounts.models import CareRelationship, User
 from accounts.notices import tell
 from accounts.services import log_access
 from cases.models import Review, ReviewVerdict, Scan
-from cases.reviews import Seat, Status, hold_for_review, newest_answer_id, reader_name
+from cases.reviews import Seat, Status, hold_for_review, may_review, newest_answer_id, reader_name
 from cases.selectors import visible_scans
 from pmi_site.errors import UserError
 
@@ -46,14 +46,16 @@ def possible(user: User, scan: Scan) -> list[User]:
 
 
 def asked(scan: Scan) -> Review | None:
-    """The second reading that is under way: somebody was asked and has not signed."""
+    """The second reading that is under way: somebody was asked, has not signed, and may still look."""
     drafts = Review.objects.filter(scan=scan, seat=Seat.SECOND, status=Status.DRAFT, previous__isnull=True)
-    return drafts.select_related("reader").first()
+    found = drafts.select_related("reader")
+    return next((draft for draft in found if draft.reader and may_review(draft.reader, scan)), None)
 
 
 def is_taken(scan: Scan) -> bool:
     """Whether there is a second reader already, signed or asked."""
-    return Review.objects.filter(scan=scan, seat=Seat.SECOND).exists()
+    signed = Review.objects.filter(scan=scan, seat=Seat.SECOND).exclude(status=Status.DRAFT)
+    return signed.exists() or asked(scan) is not None
 
 
 def ask(user: User, scan: Scan, doctor_id: uuid.UUID | str) -> Review:

@@ -27,6 +27,7 @@ from cases.reviews import seen_review
 from cases.services import load_volume
 from cases.storage import work_root
 from inference.models import Analysis
+from inference.release import open_to_patients, shown_to
 from inference.report_content import Picture, content
 from inference.report_review import review_state
 from inference.result_page import Result
@@ -58,8 +59,12 @@ def render(analysis: Analysis, reader: User | None, *, country: str = "") -> byt
     with tempfile.TemporaryDirectory(prefix="report-", dir=work_root()) as work:
         folder = Path(work)
         pictures = _write_pictures(result, folder)
+        shown = shown_to(reader) if reader is not None else open_to_patients()
         newer = Analysis.objects.filter(
-            scan_id=analysis.scan_id, status=Analysis.Status.SUCCEEDED, queued_at__gt=analysis.queued_at
+            shown,
+            scan_id=analysis.scan_id,
+            status=Analysis.Status.SUCCEEDED,
+            queued_at__gt=analysis.queued_at,
         )
         state = review_state(analysis, result.review)
         data = content(result, state, pictures, is_newest=not newer.exists())

@@ -292,6 +292,15 @@ def test_a_second_reader_may_decline(as_user: Any, reader: Any, second: Any, rea
     assert not Review.objects.exists()
 
 
+def test_who_lost_access_does_not_block_the_seat(
+    as_user: Any, reader: Any, second: Any, patient: Any, reading: Analysis
+) -> None:
+    ask(as_user(reader), reading.scan, second)
+    CareRelationship.objects.filter(doctor=second).update(revoked_at=timezone.now())
+    third = doctor_of(patient, "Dr Third")
+    assert "Dr Third is asked to read this scan" in text_of(ask(as_user(reader), reading.scan, third))
+
+
 def test_who_cannot_be_asked(
     as_user: Any, reader: Any, second: Any, doctor: Any, patient: Any, reading: Analysis
 ) -> None:
