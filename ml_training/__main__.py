@@ -1,4 +1,4 @@
-"""`python -m ml_training <verb>`: prepare, train, tune, calibrate, publish, evaluate, recipe."""
+"""`python -m ml_training <verb>`: prepare, train, tune, adopt, calibrate, publish, evaluate, recipe."""
 
 from __future__ import annotations
 
@@ -47,8 +47,13 @@ def _parser() -> argparse.ArgumentParser:
         "calibrate", help="calibrate a trained run on its validation items; publish takes what it finds"
     )
     calibration.set_defaults(run=_calibrate)
+    adopting = verbs.add_parser(
+        "adopt", help="make a run folder of a bundle whose own run is gone, to calibrate and publish it anew"
+    )
+    adopting.add_argument("--bundle", type=Path, required=True, help="the bundle's folder")
+    adopting.set_defaults(run=_adopt)
     tuning = verbs.add_parser("tune", help="search for better settings; run again, or beside, to go on")
-    for verb in (training, tuning, calibration, publish):
+    for verb in (training, tuning, adopting, calibration, publish):
         verb.add_argument("config", type=Path, help="YAML config, e.g. ml_training/configs/knee_xray.yaml")
         verb.add_argument("overrides", nargs="*", help="dotted.key=value")
         verb.add_argument("--run-dir", type=Path, required=True)
@@ -172,6 +177,13 @@ def _tune(options: argparse.Namespace) -> None:
         progress=not options.quiet,
     )
     sys.stdout.write(json.dumps(best, indent=1) + "\n")
+
+
+def _adopt(options: argparse.Namespace) -> None:
+    from ml_training.adopt import adopt
+
+    config = load_config(options.config, options.overrides)
+    sys.stdout.write(f"{adopt(config, options.data_dir, options.run_dir, options.bundle)}\n")
 
 
 def _calibrate(options: argparse.Namespace) -> None:

@@ -137,7 +137,11 @@ def _calibrated(config: TrainConfig, run_dir: Path, network: nn.Module, splits: 
     else:
         logits, embedding, _ = predict(network, config, items)
     ages = age_groups(items)
-    val = crossfit.Validation(logits, target, ages, [item.group for item in items])
+    draws = None
+    if config.calibration_draws:
+        seeds = [config.seed - 1 - n for n in range(config.calibration_draws)]
+        draws = np.stack([_variants(config, network, held, items, seed) for seed in seeds])
+    val = crossfit.Validation(logits, target, ages, [item.group for item in items], draws)
     fitted = crossfit.fit_by_age(task, val)
     probs = fitted.calibration(logits, ages if task.takes_age else None)
     points = calibrate.operating_points(task, probs, target)
@@ -159,6 +163,20 @@ def _calibrated(config: TrainConfig, run_dir: Path, network: nn.Module, splits: 
     write_atomic(run_dir / FILE, (json.dumps(plain, indent=1) + "\n").encode())
     # Rounded as it is stored, so that a bundle does not depend on which way it came.
     return Calibrated.from_plain(plain, task)
+
+
+def _variants(
+    config: TrainConfig, network: nn.Module, held: HeldOut | None, items: Sequence[Item], seed: int
+) -> np.ndarray:
+    """Logits (N, K) of the variants of the items that `seed` draws."""
+    if held is None:
+        return predict(network, config, list(items), augmented=True, seed=seed)[0]
+    logits = np.empty_like(held.logits)
+    for number in sorted(set(held.folds)):
+        rows = [i for i, fold in enumerate(held.folds) if fold == number]
+        own = load_network(config, held.run_dir / f"fold{number}" / "best.ckpt")
+        logits[rows] = predict(own, config, [items[i] for i in rows], augmented=True, seed=seed)[0]
+    return logits
 
 
 def _held_out(config: TrainConfig, splits: Splits) -> HeldOut:

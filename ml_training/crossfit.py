@@ -25,12 +25,16 @@ _FEWEST_EXCLUSIVE = 200
 class Validation:
     """Validation items as the network answered: logits (N, K), targets (N, K; nan unknown), the age group
     ("" unknown) and the group of each.
+
+    `draws` (D, N, K) are logits of augmented variants: calibrations are fitted on them as well, and judged
+    without them.
     """
 
     logits: np.ndarray
     targets: np.ndarray
     ages: Sequence[str]
     groups: Sequence[str]
+    draws: np.ndarray | None = None
 
     def rows(self, index: np.ndarray) -> Validation:
         """The items of these positions."""
@@ -39,7 +43,15 @@ class Validation:
             self.targets[index],
             [self.ages[i] for i in index],
             [self.groups[i] for i in index],
+            None if self.draws is None else self.draws[:, index],
         )
+
+    def fit(self, task: Task) -> Calibration:
+        """One calibration for all of them."""
+        if self.draws is None:
+            return fit(task, self.logits, self.targets)
+        logits = np.concatenate([self.logits, *self.draws])
+        return fit(task, logits, np.concatenate([self.targets] * (1 + len(self.draws))))
 
 
 @dataclass(frozen=True)
@@ -57,7 +69,7 @@ def fit_by_age(task: Task, val: Validation) -> Fitted:
     An age group's own sigmoid for a label is kept only if its cross-fitted log loss is lower than the common
     one's. Tasks that take no age get the common calibration.
     """
-    common = fit(task, val.logits, val.targets)
+    common = val.fit(task)
     folds = _folds(val)
     candidates = _own_ages(task, val, common) if task.takes_age else {}
     if not folds:
@@ -66,7 +78,7 @@ def fit_by_age(task: Task, val: Validation) -> Fitted:
     held_own = np.empty_like(val.logits)
     given = np.asarray(list(val.ages))
     for kept, held in folds:
-        part = fit(task, val.logits[kept], val.targets[kept])
+        part = val.rows(kept).fit(task)
         held_common[held] = part(val.logits[held])
         own = _own_ages(task, val.rows(kept), part) if task.takes_age else {}
         held_own[held] = replace(part, ages=own)(val.logits[held], given[held].tolist())
@@ -102,7 +114,7 @@ def _own_ages(task: Task, val: Validation, common: Calibration) -> dict[str, Cal
         rows = given == age
         if task.activation == "softmax":
             if rows.sum() >= _FEWEST_EXCLUSIVE:
-                found[age] = fit(task, val.logits[rows], val.targets[rows])
+                found[age] = val.rows(np.flatnonzero(rows)).fit(task)
             continue
         slope, intercept, own = list(common.slope), list(common.intercept), False
         for k in range(len(task.labels)):

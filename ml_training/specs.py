@@ -128,6 +128,9 @@ class TrainConfig:
     what a bundle must know about its own answers comes from `cross_validation`, the folder of a finished
     `train --cv` of the same recipe, whose networks read the items that they never learnt from.
 
+    `calibration_draws` is how many augmented variants of each validation image its calibration is fitted on,
+    beside the image itself: few patients look easier than the next ones are.
+
     `precision: auto` computes in bf16 on a GPU and in 32 bits on a CPU; `bf16` does so on a CPU as well,
     which pays where the processor has instructions for it. Weights stay in 32 bits.
     """
@@ -149,6 +152,7 @@ class TrainConfig:
     size_schedule: tuple[tuple[float, int], ...] = ()
     val_fraction: float = 0.12
     cross_validation: str = ""
+    calibration_draws: int = 0
     ema_decay: float = 0.0
     init: str = ""
     teachers: tuple[str, ...] = ()

@@ -53,12 +53,19 @@ def _weights_or_error(checkpoint: Path) -> dict[str, Tensor]:
 
 def _weights(checkpoint: Path) -> dict[str, Tensor]:
     if checkpoint.suffix == ".safetensors":
-        # A bundle's weights are those of the DenseNet alone, in half precision.
-        return {f"densenet.{name}": tensor.float() for name, tensor in load_file(checkpoint).items()}
+        return bundle_weights(checkpoint)
     # Lightning's checkpoints hold optimiser state as well; only tensors and plain types are let in.
     whole = torch.load(checkpoint, map_location="cpu", weights_only=True)  # noqa: TID251
     state = whole["state_dict"]
     return {k.removeprefix("network."): v for k, v in state.items() if k.startswith("network.")}
+
+
+def bundle_weights(path: Path) -> dict[str, Tensor]:
+    """A `ReadingNetwork`'s weights of a bundle's file, which has the DenseNet in half precision."""
+    return {
+        f"densenet.{name}": tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in load_file(path).items()
+    }
 
 
 def start_from(network: nn.Module, checkpoint: Path) -> None:

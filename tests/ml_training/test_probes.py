@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
+from torch import nn
 
+from ml_training.data.manifest import Item
 from ml_training.data.probes import foreground, heat_inside, masked_border
 from ml_training.data.shortcuts import probe, source_warning
+from ml_training.looking import stripped_logits
+from ml_training.specs import PreprocessingSpec
 
 
 def test_masked_border_hides_the_frame_only() -> None:
@@ -64,3 +71,22 @@ def test_a_probe_keeps_groups_whole() -> None:
 def test_a_label_of_one_source_is_said() -> None:
     said = source_warning(["a", "b", "a|c"], ["one", "two", "two"])
     assert [text.split()[1] for text in said] == ["'b'", "'c'"]
+
+
+def test_a_head_without_its_skull_reaches_the_network(tmp_path: Path) -> None:
+    head = np.zeros((64, 64), dtype=np.uint8)
+    head[8:56, 8:56] = 90
+    head[12:52, 12:52] = 200
+    Image.fromarray(head).save(tmp_path / "head.png")
+    item = Item(tmp_path / "head.png", (1.0, 0.0, 0.0, 0.0), "a", {"file": "head.png"})
+    seen: list[torch.Tensor] = []
+
+    class Network(nn.Module):
+        def forward(self, image: torch.Tensor) -> tuple[torch.Tensor]:
+            seen.append(image)
+            return (image.mean(dim=(1, 2, 3), keepdim=True).flatten(1),)
+
+    logits = stripped_logits(Network(), PreprocessingSpec(size=64), [item])
+    assert logits.shape == (1, 1)
+    image = seen[0][0, 0]
+    assert image[32, 32] > 0.9 and image[9, 9] == 0 and image[32, 9] == 0 and image[13, 13] == 0

@@ -1,0 +1,58 @@
+"""A run folder made of a bundle: a network whose own run is gone is calibrated and published anew."""
+
+from __future__ import annotations
+
+import calendar
+import json
+import os
+import time
+from pathlib import Path
+
+import torch
+
+from ml_training.bundle import WEIGHTS, Bundle
+from ml_training.checkpoints import WholeCheckpoints
+from ml_training.errors import BundleError, TrainingError
+from ml_training.networks import build_network
+from ml_training.specs import TrainConfig, to_plain
+from ml_training.train import RUN, make_splits
+from ml_training.weights import bundle_weights
+
+
+def adopt(config: TrainConfig, data_dir: Path, run_dir: Path, bundle_dir: Path) -> Path:
+    """Write the bundle's weights as `best.ckpt` of a new run folder with `config`, and return that file.
+
+    Raises:
+        TrainingError: the folder is taken, the bundle is not whole, or the config is not what it was made
+            with (kind, network, preprocessing, numbers of images).
+    """
+    try:
+        bundle = Bundle.load(bundle_dir)
+    except BundleError as error:
+        raise TrainingError(f"--bundle: {error}") from error
+    own = (config.kind, config.network.arguments(), config.preprocessing)
+    if own != (bundle.kind, bundle.network.arguments(), bundle.preprocessing):
+        raise TrainingError(
+            f"--bundle: {bundle_dir} has another kind, network or preprocessing than the config"
+        )
+    splits = make_splits(config, data_dir)
+    images = {name: len(getattr(splits, name)) for name in ("train", "val", "test")}
+    if images != bundle.metadata["images"]:
+        raise TrainingError(
+            f"--bundle: {bundle_dir} was made of {bundle.metadata['images']} images, not {images}"
+        )
+    best = run_dir / "best.ckpt"
+    if best.exists():
+        raise TrainingError(f"{run_dir} holds a run already; choose another --run-dir")
+    network = build_network(config.network, len(bundle.labels))
+    network.load_state_dict(bundle_weights(bundle_dir / WEIGHTS))
+    state = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    WholeCheckpoints().save_checkpoint({"state_dict": state}, best)
+    # A bundle names the day on which its training ended: the age of this file.
+    day = calendar.timegm(time.strptime(str(bundle.metadata["created"]), "%Y-%m-%d"))
+    os.utime(best, (day, day))
+    (run_dir / "config.json").write_text(json.dumps(to_plain(config), indent=1), encoding="utf-8")
+    revision = bundle.metadata.get("source_revision") or "unknown"
+    about = {"images": images, "git": revision, "torch": torch.__version__}
+    (run_dir / RUN).write_text(json.dumps(about), encoding="utf-8")
+    return best

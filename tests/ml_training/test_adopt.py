@@ -1,0 +1,71 @@
+"""A bundle whose run is gone is calibrated and published again; augmented variants temper a calibration."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ml_training.__main__ import main
+from ml_training.adopt import adopt
+from ml_training.bundle import WEIGHTS, Bundle
+from ml_training.crossfit import Validation, fit_by_age
+from ml_training.errors import TrainingError
+from ml_training.labels import task_of
+from ml_training.specs import TrainConfig
+
+
+@pytest.mark.slow
+def test_an_adopted_bundle_is_published_with_the_same_weights_and_day(
+    bundle_path: Path, config_path: Path, data_dir: Path, tmp_path: Path
+) -> None:
+    options = ["--run-dir", str(tmp_path / "run"), "--data-dir", str(data_dir)]
+    assert main(["adopt", str(config_path), *options, "--bundle", str(bundle_path)]) == 0
+    draws = ["calibration_draws=2", "version=0.0.2"]
+    assert main(["publish", str(config_path), *draws, *options, "--bundle-dir", str(tmp_path / "new")]) == 0
+    before, after = Bundle.load(bundle_path), Bundle.load(tmp_path / "new" / "knee_xray")
+    assert (before.path / WEIGHTS).read_bytes() == (after.path / WEIGHTS).read_bytes()
+    assert after.version == "0.0.2" and after.metadata["created"] == before.metadata["created"]
+    assert after.metadata["source_revision"] == before.metadata["source_revision"]
+    # Without a change in the calibration everything but the version is the same.
+    same = [*options, "--bundle-dir", str(tmp_path / "same")]
+    assert main(["publish", str(config_path), *same]) == 0
+    assert Bundle.load(tmp_path / "same" / "knee_xray").calibration == before.calibration
+
+
+def test_what_is_not_the_bundles_is_refused(
+    bundle_path: Path, config: TrainConfig, data_dir: Path, tmp_path: Path
+) -> None:
+    wider = dataclasses.replace(config, network=dataclasses.replace(config.network, growth_rate=6))
+    with pytest.raises(TrainingError, match="another kind, network or preprocessing"):
+        adopt(wider, data_dir, tmp_path / "a", bundle_path)
+    with pytest.raises(TrainingError, match=r"was made of .*'val': "):
+        adopt(dataclasses.replace(config, val_fraction=0.4), data_dir, tmp_path / "a", bundle_path)
+    adopt(config, data_dir, tmp_path / "a", bundle_path)
+    assert json.loads((tmp_path / "a" / "config.json").read_text())["kind"] == "knee_xray"
+    with pytest.raises(TrainingError, match="holds a run already"):
+        adopt(config, data_dir, tmp_path / "a", bundle_path)
+    shutil.rmtree(bundle_path / "docs")
+    with pytest.raises(TrainingError, match="--bundle: "):
+        adopt(config, data_dir, tmp_path / "b", bundle_path)
+
+
+def test_harder_variants_make_a_calibration_more_careful() -> None:
+    random = np.random.default_rng(0)
+    truth = random.integers(4, size=200)
+    targets = np.eye(4)[truth]
+    easy = targets * 6 + random.normal(0, 1, (200, 4))
+    hard = np.stack([targets * 2 + random.normal(0, 2, (200, 4)) for _ in range(3)])
+    groups = [str(n // 4) for n in range(200)]
+    task = task_of("brain_mri")
+    plain = fit_by_age(task, Validation(easy, targets, [""] * 200, groups))
+    tempered = fit_by_age(task, Validation(easy, targets, [""] * 200, groups, hard))
+    assert tempered.calibration.temperature > plain.calibration.temperature + 0.2
+    # The quality is that of the images themselves.
+    assert tempered.quality["parts"]["all"]["top label"]["images"] == 200
+    part = Validation(easy, targets, [""] * 200, groups, hard).rows(np.arange(5))
+    assert part.draws is not None and part.draws.shape == (3, 5, 4)
