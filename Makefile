@@ -4,7 +4,7 @@
 #   make test PYTEST_ARGS="-n 2 tests/cases"                                some tests, two at a time
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test venv frontend models lint format types migrations deploy-check pytest e2e schema clean bench-similar messages
+.PHONY: help run test venv frontend models lint format types migrations deploy-check pytest e2e schema clean bench-similar bench-worklist messages
 
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3 2>/dev/null))
 BIN := .venv/bin
@@ -70,6 +70,9 @@ models: .venv/.stamp-run ## Train all models by the GPU recipe, into var/recipe 
 bench-similar: .venv/.stamp-dev ## Similar-image search at 1k to 1M vectors against faiss (an hour; writes docs/)
 	$(PIP) -r requirements-bench.txt
 	DJANGO_SETTINGS_MODULE=pmi_site.settings.test $(BIN)/python manage.py bench_similar --report docs
+
+bench-worklist: .venv/.stamp-dev ## The worklist with 1,000 and 100,000 cases of one doctor (ten minutes; writes docs/)
+	DJANGO_SETTINGS_MODULE=pmi_site.settings.test $(BIN)/python manage.py bench_worklist --report docs/worklist-benchmark.md
 
 clean: ## Remove what can be made again (var/ with your data stays)
 	rm -rf .venv node_modules .mypy_cache .ruff_cache .pytest_cache
