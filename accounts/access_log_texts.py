@@ -72,6 +72,9 @@ ACTION_TEXTS: dict[str, str | Promise] = {
     "download_export": gettext_lazy("downloaded a copy of everything"),
     "erase_account": gettext_lazy("asked to erase the account"),
     "verify_licence": gettext_lazy("checked a licence"),
+    "decline_licence": gettext_lazy("could not verify a licence"),
+    "correct_licence": gettext_lazy("corrected a licence"),
+    "reset_second_factor": gettext_lazy("took the second step off an account"),
     "withdraw_licence": gettext_lazy("withdrew a licence"),
 }
 

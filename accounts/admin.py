@@ -1,7 +1,7 @@
 """The administrator's desk for people: users, licences, grants and the access log."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 # Registered here first, so that they can be taken out below.
 import allauth.mfa.admin
@@ -17,7 +17,8 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from accounts import services
+from accounts import second_factor, services
+from accounts.licence_admin import LicenceQueueMixin
 from accounts.models import AccessLog, CareRelationship, Consent, DoctorProfile, EmergencyAccess, Role, User
 from pmi_site.errors import UserError
 
@@ -62,7 +63,15 @@ class DoctorProfileInline(admin.StackedInline[DoctorProfile, User]):
     fk_name = "user"
     extra = 0
     can_delete = False
-    readonly_fields = ("verified_at", "verified_by")
+    readonly_fields = (
+        "verified_at",
+        "verified_by",
+        "waiting_since",
+        "checks",
+        "declined_at",
+        "declined_by",
+        "decline_reason",
+    )
 
 
 class UserCreationForm(AdminUserCreationForm[User]):
@@ -84,7 +93,7 @@ class UserEditForm(UserChangeForm[User]):
 
 
 @admin.register(User)
-class UserAdmin(BaseUserAdmin[User]):
+class UserAdmin(LicenceQueueMixin, BaseUserAdmin[User]):
     """Users."""
 
     form = UserEditForm
@@ -105,7 +114,7 @@ class UserAdmin(BaseUserAdmin[User]):
     add_fieldsets = [
         (None, {"fields": ["email", "full_name", "role", "usable_password", "password1", "password2"]}),
     ]
-    actions = ["verify_licences", "withdraw_licences"]
+    actions = ["verify_licences", "withdraw_licences", "reset_second_factors"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return super().get_queryset(request).select_related("doctor_profile")
@@ -127,6 +136,23 @@ class UserAdmin(BaseUserAdmin[User]):
     def withdraw_licences(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         """Make the doctors inert again."""
         self._for_each(request, queryset, services.withdraw_verification)
+
+    @admin.action(
+        description=_("Take the second step off the selected users (lost telephone)"), permissions=["change"]
+    )
+    def reset_second_factors(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """They are signed out everywhere and set up a new one."""
+        done = 0
+        for user in queryset:
+            try:
+                second_factor.reset(user, cast(User, request.user))
+            except UserError as error:
+                self.message_user(request, f"{user.email}: {error.message}", messages.ERROR)
+            else:
+                done += 1
+        if done:
+            text = ngettext("%(count)d account was changed.", "%(count)d accounts were changed.", done)
+            self.message_user(request, text % {"count": done}, messages.SUCCESS)
 
     def _for_each(self, request: HttpRequest, queryset: QuerySet[User], service: Any) -> None:
         done = 0

@@ -17,8 +17,8 @@ from rest_framework.views import APIView
 from accounts import second_factor, services
 from accounts.care_api import CareGrantViewSet, CareInvitationViewSet, EmergencyViewSet
 from accounts.models import User
-from accounts.second_factor_forms import CodeForm
-from pmi_site.errors import UserError
+from accounts.second_factor_forms import use_code
+from pmi_site.errors import TooManyTries, UserError
 
 
 def register(router: DefaultRouter) -> None:
@@ -71,7 +71,7 @@ class TokenView(APIView):
                 password=form.validated_data["password"],
             )
         except ValidationError as error:
-            raise UserError("too_many_tries", " ".join(error.messages)) from None
+            raise TooManyTries("too_many_tries", " ".join(error.messages)) from None
         if (
             not isinstance(user, User)
             or not user.is_active
@@ -94,7 +94,5 @@ def _take_second_step(user: User, code: str) -> None:
         return
     if not code:
         raise UserError("code_required", _("This account has a second step. Send its code as `code`."))
-    form = CodeForm(data={"code": code}, user=user)
-    if not form.is_valid():
-        raise UserError("bad_code", " ".join(form.errors["code"]))
-    form.authenticator.record_usage()
+    if wrong := use_code(user, code):
+        raise UserError("bad_code", " ".join(wrong))

@@ -9,9 +9,10 @@ class AccountsConfig(AppConfig):
     name = "accounts"
 
     def ready(self) -> None:
-        from allauth.mfa.signals import authenticator_added
+        from allauth.mfa.signals import authentication_failed, authenticator_added
 
         from accounts import kept, second_factor
 
         kept.declare()
         authenticator_added.connect(second_factor.on_added)
+        authentication_failed.connect(second_factor.on_failed)

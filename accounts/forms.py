@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from accounts import consents, services
-from accounts.models import ConsentPurpose, Role, User
+from accounts.models import ConsentPurpose, DoctorProfile, Role, User
 
 
 class SignupForm(forms.Form):
@@ -57,6 +57,14 @@ class SignupForm(forms.Form):
             )
         else:
             consents.give_consent(user, ConsentPurpose.CARE)
+
+
+class LicenceForm(forms.ModelForm[DoctorProfile]):
+    """A doctor's licence, as they correct it."""
+
+    class Meta:
+        model = DoctorProfile
+        fields = ["licence_number", "licence_country", "specialty"]
 
 
 class TokenForm(forms.Form):

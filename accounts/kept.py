@@ -23,6 +23,7 @@ def declare() -> None:
     register_exporter("invitations", _export_invitations)
     keep("accounts.User.log_key", "goes with the row of the account")
     keep("accounts.DoctorProfile.verified_by", "which administrator checked a licence is emptied")
+    keep("accounts.DoctorProfile.declined_by", "which administrator declined a licence is emptied")
     for field in ("admin.LogEntry.object_id",):
         keep(field, _TOOL)
 

@@ -121,6 +121,13 @@ class DoctorProfile(BaseModel):
     verified_by = models.ForeignKey(
         User, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("verified by")
     )
+    waiting_since = models.DateTimeField(_("waiting since"), default=timezone.now)
+    checks = models.JSONField(_("checks done"), default=list, blank=True)
+    declined_at = models.DateTimeField(_("declined on"), null=True, blank=True)
+    declined_by = models.ForeignKey(
+        User, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("declined by")
+    )
+    decline_reason = models.CharField(_("why it was declined"), max_length=500, blank=True)
 
     class Meta:
         verbose_name = _("doctor profile")
@@ -133,6 +140,11 @@ class DoctorProfile(BaseModel):
     def is_verified(self) -> bool:
         """Whether an administrator has checked the licence."""
         return self.verified_at is not None
+
+    @property
+    def is_declined(self) -> bool:
+        """Whether an administrator looked and could not verify it; correcting it asks anew."""
+        return self.verified_at is None and self.declined_at is not None
 
 
 class ApiToken(BaseModel):

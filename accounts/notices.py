@@ -33,6 +33,21 @@ NOTICE_TEXTS: dict[str, str | Promise] = {
     "emergency_access": gettext_lazy(
         "A doctor opened your cases in an emergency, without asking you first. See who and why."
     ),
+    "new_device": gettext_lazy(
+        "Somebody signed in to your account on a new device. If it was not you, sign it out and change your "
+        "password."
+    ),
+    "many_failures": gettext_lazy(
+        "Somebody typed a wrong password for your account several times. They did not get in."
+    ),
+    "wrong_codes": gettext_lazy(
+        "Somebody who knows your password typed wrong codes for the second step. If it was not you, change "
+        "your password now."
+    ),
+    "second_factor_reset": gettext_lazy(
+        "An administrator took the second step off your account. If you did not ask for it, tell us."
+    ),
+    "licence_declined": gettext_lazy("We could not verify your licence. See why, and correct it."),
     "licence_verified": gettext_lazy(
         "Your licence is verified. You can now use everything that PMI offers doctors."
     ),
@@ -41,7 +56,7 @@ NOTICE_TEXTS: dict[str, str | Promise] = {
     ),
 }
 # Kinds that are mailed even to people who switched mails off: what they must learn for their own safety.
-ALWAYS_MAILED = {"emergency_access"}
+ALWAYS_MAILED = {"emergency_access", "new_device", "many_failures", "wrong_codes", "second_factor_reset"}
 MAIL_SUBJECT = gettext_noop("There is something new in PMI")
 
 

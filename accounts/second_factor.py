@@ -11,10 +11,16 @@ from allauth.account.authentication import get_authentication_records
 from allauth.account.internal.flows.login import record_authentication
 from allauth.mfa.models import Authenticator
 from django.contrib.auth.models import AnonymousUser
+from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.translation import gettext as _
 
+from accounts import notices, sessions, sign_in
 from accounts.models import Role, User
+from accounts.services import log_access
+from pmi_site.errors import UserError
 
 # Recovery codes alone are no second step: they only stand in for one.
 FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
@@ -48,6 +54,25 @@ def note_proof(request: HttpRequest, authenticator: Authenticator) -> None:
         record_authentication(
             request, request.user, "mfa", id=authenticator.pk, type=str(authenticator.type), set_up=True
         )
+
+
+def reset(user: User, by: User) -> None:
+    """Take every second step off the account of somebody who lost theirs, and sign them out everywhere.
+
+    Raises UserError unless `by` is another administrator: who may do it for themselves needs no second step.
+    """
+    if by.role != Role.ADMIN or not by.is_active or by.pk == user.pk:
+        raise UserError("not_allowed", _("Only another administrator can take a second step off."))
+    with transaction.atomic():
+        Authenticator.objects.filter(user=user).delete()
+        sessions.end_all(user.pk)
+        log_access(by, "reset_second_factor", user)
+        notices.tell(user.pk, "second_factor_reset", reverse("mfa_index"))
+
+
+def on_failed(sender: Any, user: User, **rest: Any) -> None:
+    """Receiver of allauth's `authentication_failed`."""
+    sign_in.note_wrong_code(user)
 
 
 def on_added(

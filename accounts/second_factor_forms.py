@@ -1,5 +1,7 @@
 """The forms of the second step."""
 
+from typing import Any
+
 from allauth.mfa import app_settings
 from allauth.mfa.adapter import get_adapter
 from allauth.mfa.base.forms import AuthenticateForm, ReauthenticateForm
@@ -8,6 +10,8 @@ from allauth.mfa.webauthn.forms import AddWebAuthnForm
 from django import forms
 from django.core.cache import cache
 from django.utils.translation import gettext_lazy as _
+
+from accounts.models import User
 
 
 class _CodeField(forms.Form):
@@ -36,6 +40,16 @@ class _CodeField(forms.Form):
 
 class CodeForm(_CodeField, AuthenticateForm):
     """A code at sign-in: from the app, or a recovery code."""
+
+
+def use_code(user: User, code: str) -> list[str]:
+    """Use a code up outside of a page; returns what is wrong with it, nothing when it is right."""
+    form_class: Any = CodeForm
+    form = form_class(data={"code": code}, user=user)
+    if not form.is_valid():
+        return [str(error) for error in form.errors["code"]]
+    form.authenticator.record_usage()
+    return []
 
 
 class ConfirmCodeForm(_CodeField, ReauthenticateForm):

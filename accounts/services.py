@@ -7,7 +7,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from accounts import access_log
+from accounts import access_log, notices
 from accounts.access_log import HasId
 from accounts.models import ApiToken, DoctorProfile, Role, User
 from pmi_site.errors import UserError
@@ -31,13 +31,21 @@ def set_up_doctor(
                 # A new number was not checked by anybody.
                 "verified_at": None,
                 "verified_by": None,
+                "waiting_since": timezone.now(),
+                "checks": [],
+                "declined_at": None,
+                "declined_by": None,
+                "decline_reason": "",
             },
         )
     return profile
 
 
-def verify_doctor(doctor: User, by: User) -> None:
-    """Record that administrator `by` has checked the doctor's licence. Raises UserError for anybody else."""
+def verify_doctor(doctor: User, by: User, checks: Iterable[str] = ()) -> None:
+    """Record that administrator `by` has checked the doctor's licence, and how (`licences.CHECKS`).
+
+    Raises UserError for anybody else.
+    """
     if by.role != Role.ADMIN or not by.is_active:
         raise UserError("not_allowed", _("Only an administrator can verify a licence."))
     profile = DoctorProfile.objects.filter(user=doctor).first()
@@ -45,10 +53,17 @@ def verify_doctor(doctor: User, by: User) -> None:
         raise UserError("not_a_doctor", _("This account has no doctor's licence to verify."))
     # The first verification stands: who checked it and when is not overwritten.
     changed = DoctorProfile.objects.filter(pk=profile.pk, verified_at__isnull=True).update(
-        verified_at=timezone.now(), verified_by=by, updated_at=timezone.now()
+        verified_at=timezone.now(),
+        verified_by=by,
+        checks=list(checks),
+        declined_at=None,
+        declined_by=None,
+        decline_reason="",
+        updated_at=timezone.now(),
     )
     if changed:
         log_access(by, "verify_licence", doctor)
+        notices.tell(doctor.pk, "licence_verified")
 
 
 def withdraw_verification(doctor: User, by: User) -> None:
@@ -56,9 +71,14 @@ def withdraw_verification(doctor: User, by: User) -> None:
     if by.role != Role.ADMIN or not by.is_active:
         raise UserError("not_allowed", _("Only an administrator can withdraw a verification."))
     DoctorProfile.objects.filter(user=doctor).update(
-        verified_at=None, verified_by=None, updated_at=timezone.now()
+        verified_at=None,
+        verified_by=None,
+        checks=[],
+        waiting_since=timezone.now(),
+        updated_at=timezone.now(),
     )
     log_access(by, "withdraw_licence", doctor)
+    notices.tell(doctor.pk, "licence_withdrawn")
 
 
 def create_token(user: User, name: str) -> tuple[ApiToken, str]:

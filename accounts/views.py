@@ -12,9 +12,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts import selectors, services
-from accounts.forms import AccountForm, TokenForm
-from accounts.models import Role
+from accounts import licences, selectors, services
+from accounts.forms import AccountForm, LicenceForm, TokenForm
+from accounts.models import DoctorProfile, Role
 from accounts.page_users import me as _me
 from pmi_site.errors import UserError
 
@@ -44,13 +44,29 @@ def begin(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-@require_safe
+@require_http_methods(["GET", "HEAD", "POST"])
 def waiting(request: HttpRequest) -> HttpResponse:
-    """Where a doctor lands whose licence nobody has checked yet."""
+    """Where a doctor lands whose licence nobody has verified; POST corrects it and waits anew."""
     user = _me(request)
     if user.role != Role.DOCTOR or selectors.is_verified_doctor(user):
         return redirect("cases:list")
-    return render(request, "accounts/waiting.html")
+    profile = DoctorProfile.objects.filter(user=user).first()
+    form = LicenceForm(request.POST or None, instance=profile)
+    if request.method == "POST" and form.is_valid():
+        data = form.cleaned_data
+        licences.correct(
+            user,
+            number=data["licence_number"],
+            country=data["licence_country"],
+            specialty=data["specialty"],
+        )
+        messages.success(request, _("Thank you. We check your licence again."))
+        return redirect("accounts:waiting")
+    if profile is not None:
+        # A rejected form has already written its values on the instance; the page shows what is stored.
+        profile.refresh_from_db()
+    context = {"profile": profile, "form": form}
+    return render(request, "accounts/waiting.html", context, status=400 if form.errors else 200)
 
 
 @login_required

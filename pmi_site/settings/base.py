@@ -49,6 +49,24 @@ PMI_EMBEDDED_DATABASE = _database is None
 CELERY_BROKER_URL = env.text("BROKER_URL") or embedded.valkey_url(PMI_ENGINES_DIR)
 PMI_EMBEDDED_BROKER = not env.text("BROKER_URL")
 
+# Counters of wrong passwords and codes and of API calls, which all processes must share.
+if env.text("CACHE_URL"):
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": env.text("CACHE_URL"),
+        }
+    }
+elif PMI_EMBEDDED_BROKER:
+    CACHES = {
+        "default": {
+            "BACKEND": "pmi_site.embedded_cache.EmbeddedValkeyCache",
+            "LOCATION": embedded.valkey_url(PMI_ENGINES_DIR).replace("redis+socket:", "unix:") + "?db=1",
+        }
+    }
+else:
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "pmi_cache"}}
+
 # --- Django ---
 DEBUG = False
 ALLOWED_HOSTS: list[str] = []
@@ -176,6 +194,12 @@ ACCOUNT_LOGIN_ON_EMAIL_CONFIRMATION = True
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = None
+# Wrong passwords and codes; `accounts.sign_in` says what the parts are for. The others keep allauth's rates.
+ACCOUNT_RATE_LIMITS: dict[str, str] | bool = {"login_failed": "20/m/ip,5/300s/key", "login": "60/m/ip"}
+# How many proxies in front of PMI add to X-Forwarded-For; with 0 that header, which anybody can send, is
+# ignored.
+PMI_TRUSTED_PROXIES = env.integer("PMI_TRUSTED_PROXIES", 0, minimum=0, maximum=10)
+ALLAUTH_TRUSTED_PROXY_COUNT = PMI_TRUSTED_PROXIES
 ACCOUNT_SIGNUP_FORM_CLASS = "accounts.forms.SignupForm"
 MFA_ADAPTER = "accounts.mfa_adapter.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
@@ -234,6 +258,7 @@ REST_FRAMEWORK = {
         "rest_framework.throttling.AnonRateThrottle",
         "rest_framework.throttling.UserRateThrottle",
     ],
+    "NUM_PROXIES": PMI_TRUSTED_PROXIES,
     "DEFAULT_THROTTLE_RATES": {
         "anon": "60/min",
         "user": "600/min",

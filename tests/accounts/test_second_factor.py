@@ -2,6 +2,7 @@
 
 import re
 import time
+from typing import Any
 
 import pytest
 from allauth.mfa.adapter import get_adapter
@@ -32,7 +33,7 @@ def code(secret: str = TOTP_SECRET, step: int = 0) -> str:
     return format_hotp_value(hotp_value(secret, int(time.time()) // 30 + step))
 
 
-def log_in(user, **more) -> tuple[Client, object]:
+def log_in(user, **more) -> tuple[Client, Any]:
     client = Client(**more)
     answer = client.post(reverse("account_login"), {"login": user.email, "password": PASSWORD})
     return client, answer

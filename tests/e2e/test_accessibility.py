@@ -18,7 +18,13 @@ PUBLIC = [
     "/conditions/glioma/",
     "/conditions/knee-oa-2/",
 ]
-PRIVATE = ["/cases/", "/cases/new/", "/account/", "/account/sharing/", "/account/tokens/"]
+SIGN_IN = [
+    "/accounts/2fa/",
+    "/accounts/2fa/totp/activate/",
+    "/accounts/2fa/webauthn/add/",
+    "/accounts/sessions/",
+]
+PRIVATE = ["/cases/", "/cases/new/", "/account/", "/account/sharing/", "/account/tokens/", *SIGN_IN]
 
 
 @pytest.mark.parametrize("width", [1280, 360])

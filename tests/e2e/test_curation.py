@@ -22,6 +22,24 @@ EmailAddress.objects.create(user=user, email=user.email, verified=True, primary=
 """
 
 
+def shell(site: Site, code: str) -> None:
+    """Runs code inside the running site, as an operator would."""
+    environ = {
+        **os.environ,
+        "PMI_VAR_DIR": str(site.var),
+        "DJANGO_SETTINGS_MODULE": "pmi_site.settings.dev",
+    }
+    for key in ("DATABASE_URL", "PMI_PRIVATE_ROOT"):
+        environ.pop(key, None)
+    subprocess.run(
+        [sys.executable, "manage.py", "shell", "-v", "0", "-c", code],
+        cwd=REPOSITORY,
+        env=environ,
+        check=True,
+        timeout=120,
+    )
+
+
 @pytest.fixture
 def member(site: Site, visit: Callable[..., Visitor]) -> Callable[..., Visitor]:
     """Opens a window for a new member of a group of the desk."""
@@ -29,20 +47,7 @@ def member(site: Site, visit: Callable[..., Visitor]) -> Callable[..., Visitor]:
     def make(group: str, name: str, width: int = 1280) -> Visitor:
         email = f"{uuid.uuid4().hex[:10]}@example.org"
         code = MAKE.format(email=email, password=PASSWORD, name=name, group=group)
-        environ = {
-            **os.environ,
-            "PMI_VAR_DIR": str(site.var),
-            "DJANGO_SETTINGS_MODULE": "pmi_site.settings.dev",
-        }
-        for key in ("DATABASE_URL", "PMI_PRIVATE_ROOT"):
-            environ.pop(key, None)
-        subprocess.run(
-            [sys.executable, "manage.py", "shell", "-v", "0", "-c", code],
-            cwd=REPOSITORY,
-            env=environ,
-            check=True,
-            timeout=120,
-        )
+        shell(site, code)
         visitor = visit(width)
         return visitor.log_in(email, PASSWORD)
 

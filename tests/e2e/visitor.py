@@ -53,7 +53,7 @@ class Visitor:
         self.width = width
         self.email = ""
         self.context = browser.new_context(
-            base_url=site.url,
+            base_url=options.pop("base_url", site.url),
             viewport={"width": width, "height": 740 if phone else 900},
             is_mobile=phone,
             has_touch=phone,
