@@ -262,7 +262,7 @@ class Embedding(BaseModel):
 
 
 class Confirmation(BaseModel):
-    """A verified doctor of the patient confirmed one finding. A doctor's review builds on it."""
+    """A signed review says that this finding is there (see `inference.similar_services.follow_reviews`)."""
 
     finding = models.OneToOneField(Finding, on_delete=models.CASCADE, related_name="confirmation")
     doctor = models.ForeignKey(

@@ -48,6 +48,18 @@ def tell_of_review(sender: Any, review_id: uuid.UUID, **kwargs: Any) -> None:
     tell_review_signed(review_id)
 
 
+@receiver(review_signed, dispatch_uid="inference.confirm_by_review")
+def confirm_by_review(sender: Any, review_id: uuid.UUID, **kwargs: Any) -> None:
+    """What a review confirms may be found by others, if the patient agreed; what it takes back is gone."""
+    from inference.similar_services import follow_reviews
+    from inference.similar_tasks import release_confirmed
+
+    scan_id = Review.objects.filter(pk=review_id).values_list("scan_id", flat=True).first()
+    if scan_id is not None and follow_reviews(scan_id):
+        # A worker cuts the picture: decoding a volume takes longer than a doctor should wait.
+        release_confirmed.delay(str(scan_id))
+
+
 @receiver(post_delete, sender=Analysis, dispatch_uid="inference.remove_heatmaps")
 def remove_heatmaps(sender: type[Analysis], instance: Analysis, using: str, **kwargs: Any) -> None:
     """Removes the heatmaps of a deleted analysis once the deletion is committed."""

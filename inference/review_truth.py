@@ -83,6 +83,13 @@ def _closed(task: Task, present: set[str], absent: set[str]) -> Truth:
     return Truth(frozenset(present - unclear), frozenset(absent - unclear))
 
 
+def most_exact(kind: str, labels: Iterable[str]) -> list[str]:
+    """The labels without those that another one of them implies: "bacterial" says "pneumonia" as well."""
+    given = set(labels)
+    implied = {_IMPLIES[name] for name in given if name in _IMPLIES}
+    return [name for name in task_of(kind).names if name in given - implied]
+
+
 def disputed(first: Truth, second: Truth) -> bool:
     """Whether two readers are certain of opposite things."""
     return bool(first.present & second.absent or first.absent & second.present)

@@ -15,7 +15,6 @@ from accounts.models import User
 from cases.models import Scan
 from inference.models import (
     Analysis,
-    Confirmation,
     Finding,
     Kind,
     ModelVersion,
@@ -54,7 +53,7 @@ class HitView:
         """Similarity in words, measured against pairs within the atlas, since bare distances mean nothing."""
         near, typical = self.space.near, self.space.typical
         if near is None or typical is None:
-            return _("Among the nearest there are")
+            return _("One of the nearest that are known")
         if self.hit.distance <= near:
             return _("Looks very much alike")
         if self.hit.distance <= typical:
@@ -200,16 +199,6 @@ def vote(hits: Hits, findings: list[Finding]) -> str:
         "what": shown_words(condition),
         "said": ", ".join(shown_words(name) for name in sorted(said)),
     }
-
-
-def confirmable(analysis: Analysis, user: User) -> list[tuple[Finding, Confirmation | None]]:
-    """The raised findings, each with its confirmation, for a doctor's buttons."""
-    held = {
-        c.finding_id: c
-        for c in Confirmation.objects.select_related("doctor").filter(finding__analysis=analysis)
-    }
-    raised = [f for f in analysis.findings.all() if f.call != Finding.Call.UNLIKELY]
-    return [(finding, held.get(finding.pk)) for finding in raised]
 
 
 def count_search(user: User) -> None:

@@ -23,7 +23,6 @@ from accounts.models import ConsentPurpose, Role, User
 from cases.models import Scan
 from inference import release
 from inference.models import (
-    Confirmation,
     Embedding,
     Finding,
     ReferenceImage,
@@ -304,8 +303,3 @@ def get_search(user: User | AnonymousUser, search_id: uuid.UUID | str) -> Simila
     if found is None:
         raise Http404("No such search.")
     return found
-
-
-def confirmation_of(finding: Finding) -> Confirmation | None:
-    """The doctor's confirmation of a finding, or None."""
-    return Confirmation.objects.select_related("doctor").filter(finding=finding).first()

@@ -1,4 +1,4 @@
-"""Confirmations, and the release and withdrawal of scans that others may find."""
+"""What signed reviews confirm, and the release and withdrawal of scans that others may find."""
 
 from __future__ import annotations
 
@@ -6,18 +6,14 @@ import hashlib
 import uuid
 
 import numpy as np
-from django.core.exceptions import PermissionDenied
 from django.core.files.base import ContentFile
 from django.db import transaction
-from django.utils.translation import gettext as _
 
-from accounts.consents import has_consent
+from accounts.consents import consenting_patient_ids, has_consent
 from accounts.models import ConsentPurpose, User
-from accounts.selectors import is_verified_doctor
-from accounts.services import log_access
 from cases.imaging.preview import default_plane, slice_png
-from cases.models import Scan
-from cases.selectors import visible_scans
+from cases.models import Review, Scan
+from cases.reviews import signed_review
 from cases.services import load_volume
 from inference.models import (
     Analysis,
@@ -28,36 +24,43 @@ from inference.models import (
     ReferenceImage,
     VectorSpace,
 )
+from inference.registry import READABLE_KINDS
+from inference.review_truth import disputed, most_exact, truth_of
 from inference.similar_spaces import request_filling, space_of, store_vectors
-from pmi_site.errors import UserError
 
 
-def confirm_finding(doctor: User, finding: Finding) -> Confirmation:
-    """Records that a verified doctor of this patient confirms a finding; releases the scan if consented.
+def follow_reviews(scan_id: uuid.UUID) -> list[Confirmation]:
+    """Makes the confirmations of a scan what its signed reviews make certain now, and returns them.
 
-    Raises PermissionDenied for anybody else, UserError when the reading is not finished or the model called
-    the finding unlikely. A finding is confirmed once.
+    The review that counts confirms what it says is there, the most exact label of it. What an amendment or a
+    second reader takes back goes at once, with the picture that others found.
     """
-    analysis = finding.analysis
-    if not is_verified_doctor(doctor) or not visible_scans(doctor).filter(pk=analysis.scan_id).exists():
-        raise PermissionDenied(_("Only a doctor who cares for this patient can confirm a finding."))
-    if analysis.scan.case.patient_id == doctor.pk:
-        raise PermissionDenied(_("You cannot confirm findings of your own scans."))
-    if analysis.status != Analysis.Status.SUCCEEDED or finding.call == Finding.Call.UNLIKELY:
-        raise UserError("not_confirmable", _("Only a likely or possible finding can be confirmed."))
-    confirmation, created = Confirmation.objects.get_or_create(finding=finding, defaults={"doctor": doctor})
-    if created:
-        log_access(doctor, "confirm_finding", finding)
-    release_scan(confirmation)
-    return confirmation
+    with transaction.atomic():
+        # Two signatures at once: the second looks at the scan when the first is done.
+        scan = Scan.objects.select_for_update(no_key=True).filter(pk=scan_id).first()
+        review = signed_review(scan) if scan else None
+        confirmed = _certain_findings(review) if review else []
+        held = Confirmation.objects.filter(finding__analysis__scan=scan_id)
+        held.exclude(finding__in=confirmed).delete()
+        if review is None:
+            return []
+        return [
+            Confirmation.objects.update_or_create(finding=finding, defaults={"doctor": review.reader})[0]
+            for finding in confirmed
+        ]
 
 
-def withdraw_confirmation(doctor: User, finding: Finding) -> bool:
-    """Takes the doctor's own confirmation back; what was released by it goes at once."""
-    deleted, _rows = Confirmation.objects.filter(finding=finding, doctor=doctor).delete()
-    if deleted:
-        log_access(doctor, "withdraw_confirmation", finding)
-    return bool(deleted)
+def _certain_findings(review: Review) -> list[Finding]:
+    """The findings that a signed review says are there; none where the second reader is certain of less."""
+    analysis = Analysis.objects.filter(pk=review.analysis_id, status=Analysis.Status.SUCCEEDED).first()
+    if analysis is None or analysis.kind not in READABLE_KINDS:
+        return []
+    truth = truth_of(analysis.kind, list(review.verdicts.all()))
+    others = Review.objects.filter(scan_id=review.scan_id, status=Review.Status.SIGNED).exclude(pk=review.pk)
+    for other in others.prefetch_related("verdicts"):
+        if disputed(truth, truth_of(analysis.kind, list(other.verdicts.all()))):
+            return []
+    return list(analysis.findings.filter(label__in=most_exact(analysis.kind, truth.present)))
 
 
 def release_scan(confirmation: Confirmation) -> ReferenceImage | None:
@@ -121,6 +124,15 @@ def release_consented(patient_id: uuid.UUID) -> int:
     """Releases all confirmed scans of a patient who just agreed; how many."""
     confirmed = Confirmation.objects.filter(finding__analysis__scan__case__patient_id=patient_id)
     return sum(release_scan(confirmation) is not None for confirmation in confirmed)
+
+
+def release_waiting() -> int:
+    """Releases what was confirmed while no worker was told of it; how many."""
+    waiting = Confirmation.objects.filter(
+        reference__isnull=True,
+        finding__analysis__scan__case__patient__in=consenting_patient_ids(ConsentPurpose.SIMILAR_SEARCH),
+    )
+    return sum(release_scan(confirmation) is not None for confirmation in waiting[:100])
 
 
 def withdraw_patient(patient_id: uuid.UUID) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 
-from inference import similar_searches, similar_spaces
-from inference.models import VectorSpace
+from inference import similar_searches, similar_services, similar_spaces
+from inference.models import Confirmation, VectorSpace
 from pmi_site.tasks import pmi_task
 
 logger = logging.getLogger(__name__)
@@ -58,6 +58,13 @@ def run_search(search_id: str) -> None:
         similar_searches.refuse(held, "internal_error", similar_searches.busy_text())
 
 
+@pmi_task(queue="default", time_limit=240)
+def release_confirmed(scan_id: str) -> None:
+    """Lets others find what a signed review of the scan has confirmed, where its patient consents."""
+    for confirmation in Confirmation.objects.filter(finding__analysis__scan=scan_id):
+        similar_services.release_scan(confirmation)
+
+
 @pmi_task(queue="default", time_limit=60)
 def sweep_searches() -> None:
     """Forgets old searches and wakes stuck ones; runs every half minute."""
@@ -72,9 +79,9 @@ def build_space_index(version_id: str) -> None:
         similar_spaces.build_index(space)
 
 
-@pmi_task(queue="default", time_limit=60)
+@pmi_task(queue="default", time_limit=240)
 def fill_waiting_spaces() -> None:
-    """Sends again what a lost message or a dead worker left unfilled; runs every few minutes."""
+    """Does or sends again what a lost message or a dead worker left undone; runs every few minutes."""
     for space in VectorSpace.objects.select_related("model_version").filter(
         model_version__is_active=True, state__in=[VectorSpace.State.WAITING, VectorSpace.State.FILLING]
     ):
@@ -82,3 +89,4 @@ def fill_waiting_spaces() -> None:
             similar_spaces.request_filling(space.model_version)
     for space in VectorSpace.objects.filter(model_version__is_active=True, indexed=False):
         similar_spaces.request_index(space)
+    similar_services.release_waiting()

@@ -1,4 +1,4 @@
-"""Pages of similar-image search: search only, a region, side by side, pictures, a doctor's confirmation."""
+"""Pages of similar-image search: search only, a region, side by side, pictures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import logging
 import uuid
 from typing import Any
 
-from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
@@ -14,7 +13,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.models import Role, User
 from accounts.selectors import is_verified_doctor
@@ -22,11 +21,11 @@ from accounts.services import log_access
 from cases import uploads
 from cases.file_views import PNG, private_headers
 from cases.selectors import get_scan, visible_scans
-from inference import similar_page, similar_searches, similar_services
+from inference import similar_page, similar_searches
 from inference.models import Analysis, SimilarSearch
 from inference.presenters import shown_words
 from inference.registry import READABLE_KINDS
-from inference.selectors import active_versions, get_finding, visible_analyses
+from inference.selectors import active_versions, visible_analyses
 from inference.similar_selectors import Filters, get_reference, get_search
 from pmi_site.errors import UserError
 
@@ -233,23 +232,3 @@ def picture(request: HttpRequest, reference_id: uuid.UUID) -> HttpResponseBase:
         raise Http404("The file is missing.") from error
     log_access(user, "view_reference_picture", reference)
     return private_headers(FileResponse(handle, content_type=PNG))
-
-
-@login_required
-@require_POST
-def confirm(request: HttpRequest, analysis_id: uuid.UUID, finding_id: uuid.UUID) -> HttpResponse:
-    """A doctor confirms a finding, or with `answer=withdraw` takes that back."""
-    user = _person(request)
-    finding = get_finding(user, analysis_id, finding_id)
-    if request.POST.get("answer") == "withdraw":
-        if not similar_services.withdraw_confirmation(user, finding):
-            raise PermissionDenied(_("Only the doctor who confirmed a finding can take that back."))
-        messages.success(request, _("Your confirmation is taken back."))
-    else:
-        try:
-            similar_services.confirm_finding(user, finding)
-            messages.success(request, _("You confirmed this finding."))
-        except UserError as error:
-            messages.error(request, error.message)
-    scan = finding.analysis.scan
-    return redirect("inference:scan_result", scan.case_id, scan.pk)

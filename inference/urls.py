@@ -51,5 +51,4 @@ urlpatterns = [
     path(_SCAN + "similar/", similar_views.region, name="similar_region"),
     path(_SCAN + "similar/<uuid:reference_id>/", similar_views.compare, name="similar_compare"),
     path(_SCAN + "earlier/<uuid:other_id>/", similar_views.compare_own, name="similar_compare_own"),
-    path(_FINDING + "confirm/", similar_views.confirm, name="confirm_finding"),
 ]

@@ -64,8 +64,6 @@ def scan_result(request: HttpRequest, case_id: uuid.UUID, scan_id: uuid.UUID) ->
             context["similar"] = similar_page.section(
                 result.answer, scan, visible, for_doctor=result.for_doctor, asked=asked
             )
-        if result.for_doctor and isinstance(request.user, User):
-            context["confirmable"] = similar_page.confirmable(result.answer, request.user)
     return private_headers(render(request, "inference/scan_result.html", context))
 
 

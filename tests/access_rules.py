@@ -55,7 +55,6 @@ ADMIN = Rule("the administration", "l" * 7 + "dl", "l" * 7 + "dl")
 ADMIN_LOGIN = Rule("the way into the administration", "f" * 7 + "ol", "f" * 7 + "ol")
 HAS_NONE = Rule("recovery codes: nobody in the tests has any", "n" * 8 + "l", "n" * 8 + "l")
 HAS_AN_APP = Rule("the app for codes: those have it who must", "nooooonol", "nooooonol")
-DOCTORS_ACT = Rule("a doctor of the patient acts", "ooonnfnfl", "foonnfnfl")
 CASE_EDIT = Rule("forms that change a case: its patient alone", "offnnnnnl", "offnnnnnl")
 IN_BODY = Rule("the case is named in the body; without one there is none", "n" * 8 + "l", "n" * 8 + "l")
 SIMILAR_OF_SCAN = Rule(
@@ -170,7 +169,6 @@ RULES: dict[Rule, tuple[str, ...]] = {
     ),
     IN_BODY: ("cases:add_follow_up",),
     DOCTORS_OWN: ("cases:worklist_rename", "cases:worklist_delete"),
-    DOCTORS_ACT: ("inference:confirm_finding",),
     REVIEW: ("inference:review", "inference:ask_second_reader", "v1:review-amend"),
     REVIEW_DETAIL: ("v1:review-detail",),
     PUBLIC_THING: (

@@ -28,6 +28,7 @@ from inference.models import (
 from inference.similar_selectors import Filters, Probe, neighbours
 from tests.factories import CareRelationshipFactory, ScanFactory
 from tests.inference import reading_rows as rows
+from tests.inference import reviewed
 
 pytestmark = pytest.mark.django_db
 DIMS = 7
@@ -85,7 +86,8 @@ def confirmed(other_patient: Any, doctor: Any) -> Analysis:
     """A reading of another patient, which their doctor confirmed."""
     CareRelationshipFactory.create(patient=other_patient, doctor=doctor)
     analysis = read(ScanFactory.create(case__patient=other_patient), 0.1)
-    similar_services.confirm_finding(doctor, analysis.findings.get(rank=0))
+    reviewed.sign(analysis, doctor)
+    similar_services.follow_reviews(analysis.scan_id)
     return analysis
 
 
@@ -159,7 +161,7 @@ def test_a_retired_reading_shows_no_neighbours(as_user: Any, patient: Any) -> No
 def test_an_empty_atlas_says_so(as_user: Any, patient: Any) -> None:
     scan = ScanFactory.create(case__patient=patient)
     read(scan)
-    assert "import_atlas" in page(as_user(patient), scan)
+    assert "There are no known cases to compare with yet." in page(as_user(patient), scan)
 
 
 def test_consent_releases_and_revoking_removes_at_once(
@@ -251,24 +253,6 @@ def test_who_may_compare(as_user: Any, patient: Any, other_patient: Any, doctor:
     foreign = ScanFactory.create(case__patient=other_patient)
     own = reverse("inference:similar_compare_own", args=[scan.case_id, scan.pk, foreign.pk])
     assert as_user(patient).get(own).status_code == 404
-
-
-def test_who_may_confirm(as_user: Any, patient: Any, other_patient: Any, doctor: Any) -> None:
-    analysis = read(ScanFactory.create(case__patient=patient))
-    finding = analysis.findings.get(rank=0)
-    address = reverse("inference:confirm_finding", args=[analysis.pk, finding.pk])
-    assert as_user(patient).post(address).status_code == 403
-    assert as_user(other_patient).post(address).status_code == 404
-    assert as_user(doctor).post(address).status_code == 404
-    CareRelationshipFactory.create(patient=patient, doctor=doctor)
-    client = as_user(doctor)
-    assert "Confirm this finding" in page(client, analysis.scan)
-    assert client.get(address).status_code == 405
-    assert client.post(address).status_code == 302
-    assert finding.confirmation.doctor == doctor
-    client.post(address, {"answer": "withdraw"})
-    finding.refresh_from_db()
-    assert not type(finding).objects.filter(confirmation__isnull=False).exists()
 
 
 def test_neighbours_that_disagree_are_told_to_the_doctor_only(
