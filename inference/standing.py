@@ -15,9 +15,10 @@ from typing import Literal
 
 from django.utils.translation import gettext as _
 
+from cases.levels import rank
 from cases.models import Review
 from inference import assessing, danger, presenters
-from inference.danger import LADDER, Danger
+from inference.danger import Danger
 from inference.models import Analysis
 from resources import symptoms
 
@@ -25,10 +26,8 @@ Source = Literal["model", "doctor", "symptoms"]
 
 
 def is_worse(level: str, than: str) -> bool:
-    """Whether a level is more dangerous; "no answer" is below everything that says something."""
-    if level not in LADDER:
-        return False
-    return than not in LADDER or LADDER.index(level) < LADDER.index(than)
+    """Whether a level comes before another one in a worklist: "no answer" before one without hurry."""
+    return rank(level) < rank(than)
 
 
 @dataclass(frozen=True)

@@ -50,8 +50,8 @@ def told(client: Any, analysis: Analysis) -> dict[str, Any]:
     [
         ("emergency", "urgent", True),
         ("urgent", "urgent", False),
-        ("routine", "inconclusive", True),
-        ("inconclusive", "none_found", False),
+        ("soon", "inconclusive", True),
+        ("inconclusive", "none_found", True),
         ("none_found", "", True),
     ],
 )
