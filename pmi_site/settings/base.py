@@ -287,6 +287,8 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": "/api/v1/",
+    # Two things have a kind; each of its sets of words has a name of its own.
+    "ENUM_NAME_OVERRIDES": {"CaseKindEnum": "cases.models.Case.Kind"},
 }
 
 # --- browser security ---

@@ -100,7 +100,7 @@ def test_a_doctors_way_in(visit: Callable[..., Visitor], site: Site) -> None:
     doctor.goto("/accounts/login/")
     doctor.look("login-with-passkey")
     page.get_by_role("button", name="Log in with a passkey").click()
-    expect(page.get_by_role("heading", name="Cases")).to_be_visible()
+    expect(page.get_by_role("heading", name="Worklist")).to_be_visible()
 
     # With code elsewhere; two sessions, one signs the other out.
     other = visit(1280)
@@ -114,7 +114,7 @@ def test_a_doctors_way_in(visit: Callable[..., Visitor], site: Site) -> None:
     assert not other.axe()
     second.get_by_label("Code").fill(site.next_code(email))
     second.get_by_role("button", name="Log in", exact=True).click()
-    expect(second.get_by_role("heading", name="Cases")).to_be_visible()
+    expect(second.get_by_role("heading", name="Worklist")).to_be_visible()
     doctor.goto("/accounts/sessions/")
     expect(page.get_by_text("last seen")).to_have_count(2)
     doctor.look("sessions")
