@@ -207,6 +207,8 @@ MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_TOTP_ISSUER = "PMI"
 # One step of 30 seconds early or late: telephones' clocks differ, and typing takes time (RFC 6238, 5.2).
 MFA_TOTP_TOLERANCE = 1
+# A hospital comes through one address.
+MFA_RATE_LIMITS = {"webauthn_login": "30/m/ip"}
 MFA_FORMS = {
     "authenticate": "accounts.second_factor_forms.CodeForm",
     "reauthenticate": "accounts.second_factor_forms.ConfirmCodeForm",

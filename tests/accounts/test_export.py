@@ -8,6 +8,9 @@ import zipfile
 from datetime import timedelta
 
 import pytest
+from allauth.mfa.models import Authenticator
+from allauth.mfa.utils import encrypt
+from allauth.usersessions.models import UserSession
 from django.core import mail
 from django.db import connection
 from django.urls import reverse
@@ -15,7 +18,7 @@ from django.utils import timezone
 
 from accounts import consents, export, ownership, portable, services
 from accounts.models import AccessLog, ConsentPurpose, DataExport
-from tests.factories import CareRelationshipFactory, CaseFactory, ScanFactory
+from tests.factories import TOTP_SECRET, CareRelationshipFactory, CaseFactory, ScanFactory
 
 pytestmark = pytest.mark.django_db
 PAGE = "accounts:exports"
@@ -236,3 +239,16 @@ def test_an_unfinished_export_has_no_file(as_user, patient, client):
     assert as_user(patient).get(reverse("accounts:export_download", args=[made.pk])).status_code == 404
     assert client.get(reverse(PAGE)).status_code == 302
     assert as_user(patient).delete(reverse(PAGE)).status_code == 405
+
+
+def test_second_steps_and_sessions_are_in_it_without_their_secrets(as_user, patient):
+    client = as_user(patient)
+    factor = Authenticator.objects.create(user=patient, type="totp", data={"secret": encrypt(TOTP_SECRET)})
+    UserSession.objects.create(user=patient, ip="192.0.2.1", session_key=client.session.session_key)
+    archive = contents(made_for(patient))
+    (row,) = json.loads(archive.read("pmi/records/mfa.authenticator.json"))
+    assert row["type"] == "totp"
+    assert "192.0.2.1" in archive.read("pmi/records/usersessions.usersession.json").decode()
+    everything = "".join(archive.read(name).decode("utf-8", "replace") for name in archive.namelist())
+    for secret in (TOTP_SECRET, factor.data["secret"], client.session.session_key):
+        assert secret not in everything

@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import sessions
+from accounts import erasure, sessions
 from tests.accounts.test_second_factor import log_in
 from tests.factories import PASSWORD, UserFactory
 
@@ -104,3 +104,12 @@ def test_addresses_are_shown_coarsely(address, shown):
 )
 def test_devices_in_words(agent, words):
     assert sessions.device_of(agent) == words
+
+
+def test_an_erasure_finds_sessions_that_stopped_before_the_second_step(doctor):
+    _client, answer = log_in(doctor)
+    assert answer["Location"] == "/accounts/2fa/authenticate/"
+    assert "a session" in erasure.leftovers(doctor.pk)
+    job = erasure.request_erasure(doctor)
+    assert erasure.run(job.pk)
+    assert erasure.leftovers(doctor.pk) == []
