@@ -27,7 +27,7 @@ class WorklistRowSerializer(serializers.Serializer[worklist.Row]):
     title = serializers.CharField(source="case.title")
     patient = serializers.UUIDField(source="case.patient_id")
     patient_name = serializers.CharField(source="case.patient.get_full_name")
-    kind = serializers.ChoiceField(source="case.kind", choices=Case.Kind.choices)
+    kind = serializers.CharField(source="case.kind", help_text="As in a case.")
     level = serializers.CharField(
         help_text="Danger level; empty while nothing is read, and for you as a blind second reader."
     )

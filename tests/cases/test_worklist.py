@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.exceptions import PermissionDenied
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -219,3 +220,26 @@ def test_thirty_cases_take_as_many_queries_as_three(reader: User, patient: User)
     for _ in range(27):
         factories.ScanFactory.create(case=waiting(patient, "urgent"))
     assert queries() == few
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_case_and_a_grant_that_come_at_the_same_moment_miss_nothing() -> None:
+    """Neither transaction sees the other's row; the second one waits, and then does."""
+    patient, doctor = factories.UserFactory.create(), factories.DoctorFactory.create()
+    granted = threading.Event()
+
+    def grant() -> None:
+        try:
+            factories.CareRelationshipFactory.create(patient=patient, doctor=doctor)
+            granted.set()
+        finally:
+            connection.close()
+
+    other = threading.Thread(target=grant)
+    with transaction.atomic():
+        case = factories.CaseFactory.create(patient=patient)
+        other.start()
+        assert not granted.wait(0.5), "it waits for the case"
+    other.join(timeout=30)
+    assert granted.is_set()
+    assert WorklistEntry.objects.get(doctor=doctor).case_id == case.pk
