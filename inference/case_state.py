@@ -17,7 +17,7 @@ from __future__ import annotations
 import dataclasses
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.utils import timezone
@@ -31,6 +31,8 @@ from inference.standing import Standing
 from resources import symptoms
 
 State = Case.ReviewState
+# Longer than the hour between two looks at what was left undone.
+RECENT = timedelta(hours=3)
 _ANSWERED = (Analysis.Status.SUCCEEDED, Analysis.Status.REJECTED)
 
 
@@ -76,6 +78,13 @@ def write(case: Case) -> bool:
     for name, value in dataclasses.asdict(now).items():
         setattr(case, name, value)
     return True
+
+
+def settle_recent() -> int:
+    """Work out anew the cases with a review signed of late; how many were different."""
+    since = timezone.now() - RECENT
+    cases = Case.objects.filter(scans__reviews__signed_at__gte=since).order_by("pk").distinct()
+    return sum(refresh(case_id) for case_id in list(cases.values_list("pk", flat=True)))
 
 
 def computed(case: Case) -> CaseState:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from django.utils.translation import gettext as _
 
-from inference import rule_tasks, services, similar_tasks  # noqa: F401  (Celery finds all tasks)
+from inference import case_state, rule_tasks, services, similar_tasks  # noqa: F401  (Celery finds all tasks)
 from pmi_site.tasks import pmi_task
 
 logger = logging.getLogger(__name__)
@@ -58,6 +58,12 @@ def run_analysis(analysis_id: str) -> None:
 def requeue_expired() -> None:
     """Gives analyses of dead workers to living ones; runs every half minute."""
     services.requeue_expired()
+
+
+@pmi_task(queue="default", time_limit=300)
+def settle_reviewed_cases() -> None:
+    """Catches up on cases whose process died between a signature and what follows it; runs every hour."""
+    case_state.settle_recent()
 
 
 def _broken_text() -> str:

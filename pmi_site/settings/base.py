@@ -239,6 +239,7 @@ CELERY_BEAT_SCHEDULE = {
     "requeue-expired-analyses": {"task": "inference.tasks.requeue_expired", "schedule": 30.0},
     "remind-follow-ups": {"task": "cases.tasks.remind_follow_ups", "schedule": 3600.0},
     "mend-worklists": {"task": "cases.tasks.mend_worklists", "schedule": 3600.0},
+    "settle-reviewed-cases": {"task": "inference.tasks.settle_reviewed_cases", "schedule": 3600.0},
     "check-links": {"task": "resources.tasks.check_links", "schedule": 7 * 24 * 3600.0},
     "chain-access-log": {"task": "accounts.job_tasks.chain_access_log", "schedule": 60.0},
     "go-on-with-exports-and-erasures": {"task": "accounts.job_tasks.sweep_jobs", "schedule": 60.0},

@@ -19,12 +19,14 @@ from cases.reviews import ReviewInput, VerdictInput
 from inference import assessing, case_state, danger, services
 from inference.models import Analysis
 from inference.reading import Reading
+from inference.tasks import settle_reviewed_cases
 from resources import symptoms
 from tests import factories
 from tests.inference import reading_rows as rows
 
 pytestmark = pytest.mark.django_db
 State = Case.ReviewState
+AGREED = VerdictInput("pneumonia", "pneumonia", 0.83, "likely", "agree")
 
 
 @pytest.fixture
@@ -76,7 +78,7 @@ def finish(scan: Scan, status: str = "rejected", **fields: Any) -> Analysis:
 def sign(doctor: User, of: Analysis, commit: Any, level: str = "routine", **fields: Any) -> Review:
     given = ReviewInput(
         analysis_id=of.pk,
-        verdicts=[VerdictInput("pneumonia", "pneumonia", 0.83, "likely", "agree")],
+        verdicts=[AGREED],
         comment="Seen.",
         danger_level=level,
         **fields,
@@ -266,3 +268,15 @@ def test_symptoms_after_the_signature_bring_the_case_back(
         case_services.update_case(case, patient, symptoms=next(alarming()))
     assert kept(case).review_state == State.WAITING and case.danger in ("emergency", "urgent")
     assert WorklistEntry.objects.get(case=case).unread
+
+
+def test_a_signature_whose_process_died_is_caught_up_on(case: Case, doctor_of: Any) -> None:
+    scan = factories.ScanFactory.create(case=case)
+    reading = rows.reading(scan)
+    case_state.refresh(case.pk)
+    given = ReviewInput(analysis_id=reading.pk, comment="Seen.", danger_level="routine", verdicts=[AGREED])
+    reviews.sign(doctor_of(), scan, given, level_if_kept="urgent")  # what follows the commit never runs
+    case.refresh_from_db()
+    assert case.review_state == State.WAITING
+    settle_reviewed_cases()
+    assert kept(case).review_state == State.REVIEWED and case.danger == "routine"
