@@ -219,7 +219,7 @@ def counts(user: User) -> Counts:
     open_ones = entries(user, Filters()).order_by()
     parts = [open_ones.filter(danger_rank=rank(level)) for level in levels] + [open_ones.filter(unread=True)]
     # One row that holds all the numbers: of the user, who is there.
-    asked = [_Counted(part.values("pk")[:MOST_COUNTED]) for part in parts]
+    asked = [_Counted(part.values("danger_rank")[:MOST_COUNTED]) for part in parts]
     *by_level, unread = get_user_model().objects.filter(pk=user.pk).values_list(*asked).get()
     return Counts(dict(zip(levels, by_level, strict=True)), unread)
 
