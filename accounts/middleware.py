@@ -39,6 +39,10 @@ OPEN = (
 )
 
 
+# Where a second step that exists is taken. The other pages about it could be used to go around it.
+TAKING_IT = {"mfa_authenticate", "mfa_reauthenticate", "mfa_reauthenticate_webauthn", "mfa_login_webauthn"}
+
+
 def is_open(match: ResolverMatch | None) -> bool:
     """Whether a route needs no second step."""
     return match is not None and match.view_name.startswith(OPEN)
@@ -55,10 +59,13 @@ class SecondFactorMiddleware:
 
     def process_view(self, request: HttpRequest, *view: Any) -> HttpResponse | None:
         """None lets the request through."""
-        user = request.user
-        if is_open(request.resolver_match) or not isinstance(user, User):
+        user, match = request.user, request.resolver_match
+        if not isinstance(user, User) or match is None:
             return None
         if not second_factor.is_required(user) or second_factor.is_proven(request):
+            return None
+        about_it = match.view_name.startswith("mfa_") and match.view_name not in TAKING_IT
+        if is_open(match) and not (about_it and second_factor.is_set_up(user)):
             return None
         return _send_away(request, user)
 

@@ -78,5 +78,12 @@ def on_failed(sender: Any, user: User, **rest: Any) -> None:
 def on_added(
     sender: Any, request: HttpRequest, user: User, authenticator: Authenticator, **rest: Any
 ) -> None:
-    """Receiver of allauth's `authenticator_added`."""
+    """Receiver of allauth's `authenticator_added`.
+
+    With the first second step, sessions that began with a password alone end: whoever holds them may have
+    nothing but the password.
+    """
     note_proof(request, authenticator)
+    factors = Authenticator.objects.filter(user=authenticator.user, type__in=FACTORS)
+    if authenticator.type in FACTORS and factors.count() == 1:
+        sessions.end_others(request, authenticator.user)

@@ -59,6 +59,14 @@ def end_one(user: User, session_id: int) -> bool:
     return True
 
 
+def end_others(request: HttpRequest, user: User) -> int:
+    """Sign the person out everywhere but here; how many sessions ended."""
+    others = list(UserSession.objects.filter(user=user).exclude(session_key=request.session.session_key))
+    for session in others:
+        session.end()
+    return len(others)
+
+
 def end_all(user_id: UUID) -> int:
     """Sign a person out everywhere; how many sessions ended."""
     sessions = list(UserSession.objects.filter(user_id=user_id))

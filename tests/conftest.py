@@ -73,7 +73,8 @@ def _second_step_taken(monkeypatch: pytest.MonkeyPatch) -> None:
         session[SEEN_KEY] = time.time()
         factor = Authenticator.objects.filter(user=user).first()
         if factor is not None:
-            record = {"method": "mfa", "at": time.time(), "id": factor.pk, "type": factor.type}
+            # Long enough ago that changing how the account is protected asks again.
+            record = {"method": "mfa", "at": time.time() - 3600, "id": factor.pk, "type": factor.type}
             session["account_authentication_methods"] = [record]
             session["account_authentication_methods_user"] = str(user.pk)
         session.save()

@@ -95,6 +95,15 @@ class TestGate:
         client.post(reverse("account_reauthenticate"), {"password": PASSWORD})
         assert client.get("/cases/").status_code == 302
 
+    @pytest.mark.parametrize(
+        "page", ["", "webauthn/add/", "recovery-codes/", "recovery-codes/generate/", "totp/deactivate/"]
+    )
+    def test_nor_does_it_open_the_pages_about_the_second_step(self, doctor, page):
+        client = unproven(doctor)
+        client.post(reverse("account_reauthenticate"), {"password": PASSWORD})
+        answer = client.get(f"{SET_UP}{page}")
+        assert answer["Location"].startswith("/accounts/2fa/reauthenticate/")
+
     def test_patients_come_in_without(self, as_user, patient):
         assert as_user(patient).get("/cases/").status_code == 200
 
@@ -128,7 +137,7 @@ class TestSignIn:
         page = client.get(answer["Location"])
         assert "Second step" in page.text
         answer = client.post(answer["Location"], {"code": code()})
-        assert answer["Location"] == "/cases/"
+        assert answer["Location"] == reverse("cases:worklist")
         assert client.get("/cases/").status_code == 200
 
     @pytest.mark.parametrize("wrong", ["000000", "", "12345678", "x" * 40])
@@ -157,7 +166,9 @@ class TestSignIn:
 
     def test_a_fresh_doctor_sets_it_up_and_gets_recovery_codes(self, monkeypatch):
         # Inside the test's own transaction nothing is committed before the session is saved.
-        monkeypatch.setattr("allauth.mfa.totp.internal.flows.transaction.on_commit", lambda hook: hook())
+        monkeypatch.setattr(
+            "allauth.mfa.totp.internal.flows.transaction.on_commit", lambda hook, **how: hook()
+        )
         doctor = UnverifiedDoctorFactory.create(second_factor=False)
         client, answer = log_in(doctor)
         answer = client.get(answer["Location"])
@@ -176,10 +187,21 @@ class TestSignIn:
         again, answer = log_in(doctor)
         assert again.post(answer["Location"], {"code": codes[0]}).status_code == 200
 
-    def test_later_it_asks_again_who_one_is(self, doctor):
-        answer = unproven(doctor).get("/accounts/2fa/webauthn/add/")
-        assert answer["Location"].startswith("/accounts/")
-        assert "reauthenticate" in answer["Location"]
+    def test_the_first_second_step_ends_sessions_of_the_password_alone(self, monkeypatch, patient):
+        monkeypatch.setattr(
+            "allauth.mfa.totp.internal.flows.transaction.on_commit", lambda hook, **how: hook()
+        )
+        (elsewhere, _answer), (client, _answer) = log_in(patient), log_in(patient)
+        page = client.get("/accounts/2fa/totp/activate/")
+        secret = re.search(r'id="totp-secret">(\w+)<', page.text).group(1)
+        client.post("/accounts/2fa/totp/activate/", {"code": code(secret)})
+        assert elsewhere.get("/cases/").status_code == 302
+        assert client.get("/cases/").status_code == 200
+
+    def test_later_it_asks_again_who_one_is(self, as_user, doctor, patient):
+        for user in (doctor, patient):
+            answer = as_user(user).get("/accounts/2fa/webauthn/add/")
+            assert answer["Location"].startswith("/accounts/reauthenticate/")
 
 
 class TestKeeping:
