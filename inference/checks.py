@@ -8,14 +8,11 @@ default`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import DatabaseError, connections
-
-from inference import registry
 
 
 @register(Tags.security)
@@ -44,6 +41,7 @@ def check_active_bundles(
     """
     if not databases or "default" not in databases:
         return []
+    from inference import bundle_places
     from inference.models import ModelVersion
 
     try:
@@ -54,20 +52,21 @@ def check_active_bundles(
         return []  # not migrated so far, or no database: not this check's business
     found: list[CheckMessage] = []
     for version in active:
-        try:
-            registry.inspect(Path(settings.PMI_BUNDLE_DIR) / version.bundle, version.sha256)
-        except registry.BundleMissing as error:
+        on_disk = bundle_places.look(version)
+        if on_disk.state == "missing":
             found.append(
                 Warning(
-                    f"The active model {version.kind} {version.version} has no whole bundle: {error}.",
+                    f"The active model {version.kind} {version.version} has no whole bundle: "
+                    f"{on_disk.problem}.",
                     hint="Restore the bundle folder, or activate another version in the admin.",
                     id="inference.W001",
                 )
             )
-        except registry.BundleCorrupt as error:
+        elif on_disk.state == "corrupt":
             found.append(
                 Warning(
-                    f"The bundle of the active model {version.kind} {version.version} is corrupt: {error}.",
+                    f"The bundle of the active model {version.kind} {version.version} is corrupt: "
+                    f"{on_disk.problem}.",
                     hint="Restore the bundle from its source; it is never used as it is.",
                     id="inference.W002",
                 )

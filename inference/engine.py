@@ -190,40 +190,44 @@ class Engine:
         expected = expected_kind if expected_kind in registry.READABLE_KINDS else None
         tell("gate")
         with clock.stage("gate"):
-            kind = self._gate(volume, expected)
+            kind, distance = self._gate(volume, expected)
         if isinstance(kind, Refusal):
-            return _refused(kind, expected, clock)
+            return _refused(kind, expected, clock, distance)
         reader = self.reader(kind)
         if reader is None:
-            return _refused(gate_rules.no_model(kind), kind, clock)
+            return _refused(gate_rules.no_model(kind), kind, clock, distance)
         if volume.is_volume and kind in gate_rules.XRAY_KINDS:
-            return _refused(gate_rules.several_frames(kind), kind, clock)
+            return _refused(gate_rules.several_frames(kind), kind, clock, distance)
         tell("reading")
-        return _Run(reader, volume, clock, tell, maps, age_group).reading()
+        reading = _Run(reader, volume, clock, tell, maps, age_group).reading()
+        return dataclasses.replace(reading, gate_distance=distance)
 
-    def _gate(self, volume: CanonicalVolume, expected: str | None) -> str | Refusal:
+    def _gate(self, volume: CanonicalVolume, expected: str | None) -> tuple[str | Refusal, float | None]:
+        """The kind or why it is not read, and the gate's distance where it was asked."""
         refusal = gate_rules.header_refusal(volume, expected)
         if refusal is not None:
-            return refusal
+            return refusal, None
         plane = slices.choose_plane(volume, ())
         chosen = slices.choose_slices(volume, plane, limit=GATE_SLICES) if volume.is_volume else [0]
         images = [volume.slice_image(index, plane) for index in chosen]
         refusal = gate_rules.size_refusal(images[0].shape) or _all_refused(images)
         if refusal is not None:
-            return refusal
+            return refusal, None
         if expected is not None and expected not in self._paths:
-            return gate_rules.no_model(expected)
+            return gate_rules.no_model(expected), None
         reader = self.reader(registry.GATE_KIND)
         if reader is None:
-            return gate_rules.no_model(expected or "")
+            return gate_rules.no_model(expected or ""), None
         aspect = volume.pixel_aspect(plane)
         outputs = reader.run(reader.prepare([square_pixels(image, aspect) for image in images]))
-        return gate.decide(
-            gate.vote(reader.bundle, outputs),
+        opinion = gate.vote(reader.bundle, outputs)
+        decided = gate.decide(
+            opinion,
             expected,
             header_supports=gate_rules.header_kind(volume),
             is_colour=volume.is_colour,
         )
+        return decided, round(opinion.distance, 4)
 
 
 class _Run:
@@ -358,13 +362,14 @@ def _all_refused(images: list[np.ndarray]) -> Refusal | None:
     return refusals[0] if all(refusals) else None
 
 
-def _refused(refusal: Refusal, kind: str | None, clock: _Clock) -> Reading:
+def _refused(refusal: Refusal, kind: str | None, clock: _Clock, distance: float | None) -> Reading:
     return Reading(
         status="rejected",
         kind=refusal.looks_like or kind or "",
         reason_code=refusal.code,
         reason=refusal.reason,
         timings_ms=clock.milliseconds(),
+        gate_distance=distance,
     )
 
 

@@ -28,6 +28,9 @@ from pgvector.django import HalfVectorField
 
 from cases.models import Scan
 from cases.storage import private_storage
+from inference.registry_models import ModelUse as ModelUse
+from inference.registry_models import ShadowReading as ShadowReading
+from inference.registry_models import Snapshot as Snapshot
 from inference.rule_models import DangerAssessment as DangerAssessment
 from inference.rule_models import DangerRuleSet as DangerRuleSet
 from inference.rule_models import RuleRun as RuleRun
@@ -65,6 +68,14 @@ class ModelVersion(BaseModel):
     bundle = models.CharField(max_length=120, help_text=_("Folder name under the bundle directory."))
     sha256 = models.CharField(max_length=64, unique=True)
     is_active = models.BooleanField(default=False)
+    is_shadow = models.BooleanField(
+        default=False, help_text=_("Reads beside the active version; only administrators see what it says.")
+    )
+    shadow_since = models.DateTimeField(null=True, blank=True)
+    checked_at = models.DateTimeField(null=True, blank=True)
+    problem = models.CharField(
+        max_length=200, blank=True, help_text=_("What the last check of its files found.")
+    )
     metadata = models.JSONField(default=dict)
 
     class Meta:
@@ -72,6 +83,12 @@ class ModelVersion(BaseModel):
         constraints = [
             models.UniqueConstraint(
                 fields=["kind"], condition=Q(is_active=True), name="inference_one_active_version_per_kind"
+            ),
+            models.UniqueConstraint(
+                fields=["kind"], condition=Q(is_shadow=True), name="inference_one_shadow_version_per_kind"
+            ),
+            models.CheckConstraint(
+                condition=~Q(is_active=True, is_shadow=True), name="inference_not_active_and_shadow"
             ),
             models.CheckConstraint(
                 condition=Q(kind__in=Kind.values), name="inference_modelversion_kind_known"
@@ -147,6 +164,9 @@ class Analysis(BaseModel):
     key_slice = models.PositiveIntegerField(null=True, blank=True)
     key_plane = models.CharField(max_length=10, blank=True)
     slices_read = models.PositiveIntegerField(default=0)
+    gate_distance = models.FloatField(
+        null=True, blank=True, help_text=_("Of the gate's own limit: above 1 is unlike its training images.")
+    )
 
     class Meta:
         ordering = ["-queued_at"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -20,10 +20,21 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.consents import care_is_withdrawn, require_care
+from accounts.models import User
 from cases.imaging.volume import CanonicalVolume
 from cases.models import Case, Scan
-from inference import assessing, case_state, danger, explained, heatmaps, notify, registry, similar_spaces
-from inference.models import Analysis, Finding, ModelVersion
+from inference import (
+    assessing,
+    case_state,
+    danger,
+    explained,
+    heatmaps,
+    notify,
+    registry,
+    shadow,
+    similar_spaces,
+)
+from inference.models import Analysis, Finding, ModelUse, ModelVersion
 from inference.reading import Reading
 
 logger = logging.getLogger(__name__)
@@ -175,9 +186,11 @@ def complete(held: Claim, reading: Reading, volume: CanonicalVolume, age_group: 
                 key_slice=reading.key_slice,
                 key_plane=reading.key_plane,
                 slices_read=reading.slices_read,
+                gate_distance=reading.gate_distance,
             ):
                 raise LeaseLost
             Finding.objects.bulk_create(findings)
+            shadow.request_on_commit(held.analysis_id)
             if reading.embedding is not None:
                 similar_spaces.store_embedding(held.analysis_id, version, reading.embedding)
     except LeaseLost:
@@ -208,6 +221,7 @@ def reject(held: Claim, reading: Reading) -> bool:
             reason=reading.reason,
             timings_ms=reading.timings_ms,
             slices_read=reading.slices_read,
+            gate_distance=reading.gate_distance,
         )
 
 
@@ -380,18 +394,32 @@ def register_bundle(facts: registry.BundleFacts) -> tuple[ModelVersion, bool]:
     return version, created
 
 
-def activate(version: ModelVersion) -> None:
-    """Makes a version the one that reads its kind from now on.
+def activate(
+    version: ModelVersion,
+    by: User | None = None,
+    *,
+    what: str = ModelUse.What.PROMOTED,
+    only_if: Callable[[ModelVersion | None], bool] = lambda active: True,
+) -> bool:
+    """Makes a version the one that reads its kind from now on, and notes who did it.
 
+    False, and nothing changes, where `only_if` says no to the version that reads now, or it is this one.
     Refused with a UserError where the knowledge base does not explain everything that it can report.
     """
     explained.require(version)
     with transaction.atomic():
         # One statement order for everybody: rows of the kind are locked before one is switched on.
-        list(ModelVersion.objects.select_for_update().filter(kind=version.kind).order_by("pk"))
+        rows = list(ModelVersion.objects.select_for_update().filter(kind=version.kind).order_by("pk"))
+        active = next((row for row in rows if row.is_active), None)
+        if active == version or not only_if(active):
+            return False
         ModelVersion.objects.filter(Q(kind=version.kind) & Q(is_active=True)).exclude(pk=version.pk).update(
             is_active=False, updated_at=timezone.now()
         )
-        ModelVersion.objects.filter(pk=version.pk).update(is_active=True, updated_at=timezone.now())
+        ModelVersion.objects.filter(pk=version.pk).update(
+            is_active=True, is_shadow=False, shadow_since=None, updated_at=timezone.now()
+        )
+        ModelUse.objects.create(model_version=version, what=what, replaced=active, by=by)
         similar_spaces.request_filling(version)
     version.is_active = True
+    return True

@@ -8,7 +8,13 @@ from pathlib import Path
 
 from django.utils.translation import gettext as _
 
-from inference import case_state, rule_tasks, services, similar_tasks  # noqa: F401  (Celery finds all tasks)
+from inference import (  # noqa: F401  (Celery finds all tasks)
+    case_state,
+    registry_tasks,
+    rule_tasks,
+    services,
+    similar_tasks,
+)
 from pmi_site.tasks import pmi_task
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from django.conf import settings
 from cases.imaging.volume import CanonicalVolume
 from cases.models import Scan
 from cases.services import load_volume
-from inference import services
+from inference import bundle_places, services
 from inference.engine import Engine
 from inference.models import Analysis
 from inference.selectors import active_versions
@@ -27,12 +27,12 @@ def engine_for_active_versions() -> Engine:
     """
     global _engine, _engine_key
     versions = active_versions()
-    root = Path(settings.PMI_BUNDLE_DIR)
-    key = tuple(sorted((kind, str(root / v.bundle), v.sha256) for kind, v in versions.items()))
+    paths = {kind: bundle_places.path_of(version) for kind, version in versions.items()}
+    key = tuple(sorted((kind, str(paths[kind]), version.sha256) for kind, version in versions.items()))
     with _engine_lock:
         if _engine is None or key != _engine_key:
             _engine = Engine(
-                {kind: root / version.bundle for kind, version in versions.items()},
+                paths,
                 Path(settings.PMI_ONNX_CACHE),
                 hashes={kind: version.sha256 for kind, version in versions.items()},
             )
@@ -50,7 +50,7 @@ def read(held: services.Claim) -> bool:
     scan = Scan.objects.select_related("case").get(analyses=held.analysis_id)
     kind = None if scan.case.kind == "unsure" else scan.case.kind
     age_group = scan.case.age_group
-    volume = _volume(scan)
+    volume = volume_of(scan)
     engine = engine_for_active_versions()
 
     def progress(stage: str) -> None:
@@ -63,7 +63,7 @@ def read(held: services.Claim) -> bool:
     return services.complete(held, reading, volume, age_group)
 
 
-def _volume(scan: Scan) -> CanonicalVolume:
+def volume_of(scan: Scan) -> CanonicalVolume:
     """The scan's volume. FileNotFoundError where storage does not have it, which may pass; ImagingError if
     broken.
     """

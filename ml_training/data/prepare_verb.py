@@ -75,7 +75,8 @@ def run(options: argparse.Namespace) -> None:
         raise TrainingError(f"--folds {options.folds}: at least 2")
     if bool(options.source) == bool(options.from_reviews):
         raise TrainingError("name one source: a file, a folder, a catalogue name, or --from-reviews FOLDER")
-    path, known, origin = options.from_reviews or Path(options.source), catalogue(), []
+    path, known = options.from_reviews or Path(options.source), catalogue()
+    origin: list[str] = []
     if options.from_reviews:
         if not options.kind or options.dicom or options.group_column not in ("", "group"):
             raise TrainingError("--from-reviews needs --kind, and keeps the groups of the export")

@@ -24,6 +24,11 @@ PMI_MAX_UNPACKED_BYTES = env.integer("PMI_MAX_UNPACKED_BYTES", 4 * 1024**3, mini
 # Decoded scans that one process keeps, so that the next slice of the same scan comes at once.
 PMI_VOLUME_CACHE_BYTES = env.integer("PMI_VOLUME_CACHE_BYTES", 256 * 1024**2, minimum=0)
 PMI_BUNDLE_DIR = env.path("PMI_BUNDLE_DIR", BASE_DIR / "inference" / "bundles")
+# More folders with bundles, separated by commas: versions to try, put beside those that came with PMI.
+PMI_EXTRA_BUNDLE_DIRS = [
+    Path(place).expanduser().resolve()
+    for place in env.words("PMI_EXTRA_BUNDLE_DIRS", (str(PMI_VAR_DIR / "bundles"),))
+]
 PMI_ONNX_CACHE = env.path("PMI_ONNX_CACHE", PMI_VAR_DIR / "onnx")
 PMI_ANALYSIS_LEASE_SECONDS = env.integer("PMI_ANALYSIS_LEASE_SECONDS", 300, minimum=10)
 PMI_ANALYSIS_MAX_ATTEMPTS = env.integer("PMI_ANALYSIS_MAX_ATTEMPTS", 3, minimum=1)
@@ -245,6 +250,10 @@ CELERY_BEAT_SCHEDULE = {
     "go-on-with-exports-and-erasures": {"task": "accounts.job_tasks.sweep_jobs", "schedule": 60.0},
     "sweep-sessions": {"task": "accounts.job_tasks.sweep_sessions", "schedule": 24 * 3600.0},
     "sweep-searches": {"task": "inference.similar_tasks.sweep_searches", "schedule": 30.0},
+    "read-in-the-shadow": {"task": "inference.registry_tasks.sweep_shadow", "schedule": 60.0},
+    "see-workers": {"task": "inference.registry_tasks.see_workers", "schedule": 60.0},
+    "measure-storage": {"task": "inference.registry_tasks.measure_storage", "schedule": 6 * 3600.0},
+    "measure-models": {"task": "inference.registry_tasks.measure_models", "schedule": 24 * 3600.0},
     "fill-waiting-spaces": {"task": "inference.similar_tasks.fill_waiting_spaces", "schedule": 300.0},
 }
 

@@ -22,6 +22,7 @@ DATABASES["default"]["TEST"] = {"NAME": f"test_pmi_{os.environ['PMI_TEST_RUN']}"
 DATABASES["default"]["CONN_MAX_AGE"] = 0
 # Tests with real transactions empty all tables afterwards, which the access log refuses anywhere else.
 DATABASES["default"].setdefault("OPTIONS", {})["options"] = "-c pmi.access_log_may_be_emptied=on"
+PMI_EXTRA_BUNDLE_DIRS = []
 CELERY_BROKER_URL = "memory://"
 PMI_EMBEDDED_BROKER = False
 

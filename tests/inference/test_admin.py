@@ -4,7 +4,7 @@ import pytest
 from django.urls import reverse
 
 from inference import services
-from inference.models import Analysis, ModelVersion
+from inference.models import Analysis
 
 
 @pytest.fixture
@@ -36,19 +36,6 @@ def test_medical_content_stays_out(desk, models, stored_scan):
     page = desk.get(reverse("admin:inference_analysis_change", args=[analysis.pk])).content.decode()
     assert "SEE A DOCTOR" not in page
     assert "0.87654" not in page
-
-
-def test_activate(desk, models):
-    new = ModelVersion.objects.create(kind="gate", version="2", bundle="g", sha256="a" * 64)
-    act(desk, "modelversion", "activate", new)
-    assert ModelVersion.objects.get(kind="gate", is_active=True) == new
-
-
-def test_two_of_a_kind_cannot_be_activated(desk, models):
-    new = ModelVersion.objects.create(kind="gate", version="2", bundle="g", sha256="a" * 64)
-    answer = act(desk, "modelversion", "activate", new, models["gate"])
-    assert "one version of each kind" in answer.content.decode()
-    assert ModelVersion.objects.get(kind="gate", is_active=True) == models["gate"]
 
 
 def test_retry_reads_failed_ones_again(desk, models, stored_scan):

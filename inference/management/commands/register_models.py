@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from inference import registry, services
+from inference import bundle_places, registry, services
 from inference.models import ModelVersion
 from pmi_site.errors import UserError
 
@@ -18,9 +16,9 @@ class Command(BaseCommand):
     """Registers every whole bundle; idempotent."""
 
     help = (
-        "Verifies and registers the model bundles of PMI_BUNDLE_DIR. Where no version of a kind is active, "
-        "the newest one is activated; --activate-newest does so in any case. Missing and corrupt bundles "
-        "are named; then the exit code is 1."
+        "Verifies and registers the model bundles of PMI_BUNDLE_DIR and PMI_EXTRA_BUNDLE_DIRS. Where no "
+        "version of a kind is active, the newest one is activated; --activate-newest does so in any case. "
+        "Missing and corrupt bundles are named; then the exit code is 1."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -34,10 +32,9 @@ class Command(BaseCommand):
         from ml_training.errors import BundleError
 
         self.refused: list[str] = []
-        root = Path(settings.PMI_BUNDLE_DIR)
         whole: list[registry.BundleFacts] = []
         broken: list[str] = []
-        for folder in registry.bundle_folders(root):
+        for folder in bundle_places.folders():
             try:
                 facts = registry.inspect(folder)
                 Bundle.load(folder)
@@ -61,7 +58,7 @@ class Command(BaseCommand):
         if absent:
             self.stderr.write(f"no model for: {', '.join(absent)}")
         if broken:
-            raise CommandError(f"{len(broken)} bundle(s) under {root} cannot be used.")
+            raise CommandError(f"{len(broken)} bundle(s) cannot be used.")
         if self.refused:
             raise CommandError("Not activated: run `load_knowledge_base`, or fill the holes on the desk.")
 
