@@ -63,7 +63,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--small", type=int, default=1000)
         parser.add_argument("--large", type=int, default=100_000)
-        parser.add_argument("--rounds", type=int, default=150)
+        parser.add_argument("--rounds", type=int, default=24)
         parser.add_argument("--report", type=Path, help="also write a page to this file")
 
     def handle(self, *args: Any, **options: Any) -> None:
