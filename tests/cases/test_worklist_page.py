@@ -140,9 +140,9 @@ def test_thirty_rows_take_as_many_queries_as_three(
 
 
 def test_doctors_land_here_and_patients_on_their_cases(as_user: Any, reader: User, patient: User) -> None:
-    waiting = reverse("accounts:waiting")
-    assert as_user(reader).get(waiting)["Location"] == URL
-    assert as_user(patient).get(waiting)["Location"] == "/cases/"
+    begin = reverse("accounts:begin")
+    assert as_user(reader).get(begin)["Location"] == URL
+    assert as_user(patient).get(begin)["Location"] == "/cases/"
 
 
 # --- news -----------------------------------------------------------------------------------------
