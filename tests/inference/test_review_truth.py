@@ -1,6 +1,6 @@
 """What a review makes certain, and above all what it does not."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import pytest
 
@@ -8,7 +8,8 @@ from inference.review_truth import disputed, manifest_labels, truth_of
 from ml_training.labels import task_of
 
 
-class Said(NamedTuple):
+@dataclass
+class Said:
     label: str
     call: str
     verdict: str
