@@ -15,10 +15,21 @@ _IMPLIES = {"bacterial": "pneumonia", "viral": "pneumonia", "covid19": "pneumoni
 class Said(Protocol):
     """A doctor's verdict on one finding (`cases.models.ReviewVerdict`)."""
 
-    label: str
-    call: str
-    verdict: str
-    right_condition: str
+    @property
+    def label(self) -> str:
+        """The model's label."""
+
+    @property
+    def call(self) -> str:
+        """What the model made of it: likely, possible or unlikely."""
+
+    @property
+    def verdict(self) -> str:
+        """Agree, disagree or unsure."""
+
+    @property
+    def right_condition(self) -> str:
+        """What the doctor sees instead; empty where nothing was chosen."""
 
 
 @dataclass(frozen=True)

@@ -52,8 +52,12 @@ def follow_reviews(scan_id: uuid.UUID) -> list[Confirmation]:
 
 def _certain_findings(review: Review) -> list[Finding]:
     """The findings that a signed review says are there; none where the second reader is certain of less."""
-    analysis = Analysis.objects.filter(pk=review.analysis_id, status=Analysis.Status.SUCCEEDED).first()
-    if analysis is None or analysis.kind not in READABLE_KINDS:
+    analysis: Analysis | None = review.analysis
+    if (
+        analysis is None
+        or analysis.status != Analysis.Status.SUCCEEDED
+        or analysis.kind not in READABLE_KINDS
+    ):
         return []
     truth = truth_of(analysis.kind, list(review.verdicts.all()))
     others = Review.objects.filter(scan_id=review.scan_id, status=Review.Status.SIGNED).exclude(pk=review.pk)

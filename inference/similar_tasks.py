@@ -61,7 +61,7 @@ def run_search(search_id: str) -> None:
 @pmi_task(queue="default", time_limit=240)
 def release_confirmed(scan_id: str) -> None:
     """Lets others find what a signed review of the scan has confirmed, where its patient consents."""
-    for confirmation in Confirmation.objects.filter(finding__analysis__scan=scan_id):
+    for confirmation in Confirmation.objects.filter(finding__analysis__scan__id=scan_id):
         similar_services.release_scan(confirmation)
 
 
