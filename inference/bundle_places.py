@@ -7,7 +7,6 @@ corrupt.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -67,15 +66,11 @@ def look(version: ModelVersion) -> OnDisk:
 
 
 def _changed(version: ModelVersion) -> OnDisk | None:
-    """A folder that claims to be this version, with metadata that are not the registered ones."""
+    """A folder of the version's name whose metadata nobody registered; another registered version is none."""
     for folder in (root / version.bundle for root in roots()):
-        try:
-            metadata = json.loads((folder / registry.METADATA).read_text(encoding="utf-8"))
-            same = (metadata["kind"], metadata["version"]) == (version.kind, version.version)
-        except OSError:
+        metadata = folder / registry.METADATA
+        if not metadata.is_file():
             continue
-        except (ValueError, KeyError, TypeError):
-            same = True
-        if same:
+        if not ModelVersion.objects.filter(sha256=registry.file_sha256(metadata)).exists():
             return OnDisk("corrupt", f"{version.bundle}: the metadata changed after it was registered")
     return None

@@ -5,7 +5,7 @@ import shutil
 import pytest
 from django.core.management import call_command
 
-from inference import bundle_places, promotion, services, worker
+from inference import bundle_places, promotion, registry, services, worker
 from inference.models import ModelUse, ModelVersion, VectorSpace
 from pmi_site.errors import UserError
 from tests.inference.test_shadow import add_version
@@ -81,6 +81,8 @@ def test_a_folder_that_was_overwritten_is_missing_one_that_was_changed_is_corrup
     metadata.write_text("no JSON")
     assert bundle_places.look(version).state == "corrupt"
     metadata.write_text(text.replace(f'"version": "{version.version}"', '"version": "77"'))
+    assert bundle_places.look(version).state == "corrupt"
+    services.register_bundle(registry.inspect(bundle_dir / "chest_xray"))
     assert bundle_places.look(version).state == "missing"
 
 
