@@ -34,6 +34,8 @@ GATE_SLICES = 12
 _SQUARE = 0.05  # how far from square pixels may be before they are made square
 
 Progress = Callable[[str], None]
+# Slices and the kind they are to be read as -> which of them (N,) to read.
+Familiar = Callable[[list[np.ndarray], str], np.ndarray]
 
 
 class ModelBroken(Exception):
@@ -199,7 +201,7 @@ class Engine:
         if volume.is_volume and kind in gate_rules.XRAY_KINDS:
             return _refused(gate_rules.several_frames(kind), kind, clock, distance)
         tell("reading")
-        reading = _Run(reader, volume, clock, tell, maps, age_group).reading()
+        reading = _Run(reader, volume, clock, tell, maps, age_group, self._familiar).reading()
         return dataclasses.replace(reading, gate_distance=distance)
 
     def _gate(self, volume: CanonicalVolume, expected: str | None) -> tuple[str | Refusal, float | None]:
@@ -229,6 +231,13 @@ class Engine:
         )
         return decided, round(opinion.distance, 4)
 
+    def _familiar(self, images: list[np.ndarray], kind: str) -> np.ndarray:
+        """Which slices (N,) of an accepted volume look like what the model of this kind learnt from."""
+        reader = self.reader(registry.GATE_KIND)
+        if reader is None:
+            return np.ones(len(images), dtype=bool)
+        return gate.familiar(reader.bundle, reader.run(reader.prepare(images)), kind)
+
 
 class _Run:
     """One pass of one reader over one scan."""
@@ -241,6 +250,7 @@ class _Run:
         tell: Progress,
         maps: bool,
         age_group: str,
+        familiar: Familiar,
     ) -> None:
         self.age_group = age_group
         # Films only: a volume's probability is calibrated by its pooling.
@@ -250,10 +260,14 @@ class _Run:
         pooling = reader.metadata.get("pooling") or {}
         self.pooling: dict[str, Any] = pooling if isinstance(pooling, dict) else {}
         self.indices = [0]
+        self.aspect = volume.pixel_aspect(self.plane)
         if volume.is_volume:
             limit = int(self.pooling.get("max_slices", slices.MAX_SLICES))
-            self.indices = slices.choose_slices(volume, self.plane, limit=limit)
-        self.aspect = volume.pixel_aspect(self.plane)
+            chosen = slices.choose_slices(volume, self.plane, limit=limit)
+            with clock.stage("gate"):
+                kept = familiar([self._image(index) for index in chosen], reader.kind)
+            # A network answers for a neck or a chin, too, and one such slice would colour the whole reading.
+            self.indices = [index for index, near in zip(chosen, kept, strict=True) if near]
         # What `square_pixels` really did, for the way back of the heatmaps.
         self.squeeze = self.aspect if abs(self.aspect - 1) > _SQUARE else 1.0
 
@@ -311,10 +325,7 @@ class _Run:
                 self.tell("reading")
             with self.clock.stage("preprocess"):
                 part = self.indices[start : start + BATCH]
-                images = [
-                    square_pixels(self.volume.slice_image(index, self.plane), self.aspect) for index in part
-                ]
-                batch = self.reader.prepare(images)
+                batch = self.reader.prepare([self._image(index) for index in part])
             with self.clock.stage("forward"):
                 outputs.append(self.reader.run(batch))
         return (
@@ -322,6 +333,10 @@ class _Run:
             np.concatenate([np.asarray(output.features) for output in outputs]),
             np.concatenate([np.asarray(output.embedding) for output in outputs]),
         )
+
+    def _image(self, index: int) -> np.ndarray:
+        """A slice (rows, columns) with square pixels."""
+        return square_pixels(self.volume.slice_image(index, self.plane), self.aspect)
 
     def _key_position(self, called: list[CalledLabel], each: np.ndarray) -> int:
         """Position of the slice that tells most about the first suspected disease, also where "nothing found"

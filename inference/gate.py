@@ -25,6 +25,7 @@ SUPPORTED_HEADER_SLACK = 1.25
 # Real colour is no film's: only a picture that the gate is very sure of (a film with coloured marks on it)
 # passes.
 COLOUR_FLOOR = 0.95
+_FEWEST_SLICES = 3
 _NEAR_SLICES = 0.4  # share of a volume's slices that must lie near the training images
 
 
@@ -58,6 +59,22 @@ def vote(bundle: Bundle, outputs: Outputs) -> Vote:
         distance,
         float((bundle.metadata.get("gate") or {}).get("min_probability", 0.5)),
     )
+
+
+def familiar(bundle: Bundle, outputs: Outputs, kind: str) -> np.ndarray:
+    """Which images (N,) of a scan of this kind look, one by one, like those that its model learnt from.
+
+    Outer slices of a volume show what no training image does: neck, chin, the rim of a brain without skull.
+    All of them where the gate has no distance or fewer than three would be left: the scan as a whole was
+    accepted then, and its slices say nothing of their own.
+    """
+    if bundle.ood is None or kind not in bundle.ood.names or kind not in bundle.label_names:
+        return np.ones(len(outputs.embedding), dtype=bool)
+    ratio = bundle.ood.distances(outputs.embedding)[:, bundle.ood.names.index(kind)] / bundle.ood.threshold
+    probability = bundle.predict_probabilities(outputs.logits)[:, bundle.label_names.index(kind)]
+    floor = float((bundle.metadata.get("gate") or {}).get("min_probability", 0.5))
+    kept = (ratio <= 1.0) & (probability >= floor)
+    return kept if kept.sum() >= _FEWEST_SLICES else np.ones_like(kept)
 
 
 def decide(

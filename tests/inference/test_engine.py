@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cases.imaging.volume import from_affine, from_film
-from inference import heat
+from inference import gate, heat
 from inference.calls import CalledLabel
 from inference.engine import Engine, ModelBroken, _Run, square_pixels
 from tests.inference.pictures import picture
@@ -268,6 +268,23 @@ def test_the_most_telling_slice_is_one_of_the_suspected_disease(calls, position)
 def test_a_healthy_volume_is_none(engine, brain):
     reading = engine.analyze(brain("none"), None)
     assert reading.top.label == "none"
+
+
+def test_slices_like_nothing_that_was_learnt_are_not_read(engine, brain):
+    """A volume with ends that the gate does not know: they have no say, whatever the model says to them."""
+    volume = brain("none", slices=40)
+    strange = np.random.default_rng(3).random(volume.data.shape[:2]) * volume.data.max()
+    volume.data[:, :, :8] = strange[:, :, None]
+    reading = engine.analyze(volume, "brain_mri")
+    assert (reading.status, reading.top.label) == ("succeeded", "none")
+    assert reading.slices_read < engine.analyze(brain("none", slices=40), "brain_mri").slices_read - 4
+
+
+def test_all_slices_are_read_where_too_few_are_familiar(engine):
+    bundle = engine.reader("gate").bundle
+    far = np.full((6, bundle.ood.offset.shape[0]), 1e3)
+    outputs = SimpleNamespace(embedding=far, logits=np.zeros((6, len(bundle.label_names))))
+    assert gate.familiar(bundle, outputs, "brain_mri").all()
 
 
 def test_a_long_volume_is_sampled(engine, brain):
