@@ -1,7 +1,6 @@
 """A model that can say what nobody explains is not put into use."""
 
 from io import StringIO
-from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -55,11 +54,8 @@ def test_accepted_when_everything_is_explained_and_refused_with_one_hole(version
 def test_the_admin_says_why(version: ModelVersion) -> None:
     client = Client()
     client.force_login(factories.AdminFactory.create(), backend="django.contrib.auth.backends.ModelBackend")
-    chosen: dict[str, Any] = {"action": "activate", "_selected_action": [version.pk]}
-    page = client.post(reverse("admin:inference_modelversion_changelist"), chosen, follow=True)
-    assert "does not explain all it can report" in page.content.decode()
-    version.refresh_from_db()
-    assert not version.is_active
+    page = client.get(reverse("admin:inference_model_promote", args=[version.pk])).content.decode()
+    assert "It cannot be promoted" in page and "glioma (glioma): Description" in page
 
 
 def test_the_system_check_names_the_holes(version: ModelVersion) -> None:
