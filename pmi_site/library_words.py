@@ -20,6 +20,9 @@ WORDS = (
     _("New Password (again)"),
     _("Code"),
     _("Authenticator code"),
+    _("Use your password"),
+    _("Use authenticator app or code"),
+    _("Use a security key"),
     # allauth: the page with email addresses
     _("Email Addresses"),
     _("The following email addresses are associated with your account:"),
