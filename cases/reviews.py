@@ -367,18 +367,20 @@ def _draft_to_write(user: User, scan: Scan, given: ReviewInput) -> Review:
     if (draft.edit_no if draft else 0) != given.edit_no:
         raise _edit_conflict()
     if draft is None:
-        _check_seat(user, scan, given.seat)
+        _check_seat(user, scan, given)
         draft = Review(scan=scan, seat=given.seat, reader=user, reader_name=reader_name(user))
     if given.amends != draft.previous_id:
         draft.previous = _amendable(scan, given.amends, given.seat) if given.amends else None
     return draft
 
 
-def _check_seat(user: User, scan: Scan, seat: str) -> None:
-    """One person cannot read a scan twice as two."""
-    other = Seat.SECOND if seat == Seat.FIRST else Seat.FIRST
+def _check_seat(user: User, scan: Scan, given: ReviewInput) -> None:
+    """One person cannot read a scan twice as two, and a second reader reads blind only if they were asked."""
+    other = Seat.SECOND if given.seat == Seat.FIRST else Seat.FIRST
     if Review.objects.filter(scan=scan, seat=other, reader=user).exists():
         raise UserError("same_reader", _("The first and the second reader must be two different doctors."))
+    if given.seat == Seat.SECOND and given.amends is None:
+        raise UserError("not_asked", _("Nobody asked you to be the second reader of this scan."))
 
 
 def _amendable(scan: Scan, review_id: uuid.UUID, seat: str) -> Review:

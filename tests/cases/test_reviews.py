@@ -14,7 +14,7 @@ from django.http import Http404
 from django.utils import timezone
 
 from accounts.models import CareRelationship, DoctorProfile, User
-from cases import reviews
+from cases import reviews, second_reader
 from cases.levels import RANKS
 from cases.models import FollowUp, Review, Scan
 from cases.reviews import ReviewInput, VerdictInput
@@ -201,7 +201,7 @@ def test_a_scan_that_is_not_read_yet(reader: User, scan: Scan) -> None:
 
 
 def test_the_blind_second_reader(reader: User, second: User, scan: Scan, reading: Analysis) -> None:
-    reviews.save_draft(second, scan, given(reading, "", seat="second"))
+    second_reader.ask(second, scan, second.pk)
     sign(reader, scan, given(reading))
     assert reviews.is_blind(second, scan) and reviews.reviews_for(second, scan) == []
     assert len(reviews.reviews_for(reader, scan)) == 1
@@ -212,7 +212,6 @@ def test_the_blind_second_reader(reader: User, second: User, scan: Scan, reading
             reading,
             "disagree",
             seat="second",
-            edit_no=1,
             danger_level="routine",
             right="no-chest-finding",
         ),
@@ -227,6 +226,13 @@ def test_one_person_is_not_two_readers(reader: User, scan: Scan, reading: Analys
     sign(reader, scan, given(reading))
     late = given(reading, seat="second")
     assert code_of(lambda: reviews.save_draft(reader, scan, late)) == "same_reader"
+
+
+def test_nobody_reads_as_second_unasked(reader: User, second: User, scan: Scan, reading: Analysis) -> None:
+    """They could have seen the first review by then."""
+    sign(reader, scan, given(reading))
+    late = given(reading, seat="second")
+    assert code_of(lambda: reviews.save_draft(second, scan, late)) == "not_asked"
 
 
 def test_who_may_not_review(

@@ -6,7 +6,7 @@ import pytest
 from django.core.management import call_command
 from django.urls import reverse
 
-from cases import reviews
+from cases import reviews, second_reader
 from cases.models import Review, Scan
 from inference.models import Analysis
 from tests.factories import ScanFactory
@@ -129,12 +129,12 @@ def test_only_ones_own_draft_goes(api_as: Any, reader: Any, patient: Any, readin
 
 def test_blind_and_differing_readers(api_as: Any, reader: Any, patient: Any, reading: Analysis) -> None:
     second = doctor_of(patient, "Dr Bea Second")
-    reviews.save_draft(second, reading.scan, filled(reading, "", seat="second"))
+    second_reader.ask(second, reading.scan, second.pk)
     first = correct(reading, reader)
     seen = api_as(second).get(LIST).json()["results"]
     assert [one["status"] for one in seen] == ["draft"]
     assert api_as(second).get(detail(first)).status_code == 404
-    sent = body(reading, seat="second", edit_no=1)
+    sent = body(reading, seat="second")
     assert api_as(second).post(SIGN, sent, format="json").status_code == 201
     assert api_as(second).get(detail(first)).status_code == 200
     (listed,) = api_as(reader).get(DIFFER).json()["results"]

@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from accounts.models import CareRelationship, User
-from cases import reviews, worklist
+from cases import reviews, second_reader, worklist
 from cases import services as case_services
 from cases.models import Case, CaseSeen, Review, Scan, WorklistEntry
 from cases.reviews import ReviewInput, VerdictInput
@@ -179,8 +179,10 @@ def test_a_signed_review_outranks_the_model_and_an_amendment_that(
 def test_two_readers_disagree(case: Case, doctor_of: Any, django_capture_on_commit_callbacks: Any) -> None:
     scan = factories.ScanFactory.create(case=case)
     reading = rows.reading(scan)
-    sign(doctor_of(), reading, django_capture_on_commit_callbacks, "routine")
-    sign(doctor_of(), reading, django_capture_on_commit_callbacks, "urgent", seat="second")
+    first, second = doctor_of(), doctor_of()
+    sign(first, reading, django_capture_on_commit_callbacks, "routine")
+    second_reader.ask(first, scan, second.pk)
+    sign(second, reading, django_capture_on_commit_callbacks, "urgent", seat="second")
     assert kept(case).review_state == State.DISAGREEMENT
     assert case.danger == "routine", "the first reader's counts"
     assert WorklistEntry.objects.filter(case=case, is_open=True).count() == 2

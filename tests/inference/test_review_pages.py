@@ -9,12 +9,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import AccessLog, CareRelationship, DoctorProfile, Notice
-from cases import reviews
+from cases import reviews, second_reader
 from cases.models import FollowUp, Review, Scan
 from inference.models import Analysis
 from tests.factories import ScanFactory
 from tests.inference import reading_rows as rows
-from tests.inference.reviewed import correct, doctor_of, filled, sign
+from tests.inference.reviewed import correct, doctor_of, sign
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HTTP_HX_REQUEST": "true"}
@@ -335,7 +335,7 @@ def test_who_may_not(as_user: Any, patient: Any, other_patient: Any, reading: An
 def test_differing_readers_of_strangers_are_not_listed(
     as_user: Any, reader: Any, second: Any, doctor: Any, reading: Analysis
 ) -> None:
-    reviews.save_draft(second, reading.scan, filled(reading, "", seat="second"))
+    second_reader.ask(second, reading.scan, second.pk)
     correct(reading, reader)
-    sign(reading, second, seat="second", edit_no=1)
+    sign(reading, second, seat="second")
     assert reading.scan.case.title not in text_of(as_user(doctor).get(reverse("inference:disagreements")))

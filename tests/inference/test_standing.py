@@ -7,7 +7,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from cases import reviews, sharing
+from cases import second_reader, sharing
 from cases.models import Scan
 from inference import services
 from inference.models import Analysis, DangerAssessment
@@ -16,7 +16,7 @@ from inference.standing import Standing, is_worse
 from tests.factories import ScanFactory
 from tests.inference import pdf
 from tests.inference import reading_rows as rows
-from tests.inference.reviewed import correct, doctor_of, filled, sign
+from tests.inference.reviewed import correct, doctor_of, sign
 
 pytestmark = pytest.mark.django_db
 
@@ -188,7 +188,7 @@ def test_the_blind_second_reader_sees_nothing_of_the_first(
     as_user: Any, api_as: Any, patient: Any, reader: Any, reading: Analysis
 ) -> None:
     second = doctor_of(patient, "Dr Bea Second")
-    reviews.save_draft(second, reading.scan, filled(reading, "", seat="second"))
+    second_reader.ask(second, reading.scan, second.pk)
     correct(reading, reader)
     client, scan = as_user(second), reading.scan
     record = reverse("inference:patient_record", args=[patient.pk])
@@ -204,7 +204,7 @@ def test_the_blind_second_reader_sees_nothing_of_the_first(
     said = told(api_as(second), reading)
     assert said["danger"] == "urgent" and said["review"] is None
     assert "You are this scan's second reader." in texts[0]
-    sign(reading, second, seat="second", edit_no=1)
+    sign(reading, second, seat="second")
     assert "Ada Reader" in page(client, scan)
 
 
