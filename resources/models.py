@@ -28,7 +28,7 @@ from resources.choices import (
     Status,
     TreatmentKind,
 )
-from resources.codes import ICD10, ICD11, RADLEX, snomed_ct
+from resources.codes import ICD10, ICD11, RADLEX, known_icd10, snomed_ct
 from resources.coding import SYSTEMS, Code
 from resources.fields import LinesField
 from resources.sanitise import plain_value
@@ -160,7 +160,11 @@ class Condition(MedicalText):
     )
     kind = models.CharField(_("scan"), max_length=12, choices=Kind, db_index=True)
     icd10 = models.CharField(
-        _("ICD-10"), max_length=10, blank=True, validators=[ICD10], help_text=_("Only if you are certain.")
+        _("ICD-10"),
+        max_length=10,
+        blank=True,
+        validators=[ICD10, known_icd10],
+        help_text=_("Only if you are certain."),
     )
     icd11 = models.CharField(
         _("ICD-11"), max_length=10, blank=True, validators=[ICD11], help_text=_("Only if you are certain.")

@@ -135,6 +135,7 @@ def test_a_row_that_left_the_seed_is_retired_unless_edited(small_seed: Path) -> 
         ("urgent:", "hurry:", "'hurry' is not a danger level"),
         ("        carer: {headline: Go today., text: Go., sources: [book]}\n", "", "nothing for 'carer'"),
         ("slug: small\n", "slug: small\n    icd10: XX1\n", "icd10: An ICD-10 code looks like J18.9."),
+        ("slug: small\n", "slug: small\n    icd10: J18.7\n", "icd10: ICD-10 of the WHO has no code J18.7."),
         ("name: Small illness", "name: Small illness\n    name: Twice", "the key 'name' is given twice"),
         ("resources:", "resourcs:", "is not a known list"),
         ('url: "https://example.org/book"', "url: not an address", "url: Enter a valid URL."),

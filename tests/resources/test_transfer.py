@@ -120,9 +120,10 @@ def test_bad_codes_and_duplicate_slugs_of_conditions(writer: Any) -> None:
         "sources_what_it_is": ["A book."],
     }
     rows = [{**row, "icd10": "J999999"}, row, {**row, "slug": "other", "snomed": "123"}]
+    rows.append({**row, "slug": "third", "icd10": "J18.7"})  # the right shape, and no code
     report = transfer.read("condition", "x.json", json.dumps(rows).encode(), writer)
     named = {(problem.row, problem.column) for problem in report.problems}
-    assert {(1, "icd10"), (2, "slug"), (3, "snomed")} <= named
+    assert {(1, "icd10"), (2, "slug"), (3, "snomed"), (4, "icd10")} <= named
     assert not Condition.objects.exists()
 
 
