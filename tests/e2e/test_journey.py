@@ -39,7 +39,7 @@ def _log_out_and_in(visitor: Visitor) -> None:
     visitor.look("log-in")
     page.get_by_label("Email").fill(visitor.email)
     page.get_by_label("Password").fill(PASSWORD)
-    page.locator("main").get_by_role("button", name="Log in").click()
+    page.locator("main").get_by_role("button", name="Log in", exact=True).click()
     page.wait_for_url("**/cases/")
 
 
