@@ -1,4 +1,4 @@
-"""`python -m ml_training <verb>`: prepare, train, tune, adopt, calibrate, publish, evaluate, recipe."""
+"""`python -m ml_training <verb>`: prepare and slices, train, tune, calibrate, publish, evaluate and more."""
 
 from __future__ import annotations
 
@@ -52,6 +52,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     adopting.add_argument("--bundle", type=Path, required=True, help="the bundle's folder")
     adopting.set_defaults(run=_adopt)
+    blending = verbs.add_parser(
+        "blend", help="make a run folder between a finished run and what it started from"
+    )
+    blending.add_argument("--of", type=Path, required=True, help="the finished run's folder")
+    blending.add_argument("--share", type=float, default=0.5, help="of the finished run's weights, 0 to 1")
+    blending.add_argument("--run-dir", type=Path, required=True)
+    blending.set_defaults(run=_blend)
     tuning = verbs.add_parser("tune", help="search for better settings; run again, or beside, to go on")
     for verb in (training, tuning, adopting, calibration, publish):
         verb.add_argument("config", type=Path, help="YAML config, e.g. ml_training/configs/knee_xray.yaml")
@@ -108,8 +115,10 @@ def _parser() -> argparse.ArgumentParser:
     chain.add_argument("--quiet", action="store_true", help="no progress bars")
     chain.set_defaults(run=_recipe)
     from ml_training.data.prepare_verb import add_prepare
+    from ml_training.data.volumes import add_slices
 
     add_prepare(verbs)
+    add_slices(verbs)
     return parser
 
 
@@ -184,6 +193,12 @@ def _adopt(options: argparse.Namespace) -> None:
 
     config = load_config(options.config, options.overrides)
     sys.stdout.write(f"{adopt(config, options.data_dir, options.run_dir, options.bundle)}\n")
+
+
+def _blend(options: argparse.Namespace) -> None:
+    from ml_training.adopt import blend
+
+    sys.stdout.write(f"{blend(options.of, options.run_dir, options.share)}\n")
 
 
 def _calibrate(options: argparse.Namespace) -> None:

@@ -1,10 +1,11 @@
-"""A run folder made of a bundle: a network whose own run is gone is calibrated and published anew."""
+"""Run folders that no training wrote: of a bundle whose own run is gone, of a run blended with its start."""
 
 from __future__ import annotations
 
 import calendar
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -13,10 +14,11 @@ import torch
 from ml_training.bundle import WEIGHTS, Bundle
 from ml_training.checkpoints import WholeCheckpoints
 from ml_training.errors import BundleError, TrainingError
+from ml_training.labels import task_of
 from ml_training.networks import build_network
 from ml_training.specs import TrainConfig, to_plain
 from ml_training.train import RUN, make_splits
-from ml_training.weights import bundle_weights
+from ml_training.weights import bundle_weights, load_network, read_run, start_from
 
 
 def adopt(config: TrainConfig, data_dir: Path, run_dir: Path, bundle_dir: Path) -> Path:
@@ -55,4 +57,36 @@ def adopt(config: TrainConfig, data_dir: Path, run_dir: Path, bundle_dir: Path) 
     revision = bundle.metadata.get("source_revision") or "unknown"
     about = {"images": images, "git": revision, "torch": torch.__version__}
     (run_dir / RUN).write_text(json.dumps(about), encoding="utf-8")
+    return best
+
+
+def blend(finished: Path, run_dir: Path, share: float) -> Path:
+    """Write a new run folder with `share` of a run's newest weights and the rest of those it started from
+    (`init`), and return its `best.ckpt`.
+
+    Between a network and what a few more epochs made of it lie networks that keep what the first knew and
+    have most of what the second learnt (Wortsman et al. 2022, arXiv:2109.01903).
+
+    Raises:
+        TrainingError: no finished run with a start of its own, a share outside 0..1, or the folder is taken.
+    """
+    if not 0 <= share <= 1:
+        raise TrainingError(f"--share must lie between 0 and 1, not {share}")
+    config = read_run(finished, "--of")
+    if config.init in ("", "imagenet"):
+        raise TrainingError(f"--of: {finished} did not start from a checkpoint or a bundle")
+    best = run_dir / "best.ckpt"
+    if best.exists():
+        raise TrainingError(f"{run_dir} holds a run already; choose another --run-dir")
+    end = load_network(config, finished / "last.ckpt").state_dict()
+    network = build_network(config.network, len(task_of(config.kind).labels))
+    start_from(network, Path(config.init))
+    state = {
+        f"network.{name}": torch.lerp(tensor, end[name], share) if tensor.is_floating_point() else end[name]
+        for name, tensor in network.state_dict().items()
+    }
+    run_dir.mkdir(parents=True, exist_ok=True)
+    WholeCheckpoints().save_checkpoint({"state_dict": state}, best)
+    for name in ("config.json", RUN):
+        shutil.copy(finished / name, run_dir / name)
     return best

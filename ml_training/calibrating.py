@@ -31,7 +31,7 @@ from ml_training.weights import load_network
 
 FILE = "calibration.json"
 # Raise it when the same run would be calibrated otherwise.
-_FORMAT = 3
+_FORMAT = 4
 # Share of readable validation images that the gate's distance bound lets through.
 _KEPT = 0.99
 # What a config says about a model rather than about how it was trained.

@@ -96,6 +96,8 @@ def cross_validate(
 
 
 def _development(config: TrainConfig, data_dir: Path) -> list[Item]:
+    if any(source.learn_only for source in config.sources):
+        raise TrainingError("--cv judges on every group, and a source is learn_only; leave that one out")
     # In the manifests' order whatever a config keeps for validation, so that a student's folds are its
     # teachers'.
     return make_splits(dataclasses.replace(config, val_fraction=0.0, patience=0), data_dir).train

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from ml_training import pooling
-from ml_training.bundle import write_bundle
+from ml_training.bundle import WEIGHTS, write_bundle
 from ml_training.calibrating import (
     Calibrated,
     normal_label,
@@ -160,7 +160,11 @@ def _metadata(
 
 def _training(config: TrainConfig, run_dir: Path) -> dict[str, Any]:
     """How it was trained, without places on a disk."""
-    start = config.init if config.init in ("", "imagenet") else Path(config.init).parent.name
+    start = config.init
+    if start not in ("", "imagenet"):
+        # A run folder holds its checkpoint, a bundle its weights one folder further down.
+        folder = Path(start).parent
+        start = folder.parent.name if folder.name == Path(WEIGHTS).parent.name else folder.name
     return {
         "init": start,
         "teachers": [Path(teacher).name for teacher in config.teachers],

@@ -100,7 +100,8 @@ class SourceSpec:
     `label` overrides the row's own label (the gate learns whole data sets as one class), `task` is the kind
     whose labels they are where a backbone learns several. Test items are the
     rows whose `test_column` holds one of `test_values` or, where there is no such column, the `test_fraction`
-    of the groups that a hash picks. `limit` draws so many of the others; 0 takes all.
+    of the groups that a hash picks. `limit` draws so many of the others; 0 takes all. `learn_only` keeps the
+    others out of validation too: for a few groups that would tell nothing there.
     """
 
     manifest: str
@@ -111,6 +112,7 @@ class SourceSpec:
     test_values: tuple[str, ...] = ()
     test_fraction: float = 0.0
     limit: int = 0
+    learn_only: bool = False
 
 
 @dataclass(frozen=True)

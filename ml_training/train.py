@@ -65,7 +65,7 @@ def make_splits(config: TrainConfig, data_dir: Path) -> Splits:
         development, held = read_source(source, data_dir, task)
         kept: list[Item] = development
         chosen: list[Item] = []
-        if config.val_fraction:
+        if config.val_fraction and not source.learn_only:
             kept, chosen = group_split(development, config.val_fraction, config.split_seed)
         train, val, test = train + kept, val + chosen, test + held
     for start, part, share in ((0, train, 1.0), (10**6, val, config.val_fraction), (2 * 10**6, test, 0.2)):

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 
 from ml_training.__main__ import main
-from ml_training.adopt import adopt
+from ml_training.adopt import adopt, blend
 from ml_training.bundle import WEIGHTS, Bundle
 from ml_training.crossfit import Validation, fit_by_age
 from ml_training.errors import TrainingError
 from ml_training.labels import task_of
 from ml_training.specs import TrainConfig
+from ml_training.train import train
+from ml_training.weights import bundle_weights, load_network
 
 
 @pytest.mark.slow
@@ -69,3 +71,26 @@ def test_harder_variants_make_a_calibration_more_careful() -> None:
     assert tempered.quality["parts"]["all"]["top label"]["images"] == 200
     part = Validation(easy, targets, [""] * 200, groups, hard).rows(np.arange(5))
     assert part.draws is not None and part.draws.shape == (3, 5, 4)
+
+
+def test_a_blend_lies_between_a_run_and_its_start(
+    bundle_path: Path, config: TrainConfig, data_dir: Path, tmp_path: Path
+) -> None:
+    start = bundle_path / WEIGHTS
+    onward = dataclasses.replace(config, epochs=1, init=str(start))
+    train(onward, data_dir, tmp_path / "run", progress=False)
+    command = ["blend", "--of", str(tmp_path / "run"), "--share", "0.25", "--run-dir", str(tmp_path / "mix")]
+    assert main(command) == 0
+    name = "densenet.class_layers.out.weight"
+    before = bundle_weights(start)[name]
+    end = load_network(onward, tmp_path / "run" / "last.ckpt").state_dict()[name]
+    mixed = load_network(onward, tmp_path / "mix" / "best.ckpt").state_dict()[name]
+    assert np.allclose(mixed, 0.75 * before + 0.25 * end, atol=1e-6) and not np.allclose(before, end)
+    assert (tmp_path / "mix" / "run.json").read_text() == (tmp_path / "run" / "run.json").read_text()
+    assert main(command) == 2, "the folder is taken"
+    with pytest.raises(TrainingError, match="between 0 and 1"):
+        blend(tmp_path / "run", tmp_path / "other", 1.5)
+    without = json.loads((tmp_path / "run" / "config.json").read_text()) | {"init": ""}
+    (tmp_path / "run" / "config.json").write_text(json.dumps(without))
+    with pytest.raises(TrainingError, match="did not start from"):
+        blend(tmp_path / "run", tmp_path / "other", 0.5)

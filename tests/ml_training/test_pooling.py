@@ -118,3 +118,17 @@ def test_a_missed_tumour_does_not_make_every_healthy_head_suspect() -> None:
     assert (
         pooling.spare_the_healthy(points, TASK, NORMAL, doubtful, truth)["glioma"]["high_sensitivity"] == 0.2
     )
+
+
+def test_a_simulated_volume_never_makes_a_disease_likely_below_four_in_five() -> None:
+    answers = slices(*[(NORMAL, 0.99)] * 20, (1, 0.9))
+    truth = np.eye(4)[[NORMAL] * 20 + [1]]
+    points = {name: {"high_sensitivity": 0.2, "high_specificity": 0.5} for name in TASK.names}
+    points["glioma"]["high_specificity"] = 0.93
+    spared = pooling.spare_the_healthy(points, TASK, NORMAL, answers, truth)
+    assert {name: own["high_specificity"] for name, own in spared.items()} == {
+        "glioma": 0.93,
+        "meningioma": 0.8,
+        "pituitary": 0.8,
+        "none": 0.5,
+    }
