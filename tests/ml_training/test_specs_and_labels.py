@@ -11,7 +11,8 @@ from ml_training.errors import TrainingError
 from ml_training.labels import TASKS, task_of
 from ml_training.specs import load_config
 
-CONFIGS = sorted((Path(__file__).parents[2] / "ml_training" / "configs").glob("*.yaml"))
+FOLDER = Path(__file__).parents[2] / "ml_training" / "configs"
+CONFIGS = sorted([*FOLDER.glob("*.yaml"), *FOLDER.glob("onward/*.yaml")])
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
