@@ -138,6 +138,9 @@ def test_a_part_of_a_scan(visit: Callable[..., Visitor], readable: Readable, atl
     page = visitor.goto(scan)
     visitor.shot("similar-result")
     page.get_by_role("link", name="Search with a part of the picture").click()
+    page.wait_for_load_state("load")
+    # A picture that is still on its way has no height to draw on.
+    page.wait_for_function("() => document.querySelector('[data-similar-draw] img')?.naturalWidth > 0")
     box = page.locator("[data-similar-draw] img").bounding_box()
     assert box
     page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + box["height"] * 0.2)
