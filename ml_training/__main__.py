@@ -114,11 +114,13 @@ def _parser() -> argparse.ArgumentParser:
     chain.add_argument("--list", action="store_true", help="show the steps and what is done, and end")
     chain.add_argument("--quiet", action="store_true", help="no progress bars")
     chain.set_defaults(run=_recipe)
+    from ml_training.data.mirror import add_mirror
     from ml_training.data.prepare_verb import add_prepare
     from ml_training.data.volumes import add_slices
 
     add_prepare(verbs)
     add_slices(verbs)
+    add_mirror(verbs)
     return parser
 
 

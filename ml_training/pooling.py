@@ -72,8 +72,9 @@ def simulate(
 
     A healthy volume is one cluster of normal slices (one head, as far as anyone knows) with augmented copies,
     so that what the network gets wrong about a head stays wrong through the volume. A diseased one is a
-    healthy one with a run of slices of one patient, in one plane. `read(items, augmented)` gives calibrated
-    probabilities (N, K). `each` volumes are made of every group.
+    healthy one with a run of slices of one patient, in one plane: the patient's own head, in the tumour's own
+    sequence, where the group has normal slices (see `mirror`), anyone's otherwise. `read(items, augmented)`
+    gives calibrated probabilities (N, K). `each` volumes are made of every group.
     """
     random = np.random.default_rng(seed)
     healthy: dict[str, list[np.ndarray]] = defaultdict(list)
@@ -88,6 +89,7 @@ def simulate(
     for i, item in enumerate(items):
         if item.target[normal] == 0:
             patients[(item.group, item.row.get("plane", ""))].append(i)
+    names = list(healthy)
     heads = [np.array(rows) for rows in healthy.values()]
     if not heads or not patients:
         return []
@@ -98,11 +100,12 @@ def simulate(
 
     volumes = []
     nothing = np.eye(len(task.labels))[normal]
-    for index, group in enumerate(healthy):
+    for index, group in enumerate(names):
         volumes += [Volume(head(index), nothing, group) for _ in range(each)]
     for (group, _), rows in patients.items():
         for _ in range(each if len(rows) > 1 else 1):
-            background = head(int(random.integers(len(heads))))
+            own = names.index(group) if group in healthy else int(random.integers(len(heads)))
+            background = head(own)
             length = max(_FEWEST, round(len(background) * random.uniform(0.08, 0.35)))
             run = plain[sorted(random.choice(rows, size=length))]
             start = int(random.integers(len(background) - 1))

@@ -132,3 +132,24 @@ def test_a_simulated_volume_never_makes_a_disease_likely_below_four_in_five() ->
         "pituitary": 0.8,
         "none": 0.5,
     }
+
+
+def test_a_patients_own_normal_slices_are_the_rest_of_the_head() -> None:
+    """Normal slices of every patient read one way, those of other heads another."""
+    items = _items()
+    for patient in range(12):
+        row = {"file": f"t{patient}normal", "plane": "axial"}
+        items.append(Item(Path(row["file"]), (0.0, 0.0, 0.0, 1.0), f"p{patient}", row))
+
+    def read(items: Sequence[Item], augmented: bool) -> np.ndarray:
+        return slices(
+            *(
+                (1, 0.9) if item.target[1] else (NORMAL, 0.8 if item.group[0] == "p" else 0.95)
+                for item in items
+            )
+        )
+
+    for volume in pooling.simulate(TASK, NORMAL, items, read):
+        usual = 0.8 if volume.group[0] == "p" else 0.95
+        normal = volume.slices[volume.slices[:, NORMAL] > 0.5]
+        assert normal[:, NORMAL] == pytest.approx(usual)
