@@ -15,6 +15,7 @@ from ml_training.errors import BundleError, TrainingError
 from ml_training.labels import task_of
 from ml_training.networks import build_network
 from ml_training.specs import TrainConfig, config_from_plain
+from ml_training.widening import widened
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ def bundle_weights(path: Path) -> dict[str, Tensor]:
 
 def start_from(network: nn.Module, checkpoint: Path) -> None:
     """Copy every tensor of a checkpoint that fits `network` by name and shape; the others stay as they are.
+    All tensors of a DenseNet of half the width are taken, see `widened`.
 
     Raises:
         TrainingError: the file is not a checkpoint, or nothing in it fits.
@@ -79,6 +81,7 @@ def start_from(network: nn.Module, checkpoint: Path) -> None:
     except Exception as error:
         raise TrainingError(f"init: {checkpoint} is not a whole checkpoint ({error})") from error
     own = network.state_dict()
+    given = widened(given, own)
     fitting = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
     if not fitting:
         raise TrainingError(f"init: nothing in {checkpoint} fits this network")
