@@ -1,4 +1,4 @@
-"""A network of twice the width that starts from a trained one answers as that one did, and goes on learning."""
+"""A network of twice the width that starts from a trained one answers as that one did, and can learn more."""
 
 from __future__ import annotations
 
