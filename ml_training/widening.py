@@ -1,9 +1,9 @@
 """A trained DenseNet inside one of twice the width, which then answers the same and has room to learn more.
 
 After Net2Net (Chen, Goodfellow and Shlens 2016, arXiv:1511.05641), with new channels that begin at random
-instead of as copies. With `init_features` and `growth_rate` twice as large every layer has twice the channels:
-the old ones keep their weights and get nothing from the new ones; how much the new ones are listened to is
-learnt.
+instead of as copies. With `init_features` and `growth_rate` twice as large every layer has twice the
+channels: the old ones keep their weights and get nothing from the new ones; how much the new ones are
+listened to is learnt.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _places(parts: Sequence[int]) -> list[int]:
 
 
 def _placed(old: Tensor, own: Tensor, places: Sequence[int]) -> Tensor:
-    """`old` in its `places` of `own`: of a norm (C,), or of the inputs of a kernel or classifier (O, C, ...)."""
+    """`old` in its `places` of `own`: of a norm (C,), or of the inputs of a layer (O, C, ...)."""
     if old.shape == own.shape:
         return old.clone()
     result = own.clone()
