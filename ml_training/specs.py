@@ -73,7 +73,8 @@ class AugmentationSpec:
     `elastic` is how far a control point of a grid of eight by eight may be drawn, as a share of the image.
     `histogram_shift` and `ellipse_mask` are probabilities: of a random monotone remapping of the grey values,
     as between MR sequences and scanners, and of keeping only an ellipse around the foreground, as brain
-    extraction does.
+    extraction does. `look_swap` is the probability of taking over the grey values' distribution of another
+    item, whatever that shows, so that the distribution tells nothing.
     """
 
     flip: bool = False
@@ -91,6 +92,7 @@ class AugmentationSpec:
     dropout_holes: int = 2
     histogram_shift: float = 0.0
     ellipse_mask: float = 0.0
+    look_swap: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -122,8 +124,9 @@ class TrainConfig:
     `init` is a checkpoint or a bundle's weights, whose fitting tensors start the network, or `imagenet` (for
     DenseNet121 and efficientnet_lite0). `teachers` are run folders with `config.json` and `best.ckpt`, or
     bundles: their mean probabilities, softened by `distil_temperature`, make up the share `distil_weight` of
-    the target (Hinton et al. 2015, arXiv:1503.02531). `mixup` is the parameter of its beta distribution
-    (Zhang et al. 2018, arXiv:1710.09412).
+    the target (Hinton et al. 2015, arXiv:1503.02531). With `distil_right_only` they have no say on images
+    whose label they do not put first (labels that exclude each other only). `mixup` is the parameter of its
+    beta distribution (Zhang et al. 2018, arXiv:1710.09412).
 
     `split_seed` draws validation items and folds, `seed` everything else: runs that differ in `seed` alone
     may teach each other. `val_fraction: 0` keeps nothing back: the last epoch's weights are the run's, and
@@ -160,6 +163,7 @@ class TrainConfig:
     teachers: tuple[str, ...] = ()
     distil_weight: float = 0.7
     distil_temperature: float = 2.0
+    distil_right_only: bool = False
     mixup: float = 0.0
     patience: int = 0
     synthetic_negatives: int = 0

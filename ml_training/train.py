@@ -101,14 +101,18 @@ class ReadingModule(lightning.LightningModule):
     def loss(self, logits: Tensor, target: Tensor, smooth: bool) -> Tensor:
         """Cross-entropy (softmax tasks) or binary cross-entropy over the known labels (sigmoid tasks)."""
         if self.task.activation == "softmax":
-            soft = self._soften(target) if smooth else target
-            return -(soft * functional.log_softmax(logits, dim=1)).sum(dim=1).mean()
+            return self._each(logits, self._soften(target) if smooth else target).mean()
         known = ~torch.isnan(target)
         clean = torch.where(known, target, torch.zeros_like(target))
         if smooth:
             clean = clean * (1 - self.config.label_smoothing) + self.config.label_smoothing / 2
         each = functional.binary_cross_entropy_with_logits(logits, clean, reduction="none")
         return (each * known).sum() / known.sum().clamp(min=1)
+
+    @staticmethod
+    def _each(logits: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy (N,) of labels that exclude each other."""
+        return -(target * functional.log_softmax(logits, dim=1)).sum(dim=1)
 
     @torch.no_grad()
     def taught(self, image: Tensor) -> Tensor:
@@ -130,7 +134,11 @@ class ReadingModule(lightning.LightningModule):
             return own
         heat, weight = self.config.distil_temperature, self.config.distil_weight
         if self.task.activation == "softmax":
-            away = -(taught * functional.log_softmax(logits / heat, dim=1)).sum(dim=1).mean()
+            each = -(taught * functional.log_softmax(logits / heat, dim=1)).sum(dim=1)
+            if self.config.distil_right_only:
+                right = taught.argmax(dim=1) == target.argmax(dim=1)
+                each = torch.where(right, each, self._each(logits, self._soften(target)) / heat**2)
+            away = each.mean()
         else:
             # A teacher's guess stands in for a label that nobody knows only where the label set allows it.
             known = ~torch.isnan(target)
@@ -227,8 +235,10 @@ def loader(
     `augmented` without training draws one variant of every item, decided by `seed`.
     """
     wanted = training if augmented is None else augmented
-    augment = augmentation(config.augmentation, config.preprocessing.size) if wanted else None
-    data = cached_dataset(items, config.preprocessing, augment, synthetic_negative)
+    data = cached_dataset(items, config.preprocessing, negative=synthetic_negative)
+    if wanted:
+        looks = data.looks() if config.augmentation.look_swap else None
+        data.augment = augmentation(config.augmentation, config.preprocessing.size, looks)
     sampler: Sampler | None = None
     if training:
         weights = None

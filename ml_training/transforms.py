@@ -119,8 +119,49 @@ class EllipseMask(Randomizable):
         return image if inside is None else image * torch.as_tensor(inside, dtype=image.dtype)
 
 
-def augmentation(spec: AugmentationSpec, size: int) -> Compose:
-    """Random transforms for a preprocessed tensor (1, size, size) in 0..1; the result stays in 0..1."""
+_BACKGROUND = 0.08
+_QUANTILES = np.linspace(0.0, 1.0, 33)
+
+
+def look(image: np.ndarray) -> np.ndarray | None:
+    """How the grey values of an image (1, H, W) in 0..1 are distributed: 33 quantiles of what is brighter
+    than the background, None where hardly anything is.
+    """
+    bright = image[image > _BACKGROUND]
+    return np.quantile(bright, _QUANTILES) if bright.size >= 64 else None
+
+
+class LookSwap(Randomizable):
+    """Remaps the grey values so that they are distributed as in another image, by histogram matching, or part
+    of the way there. `looks` (M, 33) are those to draw from, see `look`.
+
+    Collections differ in their grey values as much as in what they show. Where any image may come with any
+    distribution, it gives nothing away.
+    """
+
+    def __init__(self, prob: float, looks: np.ndarray) -> None:
+        self.prob = prob
+        self.looks = looks
+
+    def __call__(self, image: torch.Tensor) -> torch.Tensor:
+        if self.R.rand() >= self.prob:
+            return image
+        other = self.looks[self.R.randint(len(self.looks))]
+        far = self.R.uniform(0.5, 1.0)
+        grey = np.asarray(image)
+        own = look(grey)
+        if own is None:
+            return image
+        # From black on, so that the background stays and the order of the grey values is kept.
+        swapped = np.interp(grey, np.concatenate([[0.0], own]), np.concatenate([[0.0], other]))
+        return torch.as_tensor(((1 - far) * grey + far * swapped).astype(np.float32))
+
+
+def augmentation(spec: AugmentationSpec, size: int, looks: np.ndarray | None = None) -> Compose:
+    """Random transforms for a preprocessed tensor (1, size, size) in 0..1; the result stays in 0..1.
+
+    `looks` (M, 33) are the distributions for `look_swap`, which without them does nothing.
+    """
     steps: list[Callable] = []
     if spec.flip:
         steps.append(RandFlip(prob=0.5, spatial_axis=1))
@@ -147,6 +188,8 @@ def augmentation(spec: AugmentationSpec, size: int) -> Compose:
                 spatial_size=(size, size),
             )
         )
+    if spec.look_swap and looks is not None and len(looks):
+        steps.append(LookSwap(spec.look_swap, looks))
     if spec.bias_field:
         steps.append(RandBiasField(degree=2, coeff_range=(0.0, spec.bias_field), prob=0.25))
     if spec.histogram_shift:

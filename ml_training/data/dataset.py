@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from ml_training.data.manifest import Item
 from ml_training.errors import TrainingError
 from ml_training.specs import PreprocessingSpec
-from ml_training.transforms import serving_transform
+from ml_training.transforms import look, serving_transform
 
 
 def load_grey(path: Any) -> np.ndarray:
@@ -67,6 +67,13 @@ class SeededItems(Dataset):
 
     def __len__(self) -> int:
         return len(self.cached)
+
+    def looks(self, most: int = 512) -> np.ndarray:
+        """Grey-value distributions (M, 33) of evenly spread items, for `LookSwap`."""
+        found = (
+            look(np.asarray(self.cached[index][0])) for index in range(0, len(self), 1 + len(self) // most)
+        )
+        return np.array([one for one in found if one is not None])
 
     def __getitem__(self, key: int | tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
         index, seed = key if isinstance(key, tuple) else (key, None)
