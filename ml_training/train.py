@@ -91,6 +91,8 @@ class ReadingModule(lightning.LightningModule):
         if config.init and config.init != "imagenet":
             start_from(self.network, Path(config.init))
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if config.distil_right_only and self.task.activation != "softmax":
+            raise TrainingError(f"distil_right_only: labels of {config.kind} do not exclude each other")
         # Kept out of the module's parameters: a checkpoint holds the student only.
         self._teachers = [load_teacher(Path(run), config.kind) for run in config.teachers]
         self._random = np.random.default_rng(config.seed)

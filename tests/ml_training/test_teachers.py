@@ -59,6 +59,28 @@ def test_a_student_that_answers_like_its_teacher_loses_least(config_path: Path, 
     assert alike < other
 
 
+def test_a_teacher_that_is_wrong_may_be_left_unheard(config_path: Path) -> None:
+    config = load_config(config_path, ["distil_right_only=true", "distil_weight=1.0"])
+    module = ReadingModule(config, 1)
+    target = torch.eye(5)[:4]
+    logits = torch.randn(4, 5, generator=torch.Generator().manual_seed(1))
+    labels_alone = module.loss(logits, target, smooth=True)
+    wrong = torch.full((4, 5), 0.1)
+    wrong[:, 4] = 0.6
+    assert torch.isclose(module.distilled_loss(logits, target, wrong), labels_alone)
+    right = 0.1 + 0.5 * target
+    assert not torch.isclose(module.distilled_loss(logits, target, right), labels_alone)
+    heard = ReadingModule(load_config(config_path, ["distil_weight=1.0"]), 1)
+    assert not torch.isclose(heard.distilled_loss(logits, target, wrong), labels_alone)
+
+
+def test_it_cannot_be_told_where_labels_do_not_exclude_each_other() -> None:
+    path = Path(__file__).parents[2] / "ml_training/configs/chest_xray.yaml"
+    config = load_config(path, ["distil_right_only=true", "init=''", "teachers=[]"])
+    with pytest.raises(TrainingError, match="distil_right_only: labels of chest_xray"):
+        ReadingModule(config, 1)
+
+
 def test_tensors_that_do_not_fit_stay_as_they_are(teacher_run: Path) -> None:
     wider = build_network(NetworkSpec(init_features=8, growth_rate=6, block_config=(2, 2, 2, 2)), 5)
     before = {name: tensor.clone() for name, tensor in wider.state_dict().items()}

@@ -15,7 +15,15 @@ from ml_training.data.manifest import Item
 from ml_training.data.negatives import synthetic_negative
 from ml_training.errors import TrainingError
 from ml_training.specs import AugmentationSpec, PreprocessingSpec
-from ml_training.transforms import augmentation, ellipse, pad_square, serving_transform, unpad_square
+from ml_training.transforms import (
+    LookSwap,
+    augmentation,
+    ellipse,
+    look,
+    pad_square,
+    serving_transform,
+    unpad_square,
+)
 
 SPEC = PreprocessingSpec(size=64)
 
@@ -84,6 +92,42 @@ def test_elastic_bends_lines_and_an_ellipse_cuts_the_rim() -> None:
     assert inside is not None and inside[32, 32] and not inside[11, 17]
     assert 0.3 < inside[10:54, 16:48].mean() < 0.8
     assert ellipse(np.zeros((64, 64)), 0.85) is None
+
+
+def test_grey_values_are_swapped_and_their_order_and_the_background_kept() -> None:
+    random = np.random.default_rng(0)
+    image = np.zeros((1, 64, 64), dtype=np.float32)
+    image[:, 16:48, 16:48] = random.uniform(0.2, 0.5, (1, 32, 32))
+    other = look(random.uniform(0.6, 1.0, (1, 64, 64)))
+    assert other is not None
+    swap = LookSwap(1.0, other[None])
+    swap.set_random_state(1)
+    result = swap(torch.from_numpy(image)).numpy()
+    inside = result[:, 16:48, 16:48].ravel()
+    # Half of the way or more: from 0.2 .. 0.5 towards 0.6 .. 1.0.
+    assert inside.min() > 0.39 and inside.max() > 0.74
+    assert (np.diff(inside[np.argsort(image[:, 16:48, 16:48].ravel())]) >= 0).all()
+    assert (result[image == 0] == 0).all()
+
+
+def test_a_nearly_black_image_has_no_look_and_is_left_alone() -> None:
+    black = torch.zeros(1, 64, 64)
+    assert look(black.numpy()) is None
+    assert torch.equal(LookSwap(1.0, np.ones((1, 33)))(black), black)
+
+
+def test_training_draws_looks_from_its_own_items(tmp_path: Path) -> None:
+    items = []
+    for number, grey in enumerate((60, 120, 180, 0)):
+        image = np.zeros((64, 64), dtype=np.uint8)
+        image[8:56, 8:56] = grey
+        image[20:30, 20:30] = 255 if grey else 0
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(image).save(path)
+        items.append(Item(path, (1.0,), str(number), {}))
+    looks = cached_dataset(items, SPEC).looks()
+    assert looks.shape == (3, 33)
+    assert len({round(float(one[16]), 2) for one in looks}) == 3
 
 
 @pytest.mark.parametrize("content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n" + b"\0" * 20])
