@@ -15,7 +15,7 @@ from django.core.exceptions import PermissionDenied
 from django.core.mail import send_mail
 from django.db import IntegrityError, transaction
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from accounts import selectors
@@ -164,7 +164,10 @@ def deliver(invitation_id: UUID | str) -> bool:
     elif account is not None and invitation.way == _Way.REQUEST and account.role == Role.PATIENT:
         tell(account.pk, "care_requested", reverse("accounts:sharing"))
     else:
-        _mail_stranger(invitation)
+        # Who asks and who is asked mostly speak the same language; of the other one nothing else is known.
+        asking = invitation.patient if invitation.way == _Way.EMAIL else invitation.doctor
+        with translation.override(asking.language if asking else settings.LANGUAGE_CODE):
+            _mail_stranger(invitation)
     return True
 
 

@@ -20,7 +20,7 @@ from django.contrib.sessions.models import Session
 from django.core.mail import send_mail
 from django.db import IntegrityError, transaction
 from django.db.models import Q
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from accounts import ownership, portable
@@ -50,7 +50,8 @@ def request_erasure(user: User) -> Erasure:
     try:
         with transaction.atomic():
             erasure, created = Erasure.objects.get_or_create(
-                subject_digest=digest_of(user.pk), defaults={"subject": user.pk, "mail_to": user.email}
+                subject_digest=digest_of(user.pk),
+                defaults={"subject": user.pk, "mail_to": user.email, "mail_language": user.language},
             )
             if created:
                 log_access(user, "erase_account", user, patient_id=user.pk)
@@ -106,7 +107,8 @@ def run(erasure_id: UUID | str) -> bool:
     proof = sorted(digest_of(folder) for folder in job.folders)
     if not job.finish("done", subject=None, mail_to="", folders=[], proof=proof, left=[]):
         return False
-    _say_goodbye(address)
+    with translation.override(job.mail_language):
+        _say_goodbye(address)
     return True
 
 

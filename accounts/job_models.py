@@ -129,6 +129,7 @@ class Erasure(Job):
     subject = models.UUIDField(null=True, blank=True, editable=False)
     subject_digest = models.CharField(max_length=64, unique=True, editable=False)
     mail_to = models.CharField(max_length=254, blank=True, editable=False)
+    mail_language = models.CharField(max_length=10, default="en", editable=False)
     folders = models.JSONField(default=list, editable=False)
     proof = models.JSONField(default=list, editable=False)
     left = models.JSONField(default=list, editable=False, help_text=_("what the last check still found"))

@@ -7,10 +7,11 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import ResolverMatch, reverse
 from django.utils.http import urlencode
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django_htmx.http import HttpResponseClientRedirect
 
-from accounts import second_factor, sessions
+from accounts import second_factor, services, sessions
 from accounts.models import User
 
 # What a doctor or administrator may open before the second step: nothing that shows a patient's data or the
@@ -78,6 +79,19 @@ class SeenMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         sessions.note_seen(request)
+        return self.get_response(request)
+
+
+class LanguageMiddleware:
+    """Remembers in which language somebody reads, for mails that are written while they are away."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        user, language = request.user, get_language()
+        if isinstance(user, User) and language and user.language != language:
+            services.remember_language(user, language)
         return self.get_response(request)
 
 

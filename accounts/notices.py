@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.mail import send_mail
 from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop
@@ -93,20 +93,24 @@ def mail(notice_id: UUID | str) -> bool:
     # Claimed before it is sent: two workers with the same message send one mail.
     if not Notice.objects.filter(pk=notice.pk, mailed_at__isnull=True).update(mailed_at=now):
         return False
-    body = "\n\n".join(
+    try:
+        with translation.override(notice.user.language):
+            send_mail(_(MAIL_SUBJECT), _mail_body(), settings.DEFAULT_FROM_EMAIL, [notice.user.email])
+    except Exception:
+        # Free again for the next try of the task.
+        Notice.objects.filter(pk=notice.pk, mailed_at=now).update(mailed_at=None)
+        raise
+    return True
+
+
+def _mail_body() -> str:
+    return "\n\n".join(
         (
             _("There is something new in PMI. Sign in to see it."),
             _("For your privacy this mail does not say what it is about."),
             _("You can switch these mails off on the page with your notices."),
         )
     )
-    try:
-        send_mail(_(MAIL_SUBJECT), body, settings.DEFAULT_FROM_EMAIL, [notice.user.email])
-    except Exception:
-        # Free again for the next try of the task.
-        Notice.objects.filter(pk=notice.pk, mailed_at=now).update(mailed_at=None)
-        raise
-    return True
 
 
 def sweep() -> int:

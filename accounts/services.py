@@ -81,6 +81,12 @@ def withdraw_verification(doctor: User, by: User) -> None:
     notices.tell(doctor.pk, "licence_withdrawn")
 
 
+def remember_language(user: User, language: str) -> None:
+    """Keep in which language a person reads: mails to them are written in it."""
+    user.language = language
+    user.save(update_fields=["language"])
+
+
 def create_token(user: User, name: str) -> tuple[ApiToken, str]:
     """A new API token and its key, which is shown now and never again. Raises UserError over the limit."""
     if ApiToken.objects.filter(user=user).count() >= MAX_TOKENS:

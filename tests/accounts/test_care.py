@@ -67,6 +67,15 @@ class TestByEmail:
             assert not selectors.invitations_to(person).exists()
             assert not any(care.accept_invitation(person, row.pk) for row in sent)
 
+    def test_a_stranger_is_asked_in_the_language_of_who_asks(self, patient, doctor, run_tasks, mailoutbox):
+        patient.language, doctor.language = "es", "hi"
+        patient.save()
+        doctor.save()
+        with run_tasks():
+            care.invite_by_email(patient, "typo@example.org")
+            care.request_access(doctor, "someone@example.org")
+        assert [mail.subject for mail in mailoutbox] == ["Una invitación a PMI", "PMI का निमंत्रण"]
+
     def test_a_mistyped_address_waits_and_can_be_taken_back(self, patient, doctor):
         sent = care.invite_by_email(patient, "typo@example.org")
         assert sent.is_waiting

@@ -84,6 +84,8 @@ def test_everything_goes_and_the_check_finds_nothing(full, doctor, other_patient
     for word in ("cases.Case", "EmailAddress", "a session", "admin.LogEntry"):
         assert word in str(told.value)
     mail.outbox.clear()
+    full.language = "es"
+    full.save()
     job = erase(full)
     assert "Nothing is left. Erased on" in leftovers(user_id)
     assert not User.objects.filter(pk=user_id).exists()
@@ -104,7 +106,7 @@ def test_everything_goes_and_the_check_finds_nothing(full, doctor, other_patient
     assert (job.state, job.subject, job.mail_to, job.folders) == ("done", None, "", [])
     assert str(user_id) not in str(vars(job))
     (message,) = mail.outbox
-    assert message.to == [full.email] and "erased" in message.body
+    assert message.to == [full.email] and message.subject == "Su cuenta de PMI está borrada"
 
 
 @pytest.mark.django_db(transaction=True)

@@ -51,6 +51,21 @@ def test_mails_can_be_switched_off_but_not_for_emergencies(as_user, patient, run
     assert patient.mail_notices
 
 
+def test_a_mail_speaks_the_language_that_its_reader_last_read(as_user, patient, run_tasks, mailoutbox):
+    client = as_user(patient)
+    client.post(reverse("set_language"), {"language": "es", "next": "/"})
+    assert 'lang="es"' in client.get(reverse("accounts:notices")).text
+    with run_tasks():
+        notices.tell(patient.pk, "care_requested")
+    assert mailoutbox[0].subject == "Hay algo nuevo en PMI"
+    assert "Por su privacidad" in mailoutbox[0].body
+    client.post(reverse("set_language"), {"language": "en", "next": "/"})
+    client.get(reverse("accounts:notices"))
+    with run_tasks():
+        notices.tell(patient.pk, "care_declined")
+    assert mailoutbox[1].subject == "There is something new in PMI"
+
+
 def test_a_mail_that_failed_is_tried_again(patient, monkeypatch, mailoutbox):
     def broken(*args, **kwargs):
         raise OSError("no mail server")
