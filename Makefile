@@ -64,8 +64,14 @@ messages: .venv/.stamp-dev ## Collect what is to be translated, and compile the 
 	for po in locale/*/LC_MESSAGES/django.po; do msgfmt --check-format -o $${po%.po}.mo $$po; done
 
 # MINUTES ends the sitting in time; the same command goes on. RECIPE_ARGS="--list" shows the steps.
-models: .venv/.stamp-run ## Train all models by the GPU recipe, into var/recipe (DATA=../shared/data MINUTES=9)
-	$(BIN)/python -m ml_training recipe ml_training/configs/recipes/gpu.yaml --data-dir $(DATA) $(if $(MINUTES),--max-minutes $(MINUTES)) $(RECIPE_ARGS)
+models: .venv/.stamp-run $(if $(findstring --list,$(RECIPE_ARGS)),,var/data/brain_mirrored/manifest.csv) ## Train all models by the GPU recipe, into var/recipe (DATA=../shared/data MINUTES=9)
+	$(BIN)/python -m ml_training recipe ml_training/configs/recipes/gpu.yaml --data-dir var/data $(if $(MINUTES),--max-minutes $(MINUTES)) $(RECIPE_ARGS)
+
+# The sets in DATA, and beside them what is made of them: DATA itself may be read-only.
+var/data/brain_mirrored/manifest.csv: .venv/.stamp-run
+	mkdir -p var/data
+	for set in $(wildcard $(abspath $(DATA))/*/manifest.csv); do ln -sfn $$(dirname $$set) var/data/; done
+	$(BIN)/python -m ml_training mirror var/data/brain_mri/manifest.csv --leave fold=4 --out var/data/brain_mirrored
 
 bench-similar: .venv/.stamp-dev ## Similar-image search at 1k to 1M vectors against faiss (an hour; writes docs/)
 	$(PIP) -r requirements-bench.txt
