@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from ml_training.data.manifest import Item
-from ml_training.data.negatives import KINDS
+from ml_training.data.negatives import CHANGES, KINDS
 from ml_training.evaluate import auc
 from ml_training.labels import Task
 from ml_training.ood import OutOfDistribution
 
 # How far a kind of wrong input is from a readable scan; what is not named here counts as far.
-NEAR = ("ultrasound", "ct")
+NEAR = ("ultrasound", "ct", *CHANGES)
 
 
 def kind_of_negative(item: Item) -> str:
@@ -82,7 +82,7 @@ def gate_figures(
         "auroc_far": _area(nearest[wrong & ~near], nearest[right]),
         "auroc_near": _area(nearest[near], nearest[right]),
         "auroc_other_anatomy": _area(to_others, to_own[right]),
-        "not_measured": [name for name in NEAR if name not in by_kind],
+        "not_measured": [name for name in NEAR if name not in by_kind and name not in CHANGES],
         "by_kind_of_wrong_input": by_kind,
         "by_anatomy": anatomy,
     }

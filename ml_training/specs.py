@@ -136,6 +136,10 @@ class TrainConfig:
     `calibration_draws` is how many augmented variants of each validation image its calibration is fitted on,
     beside the image itself: few patients look easier than the next ones are.
 
+    `synthetic_negatives` are so many drawn pictures that nothing may be read from; `turned_negatives` is the
+    share of the scans that a gate also sees upside down, on their side or with inverted grey values, as
+    `other`.
+
     `precision: auto` computes in bf16 on a GPU and in 32 bits on a CPU; `bf16` does so on a CPU as well,
     which pays where the processor has instructions for it. Weights stay in 32 bits.
     """
@@ -167,6 +171,7 @@ class TrainConfig:
     mixup: float = 0.0
     patience: int = 0
     synthetic_negatives: int = 0
+    turned_negatives: float = 0.0
     seed: int = 20261123
     split_seed: int = 20261123
     workers: int = 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from torch.utils.data import Sampler
 from ml_training.checkpoints import History, Sitting, WholeCheckpoints
 from ml_training.data.dataset import cached_dataset
 from ml_training.data.manifest import Item, group_split, read_source, refuse_straddling, sampling_weights
-from ml_training.data.negatives import synthetic_negative
+from ml_training.data.negatives import CHANGES, synthetic_negative
 from ml_training.data.sampling import EpochSampler, SeededOrder
 from ml_training.errors import TrainingError, Unfinished
 from ml_training.labels import Task, task_of
@@ -70,6 +70,9 @@ def make_splits(config: TrainConfig, data_dir: Path) -> Splits:
         train, val, test = train + kept, val + chosen, test + held
     for start, part, share in ((0, train, 1.0), (10**6, val, config.val_fraction), (2 * 10**6, test, 0.2)):
         part.extend(_drawn(task, start + n) for n in range(int(config.synthetic_negatives * share)))
+    if config.turned_negatives:
+        for part in (train, val, test):
+            part.extend(list(_turned(task, part, config.turned_negatives)))
     for left, right in ((train, val), (train, test), (val, test)):
         refuse_straddling(left, right, config.kind)
     return Splits(train, val, test)
@@ -78,6 +81,17 @@ def make_splits(config: TrainConfig, data_dir: Path) -> Splits:
 def _drawn(task: Task, seed: int) -> Item:
     row = {"label": "other", "file": f"synthetic-{seed}", "source": "synthetic", "synthetic": str(seed)}
     return Item(Path(row["file"]), tuple(task.target(row)), row["file"], row)
+
+
+def _turned(task: Task, part: Sequence[Item], fraction: float) -> Iterator[Item]:
+    """Some readable scans once more, turned or inverted; in their own group, so that none changes sides."""
+    for item in part:
+        draw = int(hashlib.sha256(item.row["file"].encode()).hexdigest()[:8], 16)
+        if item.target[task.names.index("other")] or draw / 2**32 >= fraction:
+            continue
+        change = CHANGES[draw % len(CHANGES)]
+        row = {**item.row, "label": "other", "given_label": change, "change": change}
+        yield Item(item.path, tuple(task.target(row)), item.group, row)
 
 
 class ReadingModule(lightning.LightningModule):

@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from torch.utils.data import Dataset
 
 from ml_training.data.manifest import Item
+from ml_training.data.negatives import changed
 from ml_training.errors import TrainingError
 from ml_training.specs import PreprocessingSpec
 from ml_training.transforms import look, serving_transform
@@ -51,6 +52,8 @@ class LoadItem(Transform):
             if drawn and self._negative
             else load_grey(item.path)
         )
+        if item.row.get("change"):
+            image = changed(image, item.row["change"])
         return torch.from_numpy(self._prepare(image)), torch.tensor(item.target)
 
 

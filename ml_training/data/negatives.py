@@ -1,5 +1,5 @@
-"""Drawn images that no model may answer for: noise, blanks, gradients, pages of text, drawings and
-mosaics."""
+"""Images that no model may answer for: drawn ones (noise, blanks, gradients, pages of text, drawings and
+mosaics), and scans that are turned or inverted, which are read badly."""
 
 from __future__ import annotations
 
@@ -8,6 +8,21 @@ from PIL import Image, ImageDraw, ImageFilter
 
 SIDE = 224
 KINDS = ("noise", "blank", "gradient", "page", "drawing", "mosaic")
+CHANGES = ("upside_down", "on_the_left", "on_the_right", "inverted")
+
+
+def changed(image: np.ndarray, change: str) -> np.ndarray:
+    """An image (H, W) turned by half a turn or a quarter, or with its grey values inverted (`CHANGES`).
+
+    Raises:
+        ValueError: another change.
+    """
+    if change == "inverted":
+        return image.max() + image.min() - image
+    turns = {"upside_down": 2, "on_the_left": 1, "on_the_right": 3}
+    if change not in turns:
+        raise ValueError(f"no such change: {change}")
+    return np.rot90(image, turns[change])
 
 
 def synthetic_negative(seed: int) -> np.ndarray:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from ml_training.data.manifest import group_split, read_manifest, read_source, sampling_weights
+from ml_training.data.dataset import cached_dataset
+from ml_training.data.manifest import Item, group_split, read_manifest, read_source, sampling_weights
+from ml_training.data.negatives import CHANGES, changed
 from ml_training.errors import TrainingError
 from ml_training.labels import task_of
-from ml_training.specs import SourceSpec
+from ml_training.specs import PreprocessingSpec, SourceSpec, TrainConfig
+from ml_training.train import make_splits
 from tests.ml_training.conftest import write_manifest
 
 KNEE = task_of("knee_xray")
@@ -79,3 +84,42 @@ def test_rare_cells_weigh_more(data_dir: Path) -> None:
     weights = sampling_weights(development[:6], (), power=1.0)
     assert weights[0] == weights[5] == 0.5
     assert weights[1] == 1.0
+
+
+def test_a_gate_sees_some_scans_turned_as_nothing_to_read(data_dir: Path) -> None:
+    source = SourceSpec(
+        "tiny/manifest.csv",
+        label="knee_xray",
+        group_column="patient",
+        test_column="split",
+        test_values=("test",),
+    )
+    config = TrainConfig("gate", "1.0.0", (source,), val_fraction=0.2, turned_negatives=0.5)
+    splits = make_splits(config, data_dir)
+    for part in (splits.train, splits.val, splits.test):
+        upright = [item for item in part if "change" not in item.row]
+        turned = [item for item in part if "change" in item.row]
+        assert 0.2 < len(turned) / len(upright) < 0.8
+        assert all(item.target == (0.0, 0.0, 0.0, 1.0) for item in turned)
+        assert {item.group for item in turned} <= {item.group for item in upright}
+    assert {item.row["change"] for item in splits.train if "change" in item.row} == set(CHANGES)
+    assert splits == make_splits(config, data_dir)
+
+
+@pytest.mark.parametrize(
+    ("change", "corner"),
+    [("upside_down", (3, 3)), ("on_the_left", (3, 0)), ("on_the_right", (0, 3)), ("inverted", None)],
+)
+def test_turned_scans_are_turned(tmp_path: Path, change: str, corner: tuple[int, int] | None) -> None:
+    """A bright top left corner, in a picture of 4 by 4 blocks."""
+    image = np.full((128, 128), 50, dtype=np.uint8)
+    image[:32, :32] = 200
+    Image.fromarray(image).save(tmp_path / "a.png")
+    item = Item(tmp_path / "a.png", (0.0, 0.0, 0.0, 1.0), "p", {"change": change})
+    blocks = cached_dataset([item], PreprocessingSpec(size=64))[0][0][0].numpy()[8::16, 8::16]
+    if corner is None:
+        assert blocks.argmin() == 0 and blocks[1:].min() > blocks[0, 0]
+    else:
+        assert np.unravel_index(blocks.argmax(), blocks.shape) == corner
+    with pytest.raises(ValueError, match="no such change: bent"):
+        changed(image, "bent")
