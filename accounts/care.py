@@ -182,6 +182,7 @@ def _mail_stranger(invitation: CareInvitation) -> None:
         (
             asked,
             todo,
+            settings.PMI_PUBLIC_URL + reverse("account_login"),
             _("For your privacy this mail does not say who it is or what it is about."),
             _("If this is not for you, do nothing. It ends by itself, and nobody learns that you got it."),
         )

@@ -23,6 +23,7 @@ from django.core.mail import send_mail
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import IntegrityError, connection, models, transaction
 from django.db.models import F, QuerySet
+from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
@@ -262,6 +263,7 @@ def _pack(folder: Path, packed: Path, export: DataExport) -> None:
 def _tell(user: User) -> None:
     with translation.override(user.language):
         text = _("There is something new in PMI. Sign in to see it.")
+        text += "\n\n" + settings.PMI_PUBLIC_URL + reverse("accounts:exports")
         send_mail(_("There is something new in PMI"), text, settings.DEFAULT_FROM_EMAIL, [user.email])
 
 

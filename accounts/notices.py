@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.mail import send_mail
 from django.db import transaction
 from django.db.models import Q, QuerySet
+from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -107,6 +108,7 @@ def _mail_body() -> str:
     return "\n\n".join(
         (
             _("There is something new in PMI. Sign in to see it."),
+            settings.PMI_PUBLIC_URL + reverse("accounts:notices"),
             _("For your privacy this mail does not say what it is about."),
             _("You can switch these mails off on the page with your notices."),
         )

@@ -1,5 +1,6 @@
 """Start-up checks that explain a bad setting in words."""
 
+import re
 from typing import Any
 
 from django.conf import settings
@@ -22,6 +23,14 @@ def check_production(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         found.append(
             Warning(
                 "The embedded Valkey is in use.", hint="Set BROKER_URL (redis:// or amqp://).", id="pmi.W002"
+            )
+        )
+    if not re.fullmatch(r"https?://\w[\w.-]*(:\d+)?", settings.PMI_PUBLIC_URL):
+        found.append(
+            Error(
+                "Links in mails would lead nowhere.",
+                hint="Set PMI_PUBLIC_URL to the site's address, e.g. https://pmi.example.org.",
+                id="pmi.E003",
             )
         )
     if settings.PMI_MAIL_DIR is not None:

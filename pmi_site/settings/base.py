@@ -150,6 +150,8 @@ USE_I18N = True
 USE_TZ = True
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 DEFAULT_FROM_EMAIL = env.text("PMI_MAIL_FROM", "PMI <no-reply@localhost>")
+# What links in mails begin with: mails are written where no request tells under which name the site is known.
+PMI_PUBLIC_URL = env.text("PMI_PUBLIC_URL", f"http://localhost:{env.text('PMI_PORT', '8000')}")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 
 # --- static and private files ---

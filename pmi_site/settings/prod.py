@@ -8,6 +8,7 @@ SECRET_KEY = env.required("SECRET_KEY")
 # Older keys that still open what they closed: sessions, and the secrets of second steps.
 SECRET_KEY_FALLBACKS = list(env.words("SECRET_KEY_FALLBACKS"))
 ALLOWED_HOSTS = env.words("PMI_ALLOWED_HOSTS")
+PMI_PUBLIC_URL = env.text("PMI_PUBLIC_URL", f"https://{next(iter(ALLOWED_HOSTS), '')}")
 CSRF_TRUSTED_ORIGINS = env.words("PMI_TRUSTED_ORIGINS")
 
 SECURE_SSL_REDIRECT = env.flag("PMI_SSL_REDIRECT", True)

@@ -75,6 +75,7 @@ class TestByEmail:
             care.invite_by_email(patient, "typo@example.org")
             care.request_access(doctor, "someone@example.org")
         assert [mail.subject for mail in mailoutbox] == ["Una invitación a PMI", "PMI का निमंत्रण"]
+        assert all("\nhttp://localhost:8000/accounts/login/\n" in mail.body for mail in mailoutbox)
 
     def test_a_mistyped_address_waits_and_can_be_taken_back(self, patient, doctor):
         sent = care.invite_by_email(patient, "typo@example.org")

@@ -59,6 +59,7 @@ def test_a_mail_speaks_the_language_that_its_reader_last_read(as_user, patient, 
         notices.tell(patient.pk, "care_requested")
     assert mailoutbox[0].subject == "Hay algo nuevo en PMI"
     assert "Por su privacidad" in mailoutbox[0].body
+    assert "\nhttp://localhost:8000/account/notices/\n" in mailoutbox[0].body
     client.post(reverse("set_language"), {"language": "en", "next": "/"})
     client.get(reverse("accounts:notices"))
     with run_tasks():

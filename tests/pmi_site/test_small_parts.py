@@ -72,6 +72,16 @@ def test_checks_warn_of_embedded_engines_and_folder_mail_in_production(settings,
     assert checks.check_production(None) == []
 
 
+@pytest.mark.parametrize(
+    "address", ["", "https://", "https://*", "https://.example.org", "pmi.example.org", "ftp://x"]
+)
+def test_checks_find_an_address_that_leads_nowhere(settings, address):
+    settings.PMI_EMBEDDED_DATABASE = settings.PMI_EMBEDDED_BROKER = False
+    settings.PMI_MAIL_DIR = None
+    settings.PMI_PUBLIC_URL = address
+    assert [found.id for found in checks.check_production(None)] == ["pmi.E003"]
+
+
 def test_tasks_take_ids_only_and_know_their_queue():
     @pmi_task(queue="inference", time_limit=20)
     def example(number: int) -> int:
