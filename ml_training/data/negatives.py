@@ -1,5 +1,5 @@
 """Images that no model may answer for: drawn ones (noise, blanks, gradients, pages of text, drawings and
-mosaics), and scans that are turned or inverted, which are read badly."""
+mosaics, phantoms), and scans that are turned or inverted, which are read badly."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 SIDE = 224
-KINDS = ("noise", "blank", "gradient", "page", "drawing", "mosaic")
+KINDS = ("noise", "blank", "gradient", "page", "drawing", "mosaic", "phantom")
 CHANGES = ("upside_down", "on_the_left", "on_the_right", "inverted")
 
 
@@ -26,9 +26,9 @@ def changed(image: np.ndarray, change: str) -> np.ndarray:
 
 
 def synthetic_negative(seed: int) -> np.ndarray:
-    """One image (224, 224) uint8 of the kind `KINDS[seed % 6]`."""
+    """One image (224, 224) uint8 of the kind `KINDS[seed % 7]`."""
     rng = np.random.default_rng(seed)
-    makers = (_noise, _blank, _gradient, _page, _drawing, _mosaic)
+    makers = (_noise, _blank, _gradient, _page, _drawing, _mosaic, _phantom)
     return makers[seed % len(KINDS)](rng)
 
 
@@ -88,3 +88,46 @@ def _mosaic(rng: np.random.Generator) -> np.ndarray:
     flat = rng.integers(0, 256, (tiles, tiles), dtype=np.uint8)
     base = np.asarray(Image.fromarray(flat).resize((SIDE, SIDE), Image.Resampling.NEAREST)).astype(float)
     return np.clip(base + rng.normal(0, 12, base.shape), 0, 255).astype(np.uint8)
+
+
+def _phantom(rng: np.random.Generator) -> np.ndarray:
+    """A vessel with a few inserts on black, as scanners are tested with; its header may well say "brain"."""
+    side = SIDE * 2
+    image = Image.new("L", (side, side), 0)
+    pen = ImageDraw.Draw(image)
+    radius = side * rng.uniform(0.12, 0.46)
+    flat = rng.uniform(0.85, 1.0)
+    middle = side / 2 + rng.normal(0, side * 0.02, 2)
+    half = (radius, radius * flat)
+    grey = int(rng.integers(90, 256))
+    vessel = tuple(float(v) for v in (*(middle - half), *(middle + half)))
+    if rng.random() < 0.8:
+        pen.ellipse(vessel, fill=grey)
+    else:
+        pen.rounded_rectangle(vessel, radius / 4, fill=grey)
+    inside = int(rng.integers(0, 60)) if rng.random() < 0.7 else int(rng.integers(0, 256))
+    shape = rng.integers(0, 3)
+    if shape == 0:
+        rows = int(rng.integers(2, 6))
+        for place in np.stack(np.meshgrid(*[np.linspace(-0.55, 0.55, rows)] * 2), -1).reshape(-1, 2):
+            at, size = middle + place * half, radius * rng.uniform(0.04, 0.1)
+            pen.ellipse(tuple(float(v) for v in (*(at - size), *(at + size))), fill=inside)
+    else:
+        for _ in range(int(rng.integers(1, 4))):
+            at = middle + rng.uniform(-0.35, 0.35, 2) * radius * (shape == 2)
+            long, short = radius * rng.uniform(0.1, 0.5), radius * rng.uniform(0.05, 0.3)
+            turn = rng.uniform(0, np.pi)
+            way = np.array([np.cos(turn), np.sin(turn)]), np.array([-np.sin(turn), np.cos(turn)])
+            corners = [
+                at + a * long * way[0] + b * short * way[1] for a, b in ((1, 1), (1, -1), (-1, -1), (-1, 1))
+            ]
+            pen.polygon([tuple(map(float, corner)) for corner in corners], fill=inside)
+            if rng.random() < 0.4:
+                pen.ellipse(tuple(float(v) for v in (*(at - short / 2), *(at + short / 2))), fill=grey)
+    image = image.rotate(float(rng.uniform(0, 360)))
+    small = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float32)
+    y, x = np.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j]
+    shade = 1 + rng.uniform(-0.3, 0.3) * x + rng.uniform(-0.3, 0.3) * y
+    noisy = small * shade + rng.normal(0, rng.uniform(0, 8), small.shape)
+    blurred = Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8))
+    return np.asarray(blurred.filter(ImageFilter.GaussianBlur(float(rng.uniform(0, 2)))))
