@@ -103,7 +103,8 @@ class SourceSpec:
     whose labels they are where a backbone learns several. Test items are the
     rows whose `test_column` holds one of `test_values` or, where there is no such column, the `test_fraction`
     of the groups that a hash picks. `limit` draws so many of the others; 0 takes all. `learn_only` keeps the
-    others out of validation too: for a few groups that would tell nothing there.
+    others out of validation too: for a few groups that would tell nothing there. `follows` is the manifest of
+    an earlier source whose groups these are: each item goes where its group went.
     """
 
     manifest: str
@@ -115,6 +116,7 @@ class SourceSpec:
     test_fraction: float = 0.0
     limit: int = 0
     learn_only: bool = False
+    follows: str = ""
 
 
 @dataclass(frozen=True)

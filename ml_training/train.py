@@ -63,6 +63,15 @@ def make_splits(config: TrainConfig, data_dir: Path) -> Splits:
     test: list[Item] = []
     for source in config.sources:
         development, held = read_source(source, data_dir, task)
+        if source.follows:
+            sides = {item.group: part for part in (train, val, test) for item in part}
+            for item in development + held:
+                if item.group not in sides:
+                    raise TrainingError(
+                        f"{source.manifest}: group {item.group.split(':', 1)[1]!r} is not in {source.follows}"
+                    )
+                sides[item.group].append(item)
+            continue
         kept: list[Item] = development
         chosen: list[Item] = []
         if config.val_fraction and not source.learn_only:

@@ -66,7 +66,8 @@ def read_source(source: SourceSpec, data_dir: Path, task: Task) -> tuple[list[It
             labelled = {**row, "label": source.label, "given_label": row.get("label", "")}
         if source.task:
             labelled = {**labelled, "task": source.task}
-        group = f"{source.manifest}:{row[source.group_column] if source.group_column else row['file']}"
+        own = row[source.group_column] if source.group_column else row["file"]
+        group = f"{source.follows or source.manifest}:{own}"
         item = Item(path, tuple(task.target(labelled)), group, labelled)
         if source.test_column:
             held = row[source.test_column] in source.test_values

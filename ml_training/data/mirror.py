@@ -13,7 +13,6 @@ import argparse
 import csv
 import io
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,21 +62,21 @@ class Midline:
 def add_mirror(verbs: Any) -> None:
     """Add the verb to the parser's verbs."""
     verb: argparse.ArgumentParser = verbs.add_parser(
-        "mirror", help="add mirrored halves to a manifest: tumour patients' slices without their tumour"
+        "mirror", help="mirror halves of heads: tumour patients' slices without their tumour"
     )
     verb.add_argument("manifest", type=Path, help="with the columns label and plane")
     verb.add_argument("--kind", default="brain_mri", help="whose labels they are")
     verb.add_argument("--labels", nargs="+", default=["glioma", "meningioma"], help="what may be one-sided")
-    verb.add_argument("--leave", default="", help="rows to copy only, e.g. fold=4: the test items")
+    verb.add_argument("--leave", default="", help="rows to leave alone, e.g. fold=4: the test items")
     verb.add_argument("--out", type=Path, required=True, help="new folder for manifest.csv and images")
     verb.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
-    """Write a manifest with every row of the given one, and the pictures made of a row in that row's group.
+    """Write pictures and a manifest of them; each keeps its slice's group and other columns.
 
     Raises:
-        TrainingError: a column or label is missing, or the folder holds a manifest.
+        TrainingError: a column or label is missing, there is nothing to make, or the folder holds a manifest.
     """
     if (options.out / "manifest.csv").exists():
         raise TrainingError(f"{options.out} holds a manifest already; choose another --out")
@@ -93,13 +92,11 @@ def run(options: argparse.Namespace) -> None:
     for column in ("label", "plane", *([left_column] if left_column else [])):
         if column not in rows[0]:
             raise TrainingError(f"{options.manifest}: no column {column!r}")
-    folder, out = options.manifest.parent.resolve(), options.out.resolve()
-    (options.out / "images").mkdir(parents=True, exist_ok=True)
+    folder = options.manifest.parent
     written: list[dict[str, str]] = []
     seen = made = 0
     for row in rows:
         original = folder / row["file"]
-        written.append({**row, "file": os.path.relpath(original, out), "made": ""})
         left = bool(left_column) and row[left_column] == left_value
         if left or row["label"] not in options.labels or row["plane"] not in PLANES:
             continue
@@ -108,10 +105,13 @@ def run(options: argparse.Namespace) -> None:
         if pair is None:
             continue
         made += 1
+        (options.out / "images").mkdir(parents=True, exist_ok=True)
         for picture, label, what in zip(pair, (healthy[0], row["label"]), ("without", "with"), strict=True):
             file = f"images/{original.stem}_{what}.png"
             Image.fromarray(picture).save(options.out / file)
             written.append({**row, "file": file, "label": label, "made": f"mirrored half {what} tumour"})
+    if not written:
+        raise TrainingError(f"{options.manifest}: no slice has a tumour plainly on one side")
     text = io.StringIO()
     writer = csv.DictWriter(text, list(written[0]))
     writer.writeheader()

@@ -86,6 +86,25 @@ def test_rare_cells_weigh_more(data_dir: Path) -> None:
     assert weights[1] == 1.0
 
 
+def test_a_source_may_follow_the_groups_of_another(data_dir: Path, tiny_rows: list[dict[str, str]]) -> None:
+    more = [{**row, "file": f"../tiny/{row['file']}"} for row in tiny_rows[::5]]
+    (data_dir / "more").mkdir()
+    write_manifest(data_dir / "more", more)
+    following = SourceSpec("more/manifest.csv", group_column="patient", follows="tiny/manifest.csv")
+    alone = make_splits(TrainConfig("knee_xray", "1.0.0", (SOURCE,), val_fraction=0.2), data_dir)
+    both = make_splits(TrainConfig("knee_xray", "1.0.0", (SOURCE, following), val_fraction=0.2), data_dir)
+    for before, after in zip(
+        (alone.train, alone.val, alone.test), (both.train, both.val, both.test), strict=True
+    ):
+        assert after[: len(before)] == before
+        assert {item.group for item in after} == {item.group for item in before}
+        assert len(after) > len(before)
+    more[0]["patient"] = "stranger"
+    write_manifest(data_dir / "more", more)
+    with pytest.raises(TrainingError, match="group 'stranger' is not in tiny/manifest.csv"):
+        make_splits(TrainConfig("knee_xray", "1.0.0", (SOURCE, following), val_fraction=0.2), data_dir)
+
+
 def test_a_gate_sees_some_scans_turned_as_nothing_to_read(data_dir: Path) -> None:
     source = SourceSpec(
         "tiny/manifest.csv",
