@@ -1,8 +1,8 @@
 """Shorter vectors for a space: principal components of its own images, evened out. Plain numpy, no database.
 
-A network's embedding varies along few directions. Keeping 128 of 512 or 1,024, each divided by the square root of
-its spread (half of whitening), takes a quarter or an eighth of the space and finds images of the same label about
-as well (docs/similar.md has the figures).
+A network's embedding varies along few directions. Keeping 128 of 512 or 1,024, each divided by the square
+root of its spread (half of whitening), takes a quarter of the space or less and finds images of the same
+label about as well (docs/similar.md has the figures).
 """
 
 from __future__ import annotations
