@@ -74,7 +74,9 @@ class AugmentationSpec:
     `histogram_shift` and `ellipse_mask` are probabilities: of a random monotone remapping of the grey values,
     as between MR sequences and scanners, and of keeping only an ellipse around the foreground, as brain
     extraction does. `look_swap` is the probability of taking over the grey values' distribution of another
-    item, whatever that shows, so that the distribution tells nothing.
+    item, whatever that shows, so that the distribution tells nothing. `transplant` is the probability that a
+    slice without a tumour gets a piece of another head: as often a lesion as healthy tissue (see
+    `data/transplant.py`; it needs pairs made by `mirror` among the training items).
     """
 
     flip: bool = False
@@ -93,6 +95,7 @@ class AugmentationSpec:
     histogram_shift: float = 0.0
     ellipse_mask: float = 0.0
     look_swap: float = 0.0
+    transplant: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,11 @@ from torch.nn import functional
 from torch.utils.data import Sampler
 
 from ml_training.checkpoints import History, Sitting, WholeCheckpoints
-from ml_training.data.dataset import cached_dataset
+from ml_training.data.dataset import SeededItems, cached_dataset
 from ml_training.data.manifest import Item, group_split, read_source, refuse_straddling, sampling_weights
 from ml_training.data.negatives import CHANGES, synthetic_negative
 from ml_training.data.sampling import EpochSampler, SeededOrder
+from ml_training.data.transplant import Transplant, donors, healthy_label
 from ml_training.errors import TrainingError, Unfinished
 from ml_training.labels import Task, task_of
 from ml_training.networks import build_network
@@ -264,6 +265,8 @@ def loader(
     if wanted:
         looks = data.looks() if config.augmentation.look_swap else None
         data.augment = augmentation(config.augmentation, config.preprocessing.size, looks)
+    if training and config.augmentation.transplant:
+        data.transplant = _transplant(config, items, data)
     sampler: Sampler | None = None
     if training:
         weights = None
@@ -281,6 +284,18 @@ def loader(
         pin_memory=torch.cuda.is_available(),
         persistent_workers=training and config.workers > 0,
     )
+
+
+def _transplant(config: TrainConfig, items: list[Item], data: SeededItems) -> Transplant:
+    task = task_of(config.kind)
+    healthy = healthy_label(task)
+    if healthy is None:
+        raise TrainingError(f"augmentation.transplant: {config.kind} has no single label for nothing found")
+    images = {n: np.asarray(data.cached[n][0][0]) for n, item in enumerate(items) if item.row.get("original")}
+    found = donors(items, images, task)
+    if not found:
+        raise TrainingError("augmentation.transplant needs pairs made by `mirror` among the training items")
+    return Transplant(config.augmentation.transplant, found, healthy)
 
 
 def train(

@@ -131,6 +131,12 @@ def look(image: np.ndarray) -> np.ndarray | None:
     return np.quantile(bright, _QUANTILES) if bright.size >= 64 else None
 
 
+def remap(image: np.ndarray, own: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Grey values of an image whose look is `own`, distributed as `other` says (both (33,), see `look`)."""
+    # From black on, so that the background stays and the order of the grey values is kept.
+    return np.interp(image, np.concatenate([[0.0], own]), np.concatenate([[0.0], other]))
+
+
 class LookSwap(Randomizable):
     """Remaps the grey values so that they are distributed as in another image, by histogram matching, or part
     of the way there. `looks` (M, 33) are those to draw from, see `look`.
@@ -152,9 +158,7 @@ class LookSwap(Randomizable):
         own = look(grey)
         if own is None:
             return image
-        # From black on, so that the background stays and the order of the grey values is kept.
-        swapped = np.interp(grey, np.concatenate([[0.0], own]), np.concatenate([[0.0], other]))
-        return torch.as_tensor(((1 - far) * grey + far * swapped).astype(np.float32))
+        return torch.as_tensor(((1 - far) * grey + far * remap(grey, own, other)).astype(np.float32))
 
 
 def augmentation(spec: AugmentationSpec, size: int, looks: np.ndarray | None = None) -> Compose:

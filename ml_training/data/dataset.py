@@ -67,6 +67,7 @@ class SeededItems(Dataset):
     def __init__(self, cached: CacheDataset, augment: Compose | None) -> None:
         self.cached = cached
         self.augment = augment
+        self.transplant: Callable[[Any, Any, int], tuple[torch.Tensor, torch.Tensor]] | None = None
 
     def __len__(self) -> int:
         return len(self.cached)
@@ -83,6 +84,8 @@ class SeededItems(Dataset):
         image, target = self.cached[index]
         if self.augment is None or seed is None:
             return image, target
+        if self.transplant is not None:
+            image, target = self.transplant(image, target, seed)
         self.augment.set_random_state(seed)
         # A copy: some transforms write into what they are given, which would spoil the cached image for good.
         return torch.as_tensor(self.augment(image.clone())), target

@@ -109,7 +109,8 @@ def run(options: argparse.Namespace) -> None:
         for picture, label, what in zip(pair, (healthy[0], row["label"]), ("without", "with"), strict=True):
             file = f"images/{original.stem}_{what}.png"
             Image.fromarray(picture).save(options.out / file)
-            written.append({**row, "file": file, "label": label, "made": f"mirrored half {what} tumour"})
+            made_as = {"made": f"mirrored half {what} tumour", "original": row["file"]}
+            written.append({**row, "file": file, "label": label, **made_as})
     if not written:
         raise TrainingError(f"{options.manifest}: no slice has a tumour plainly on one side")
     text = io.StringIO()

@@ -110,6 +110,7 @@ def test_what_is_made_stays_in_its_group(manifest: Path, tmp_path: Path) -> None
         ("none", "p1", "mirrored half without tumour"),
         ("glioma", "p1", "mirrored half with tumour"),
     ]
+    assert {row["original"] for row in rows} == {"a.png"}
     assert all(load_grey(out / row["file"]).shape == (SIDE, SIDE) for row in rows)
 
 
