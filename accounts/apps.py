@@ -9,10 +9,13 @@ class AccountsConfig(AppConfig):
     name = "accounts"
 
     def ready(self) -> None:
+        from allauth.account.signals import password_changed, password_reset, password_set
         from allauth.mfa.signals import authentication_failed, authenticator_added
 
-        from accounts import kept, second_factor
+        from accounts import kept, second_factor, sign_in
 
         kept.declare()
         authenticator_added.connect(second_factor.on_added)
         authentication_failed.connect(second_factor.on_failed)
+        for new_password in (password_changed, password_reset, password_set):
+            new_password.connect(sign_in.on_new_password)

@@ -45,6 +45,9 @@ NOTICE_TEXTS: dict[str, str | Promise] = {
         "Somebody who knows your password typed wrong codes for the second step. If it was not you, change "
         "your password now."
     ),
+    "tokens_ended": gettext_lazy(
+        "Your password is new, so your API tokens were ended. Make new ones for the programs that need them."
+    ),
     "second_factor_reset": gettext_lazy(
         "An administrator took the second step off your account. If you did not ask for it, tell us."
     ),
@@ -57,7 +60,14 @@ NOTICE_TEXTS: dict[str, str | Promise] = {
     ),
 }
 # Kinds that are mailed even to people who switched mails off: what they must learn for their own safety.
-ALWAYS_MAILED = {"emergency_access", "new_device", "many_failures", "wrong_codes", "second_factor_reset"}
+ALWAYS_MAILED = {
+    "emergency_access",
+    "new_device",
+    "many_failures",
+    "wrong_codes",
+    "tokens_ended",
+    "second_factor_reset",
+}
 MAIL_SUBJECT = gettext_noop("There is something new in PMI")
 
 

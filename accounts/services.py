@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from django.db import transaction
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -99,6 +100,14 @@ def delete_token(user: User, token_id: UUID) -> bool:
     """Delete one of the user's tokens; False when there is none with this id."""
     deleted, _rows = ApiToken.objects.filter(pk=token_id, user=user).delete()
     return bool(deleted)
+
+
+def end_tokens(user: User) -> int:
+    """Delete all of the user's tokens and tell them; how many there were."""
+    deleted, _rows = ApiToken.objects.filter(user=user).delete()
+    if deleted:
+        notices.tell(user.pk, "tokens_ended", reverse("accounts:account"))
+    return deleted
 
 
 def log_access(actor: User | None, action: str, obj: HasId, patient_id: UUID | None = None) -> None:

@@ -22,7 +22,7 @@ from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
-from accounts import notices
+from accounts import notices, services
 from accounts.models import User
 from pmi_site.misses import Misses
 
@@ -107,6 +107,11 @@ def note_sign_in(request: HttpRequest, user: User, *, first: bool) -> None:
     """Tell the owner of a sign-in from a browser that was never seen with this account."""
     if not first and not is_known(request, user.email):
         notices.tell(user.pk, "new_device", reverse("usersessions_list"))
+
+
+def on_new_password(sender: object, user: User, **kwargs: object) -> None:
+    """End the API tokens: whoever had the old password may have made one. allauth ends the other sessions."""
+    services.end_tokens(user)
 
 
 def _tell_once_a_day(user_id: UUID, kind: str) -> None:

@@ -1,5 +1,7 @@
 """POST /api/v1/token/ and what the key opens."""
 
+import re
+
 import pytest
 from django.urls import reverse
 from rest_framework.test import APIClient
@@ -7,6 +9,7 @@ from rest_framework.throttling import ScopedRateThrottle
 
 from accounts import services
 from accounts.models import ApiToken
+from accounts.notice_models import Notice
 from tests.factories import PASSWORD, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -73,3 +76,39 @@ def test_tries_are_counted(monkeypatch, patient):
     monkeypatch.setattr(ScopedRateThrottle, "THROTTLE_RATES", {"token": "2/min"})
     codes = [ask(email=patient.email, password="wrong").status_code for _ in range(3)]
     assert codes == [400, 400, 429]
+
+
+def change_password(client, new: str):
+    form = {"oldpassword": PASSWORD, "password1": new, "password2": new}
+    return client.post(reverse("account_change_password"), form)
+
+
+def test_a_new_password_ends_the_tokens_and_says_so(as_user, patient):
+    _token, key = services.create_token(patient, "x")
+    others, other_key = services.create_token(UserFactory.create(), "y")
+    client = as_user(patient)
+    assert "your API tokens end" in client.get(reverse("account_change_password")).text
+    assert change_password(client, "short").status_code == 200
+    assert ApiToken.objects.count() == 2
+    assert change_password(client, "another long phrase").status_code == 302
+    assert ApiToken.objects.get() == others
+    assert APIClient(headers={"Authorization": f"Token {key}"}).get("/api/v1/cases/").status_code == 401
+    assert APIClient(headers={"Authorization": f"Token {other_key}"}).get("/api/v1/cases/").status_code == 200
+    (notice,) = Notice.objects.filter(user=patient)
+    assert "API tokens were ended" in notice.text
+
+
+def test_a_forgotten_password_ends_them_too(client, patient, mailoutbox):
+    services.create_token(patient, "x")
+    client.post(reverse("account_reset_password"), {"email": patient.email})
+    (address,) = re.findall(r"http://testserver(/\S+)", mailoutbox[0].body)
+    page = client.get(address, follow=True)
+    new = {"password1": "another long phrase", "password2": "another long phrase"}
+    assert client.post(page.redirect_chain[-1][0], new).status_code == 302
+    assert not ApiToken.objects.exists()
+    assert Notice.objects.get(user=patient).kind == "tokens_ended"
+
+
+def test_who_has_none_is_told_nothing(as_user, patient):
+    assert change_password(as_user(patient), "another long phrase").status_code == 302
+    assert not Notice.objects.exists()
