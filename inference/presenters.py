@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy, gettext_noop, ngettext
 
 Text = str | Promise
 
@@ -402,6 +402,24 @@ def age_limits(kind: str, age_group: str) -> list[str]:
     if kind == "brain_mri" and age_group == "child":
         return [_("This model was not tested on children by themselves. It can be wrong for a child.")]
     return []
+
+
+# What bundles say of single labels (`ml_training.labels`), for the translators.
+LABEL_LIMITS = frozenset(
+    {
+        gettext_noop(
+            "All tumours that it learnt from were scanned after contrast agent: it may miss one without it, "
+            "and suspect one where there is only contrast agent."
+        ),
+        gettext_noop("Healthy images came from other scanners, so part of this may be scanner recognition."),
+        gettext_noop("Told apart on children's films of one hospital only, so never a finding for adults."),
+    }
+)
+
+
+def label_limits(given: str) -> str:
+    """A label's limits as its bundle gives them, in the reader's language where there is a translation."""
+    return _(given) if given else ""
 
 
 def kind_limits(kind: str) -> list[str]:

@@ -206,7 +206,7 @@ class Result:
             FindingView(
                 finding,
                 names.get(finding.condition) or _capital(presenters.shown_words(finding.condition)),
-                limits.get(finding.label, ""),
+                presenters.label_limits(limits.get(finding.label, "")),
                 self._verdicts.get(finding.label),
             )
             for finding in self.answer.findings.all()

@@ -104,6 +104,10 @@ def _chest_target(row: Mapping[str, str]) -> list[float]:
     return [0.0, pneumonia, bacterial, viral, float("covid19" in names)]
 
 
+_CONTRAST = (
+    "All tumours that it learnt from were scanned after contrast agent: it may miss one without it, and "
+    "suspect one where there is only contrast agent."
+)
 _SUBTYPE = "Told apart on children's films of one hospital only, so never a finding for adults."
 
 TASKS: dict[str, Task] = {
@@ -111,9 +115,9 @@ TASKS: dict[str, Task] = {
         "brain_mri",
         "softmax",
         (
-            Label("glioma", "glioma"),
-            Label("meningioma", "meningioma"),
-            Label("pituitary", "pituitary-tumour"),
+            Label("glioma", "glioma", limits=_CONTRAST),
+            Label("meningioma", "meningioma", limits=_CONTRAST),
+            Label("pituitary", "pituitary-tumour", limits=_CONTRAST),
             Label(
                 "none",
                 "no-brain-tumour",

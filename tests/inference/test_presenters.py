@@ -4,11 +4,13 @@ import re
 from datetime import timedelta
 
 import pytest
+from django.utils import translation
 
 from inference import presenters
 from inference.danger import LEVELS
 from inference.danger_texts import TEXTS
 from inference.models import Analysis, DangerLevel, Finding
+from ml_training.labels import TASKS
 
 
 @pytest.mark.parametrize(
@@ -177,3 +179,16 @@ def test_kinds_and_planes_in_words() -> None:
     assert presenters.kind_words("knee_xray") == "knee X-ray"
     assert presenters.kind_words("unsure") == "scan"
     assert presenters.plane_words("axial") and presenters.plane_words("") == ""
+
+
+@pytest.mark.parametrize("language", ["es", "hi"])
+def test_what_a_label_cannot_tell_is_said_in_the_readers_language(language):
+    said = {
+        label.limits for task in TASKS.values() for label in task.labels if label.limits and label.claimed
+    }
+    assert said and said <= presenters.LABEL_LIMITS
+    with translation.override(language):
+        for words in said:
+            assert presenters.label_limits(words) != words
+        assert presenters.label_limits("") == ""
+        assert presenters.label_limits("As some other bundle says.") == "As some other bundle says."
