@@ -40,6 +40,7 @@ from inference.models import Analysis
 from inference.release import split
 from inference.report_pages import report_response
 from inference.result_page import Result
+from inference.symptom_page import alarm
 from pmi_site.reading import country_of
 
 logger = logging.getLogger(__name__)
@@ -211,10 +212,10 @@ def _is_in(request: HttpRequest, link: ShareLink) -> bool:
 
 
 # --- what is shown ---
-def _analyses(scan: Scan, link: ShareLink) -> list[Analysis]:
-    """The readings that the patient sees themselves; nobody can share more than that."""
+def _analyses(scan: Scan, link: ShareLink) -> tuple[list[Analysis], list[Analysis]]:
+    """The readings that the patient sees themselves, nobody can share more than that; and those held back."""
     found = scan.analyses.select_related("scan", "scan__case", "model_version").prefetch_related("findings")
-    return split(link.case.patient, list(found.order_by("-queued_at", "-id")))[0]
+    return split(link.case.patient, list(found.order_by("-queued_at", "-id")))
 
 
 def _shared_result(request: HttpRequest, token: str, scan_id: uuid.UUID) -> tuple[ShareLink, Scan, Result]:
@@ -224,8 +225,8 @@ def _shared_result(request: HttpRequest, token: str, scan_id: uuid.UUID) -> tupl
     scan = link.case.scans.select_related("case", "case__patient").filter(pk=scan_id).first()
     if scan is None:
         raise Http404("No such scan.")
-    analyses = _analyses(scan, link)
-    result = Result(scan, analyses, country=country_of(request), review=seen_review(None, scan))
+    shown, held = _analyses(scan, link)
+    result = Result(scan, shown, country=country_of(request), review=seen_review(None, scan), held=held)
     return link, scan, result
 
 
@@ -234,13 +235,15 @@ def _case_page(request: HttpRequest, link: ShareLink, token: str) -> HttpRespons
     rows: list[dict[str, Any]] = []
     seen = seen_reviews(None, [scan.pk for scan in scans])
     for scan in scans:
-        shown = _analyses(scan, link)
-        result = Result(scan, shown, country=country_of(request), review=seen.get(scan.pk))
+        shown, held = _analyses(scan, link)
+        result = Result(scan, shown, country=country_of(request), review=seen.get(scan.pk), held=held)
         rows.append({"scan": scan, "result": result})
     readable = [row["scan"] for row in rows if row["result"].answer is not None]
     if len(rows) == 1 and readable:
         return _sealed(redirect("inference:shared_scan", token, readable[0].pk))
-    context = {"case": link.case, "rows": rows, "token": token}
+    # Where a reading is shown, its level has the symptoms in it.
+    unread = not any(row["result"].is_read for row in rows)
+    context = {"case": link.case, "rows": rows, "token": token, "alarm": alarm(link.case) if unread else None}
     return _sealed(render(request, "inference/shared_case.html", context))
 
 

@@ -229,7 +229,26 @@ def test_only_what_the_patient_sees_is_shared(
     assert client.get(paths["report"]).status_code == 404
     assert client.get(paths["heatmap"]).status_code == 404
     text = client.get(at(made)).content.decode()
-    assert "There is no result to show yet." in text and "neumonia" not in text
+    assert "when a doctor has looked at it" in text and "neumonia" not in text
+    assert "This comes from the symptoms" not in text
+
+
+def test_symptoms_are_never_held_back(made: sharing.NewLink, analysis: Analysis, settings: Any) -> None:
+    settings.PMI_RELEASE = "after_review"
+    case = analysis.scan.case
+    case.symptoms = {"blue_lips": True}
+    case.save()
+    text = enter(made).get(at(made)).content.decode()
+    assert "Emergency" in text and "This comes from the symptoms" in text and "neumonia" not in text
+
+
+def test_a_newer_reading_that_is_held_is_named(
+    made: sharing.NewLink, analysis: Analysis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer = rows.reading(analysis.scan, heat=True)
+    monkeypatch.setattr("inference.shared_pages.split", lambda _patient, _all: ([analysis], [newer]))
+    text = enter(made).get(inside(made, analysis)["scan"]).content.decode()
+    assert "There is a newer reading, which a doctor looks at first." in text
 
 
 def test_many_scans_are_listed(made: sharing.NewLink, analysis: Analysis) -> None:
