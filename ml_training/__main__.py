@@ -57,6 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     blending.add_argument("--of", type=Path, required=True, help="the finished run's folder")
     blending.add_argument("--share", type=float, default=0.5, help="of the finished run's weights, 0 to 1")
+    blending.add_argument(
+        "--start", type=Path, help="weights that the run came from by way of other runs; default: its init"
+    )
     blending.add_argument("--run-dir", type=Path, required=True)
     blending.set_defaults(run=_blend)
     tuning = verbs.add_parser("tune", help="search for better settings; run again, or beside, to go on")
@@ -200,7 +203,7 @@ def _adopt(options: argparse.Namespace) -> None:
 def _blend(options: argparse.Namespace) -> None:
     from ml_training.adopt import blend
 
-    sys.stdout.write(f"{blend(options.of, options.run_dir, options.share)}\n")
+    sys.stdout.write(f"{blend(options.of, options.run_dir, options.share, options.start)}\n")
 
 
 def _calibrate(options: argparse.Namespace) -> None:

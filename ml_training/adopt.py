@@ -60,9 +60,10 @@ def adopt(config: TrainConfig, data_dir: Path, run_dir: Path, bundle_dir: Path) 
     return best
 
 
-def blend(finished: Path, run_dir: Path, share: float) -> Path:
+def blend(finished: Path, run_dir: Path, share: float, start: Path | None = None) -> Path:
     """Write a new run folder with `share` of a run's newest weights and the rest of those it started from
-    (`init`), and return its `best.ckpt`.
+    (`init`, or `start`: the weights that it came from by way of other runs), and return its `best.ckpt`.
+    Channels that a narrower start does not have are the run's own at the start, too, and not yet listened to.
 
     Between a network and what a few more epochs made of it lie networks that keep what the first knew and
     have most of what the second learnt (Wortsman et al. 2022, arXiv:2109.01903).
@@ -73,14 +74,15 @@ def blend(finished: Path, run_dir: Path, share: float) -> Path:
     if not 0 <= share <= 1:
         raise TrainingError(f"--share must lie between 0 and 1, not {share}")
     config = read_run(finished, "--of")
-    if config.init in ("", "imagenet"):
+    if start is None and config.init in ("", "imagenet"):
         raise TrainingError(f"--of: {finished} did not start from a checkpoint or a bundle")
     best = run_dir / "best.ckpt"
     if best.exists():
         raise TrainingError(f"{run_dir} holds a run already; choose another --run-dir")
     end = load_network(config, finished / "last.ckpt").state_dict()
     network = build_network(config.network, len(task_of(config.kind).labels))
-    start_from(network, Path(config.init))
+    network.load_state_dict(end)
+    start_from(network, start or Path(config.init))
     state = {
         f"network.{name}": torch.lerp(tensor, end[name], share) if tensor.is_floating_point() else end[name]
         for name, tensor in network.state_dict().items()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from ml_training.__main__ import main
 from ml_training.adopt import adopt, blend
@@ -90,7 +91,31 @@ def test_a_blend_lies_between_a_run_and_its_start(
     assert main(command) == 2, "the folder is taken"
     with pytest.raises(TrainingError, match="between 0 and 1"):
         blend(tmp_path / "run", tmp_path / "other", 1.5)
+    back = [*command[:-1], str(tmp_path / "back"), "--start", str(tmp_path / "run" / "last.ckpt")]
+    assert main(back) == 0
+    alone = load_network(onward, tmp_path / "back" / "best.ckpt").state_dict()[name]
+    assert np.allclose(alone, end, atol=1e-6)
     without = json.loads((tmp_path / "run" / "config.json").read_text()) | {"init": ""}
     (tmp_path / "run" / "config.json").write_text(json.dumps(without))
     with pytest.raises(TrainingError, match="did not start from"):
         blend(tmp_path / "run", tmp_path / "other", 0.5)
+
+
+def test_a_blend_with_a_narrower_start_begins_with_its_answers(
+    config: TrainConfig, data_dir: Path, tmp_path: Path
+) -> None:
+    train(dataclasses.replace(config, epochs=1), data_dir, tmp_path / "narrow", progress=False)
+    twice = dataclasses.replace(config.network, init_features=16, growth_rate=8)
+    wide = dataclasses.replace(config, epochs=2, network=twice, init=str(tmp_path / "narrow" / "last.ckpt"))
+    train(wide, data_dir, tmp_path / "wide", progress=False)
+    blend(tmp_path / "wide", tmp_path / "none", 0.0, tmp_path / "narrow" / "last.ckpt")
+    narrow = load_network(dataclasses.replace(config, epochs=1), tmp_path / "narrow" / "last.ckpt")
+    image = torch.rand(4, 1, 32, 32)
+    with torch.no_grad():
+        expected = narrow(image)[0]
+        assert torch.allclose(
+            load_network(wide, tmp_path / "none" / "best.ckpt")(image)[0], expected, atol=1e-4
+        )
+        assert not torch.allclose(
+            load_network(wide, tmp_path / "wide" / "last.ckpt")(image)[0], expected, atol=1e-2
+        )
