@@ -292,7 +292,7 @@ def _transplant(config: TrainConfig, items: list[Item], data: SeededItems) -> Tr
     if healthy is None:
         raise TrainingError(f"augmentation.transplant: {config.kind} has no single label for nothing found")
     images = {n: np.asarray(data.cached[n][0][0]) for n, item in enumerate(items) if item.row.get("original")}
-    found = donors(items, images, task)
+    found = donors(items, images, healthy)
     if not found:
         raise TrainingError("augmentation.transplant needs pairs made by `mirror` among the training items")
     return Transplant(config.augmentation.transplant, found, healthy)

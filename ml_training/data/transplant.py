@@ -146,14 +146,15 @@ def healthy_label(task: Task) -> int | None:
     return found[0] if len(found) == 1 and task.activation == "softmax" else None
 
 
-def donors(items: Sequence[Item], images: Mapping[int, np.ndarray], task: Task) -> list[Donor]:
-    """Donors among items, by the column `original` that `mirror` writes; `images`
-    (S, S) in 0..1 are theirs, by index."""
-    healthy = healthy_label(task)
+def donors(items: Sequence[Item], images: Mapping[int, np.ndarray], healthy: int) -> list[Donor]:
+    """Donors among items, by the column `original` that `mirror` writes.
+
+    `images` (S, S) in 0..1 are theirs, by index; `healthy` is the index of the label for nothing found.
+    """
     pairs: dict[tuple[str, str], dict[bool, int]] = {}
     for index, item in enumerate(items):
         if item.row.get("original"):
-            ill = item.target[healthy or 0] != 1
+            ill = item.target[healthy] != 1
             pairs.setdefault((item.group, item.row["original"]), {})[ill] = index
     found = []
     for pair in pairs.values():

@@ -140,7 +140,7 @@ def test_donors_are_pairs_of_one_slice() -> None:
         item("p4", "", "none"),
     ]  # fmt: skip
     images = {n: SICK if one.target[0] else CLEAN for n, one in enumerate(items)}
-    (found,) = donors(items, images, BRAIN)
+    (found,) = donors(items, images, healthy=3)
     assert torch.equal(found.target, GLIOMA)
     assert found.clean is CLEAN and found.sick is SICK
 
