@@ -114,3 +114,29 @@ def test_a_label_learnt_on_children_is_a_finding_for_children_only(age_group: st
     called = call_labels(labels, {"pneumonia": 0.97, "viral": 0.9}, exclusive=False, age_group=age_group)
     assert ("viral" in {item.name for item in called}) is named
     assert "pneumonia" in {item.name for item in called}
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        pytest.param(
+            [0.12, 0.06, 0.03, 0.79], {"glioma": "possible", "none": "possible"}, id="one in five together"
+        ),
+        pytest.param([0.12, 0.05, 0.03, 0.8], {"glioma": "unlikely", "none": "likely"}, id="less than that"),
+        pytest.param(
+            [0.19, 0.18, 0.18, 0.45], {"glioma": "possible", "none": "possible"}, id="more than nothing"
+        ),
+        pytest.param(
+            [0.02, 0.3, 0.08, 0.6], {"glioma": "unlikely", "meningioma": "possible"}, id="already possible"
+        ),
+    ],
+)
+def test_nothing_is_found_only_where_diseases_are_improbable_together(values, expected):
+    found = calls(BRAIN, values, exclusive=True)
+    assert expected.items() <= found.items()
+    assert sum(call != "unlikely" for name, call in found.items() if name != "none") <= 1
+
+
+def test_grades_and_labels_that_may_stand_together_are_left_alone():
+    assert calls(KNEE, [0.62, 0.12, 0.1, 0.08, 0.08], exclusive=True, ordinal=True)["1"] == "unlikely"
+    assert calls(CHEST, [0.7, 0.15, 0.0, 0.0, 0.0], exclusive=False)["pneumonia"] == "unlikely"
