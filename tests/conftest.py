@@ -12,6 +12,7 @@ from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.core.cache import cache
 from django.test import Client
+from django.utils import translation
 from rest_framework.test import APIClient
 
 from accounts.sessions import SEEN_KEY
@@ -59,6 +60,13 @@ def private_root(settings: Any, tmp_path: Path) -> Path:
 def _empty_cache() -> Iterator[None]:
     """Counters of one test's throttling must not reach the next test."""
     cache.clear()
+    yield
+
+
+@pytest.fixture(autouse=True)
+def _language_of_the_site() -> Iterator[None]:
+    """A page that was read in Spanish leaves its thread in Spanish, and tests share one."""
+    translation.deactivate()
     yield
 
 
