@@ -118,8 +118,8 @@ def _suspect_together(
 ) -> None:
     """Where diseases share what none of them has alone, make the most probable one possible."""
     diseases = [one.name for one in labels if one.name in calls and one.condition not in NORMAL_CONDITIONS]
-    nothing = sum(probabilities[one.name] for one in labels if one.condition in NORMAL_CONDITIONS)
-    if diseases and len(diseases) < len(labels) and nothing < NOTHING_FROM:
+    normal = [one.name for one in labels if one.condition in NORMAL_CONDITIONS]
+    if diseases and normal and sum(probabilities[name] for name in normal) < NOTHING_FROM:
         strongest = max(diseases, key=lambda name: probabilities[name])
         if calls[strongest] == "unlikely":
             calls[strongest] = "possible"

@@ -195,3 +195,9 @@ def task_of(kind: str) -> Task:
         return TASKS[kind]
     except KeyError:
         raise TrainingError(f"kind {kind!r} is unknown; known: {', '.join(TASKS)}") from None
+
+
+def healthy_label(task: Task) -> int | None:
+    """Index of the label that says that nothing was found; None where there is no single one."""
+    found = [n for n, one in enumerate(task.labels) if one.condition in NORMAL_CONDITIONS]
+    return found[0] if len(found) == 1 and task.activation == "softmax" else None

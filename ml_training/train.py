@@ -32,9 +32,9 @@ from ml_training.data.dataset import SeededItems, cached_dataset
 from ml_training.data.manifest import Item, group_split, read_source, refuse_straddling, sampling_weights
 from ml_training.data.negatives import CHANGES, synthetic_negative
 from ml_training.data.sampling import EpochSampler, SeededOrder
-from ml_training.data.transplant import Transplant, donors, healthy_label
+from ml_training.data.transplant import Transplant, donors
 from ml_training.errors import TrainingError, Unfinished
-from ml_training.labels import Task, task_of
+from ml_training.labels import Task, healthy_label, task_of
 from ml_training.networks import build_network
 from ml_training.specs import TrainConfig, to_plain
 from ml_training.transforms import augmentation

@@ -19,12 +19,12 @@ from scipy.ndimage import (
     binary_dilation,
     binary_erosion,
     binary_fill_holes,
+    center_of_mass,
     gaussian_filter,
     label,
 )
 
 from ml_training.data.manifest import Item
-from ml_training.labels import NORMAL_CONDITIONS, Task
 from ml_training.transforms import look, remap
 
 # Lengths are shares of the picture's side, grey values 0..1. Chosen by looking at some 200 pictures.
@@ -96,13 +96,7 @@ def put(image: np.ndarray, donor: Donor, sick: bool, random: np.random.Generator
     if random.random() < 0.5:
         picture, piece = picture[:, ::-1], piece[:, ::-1]
     size = len(image)
-    weights = piece.sum()
-    centre = np.array(
-        [
-            (piece.sum(axis=1) * np.arange(size)).sum() / weights,
-            (piece.sum(axis=0) * np.arange(size)).sum() / weights,
-        ]
-    )
+    centre = np.array(center_of_mass(piece))
     goal = here[0] + (centre - there[0]) / there[1] * here[1] + random.uniform(-_SHIFT, _SHIFT, 2) * size
     turn = np.deg2rad(random.uniform(-_TURN, _TURN))
     scale = random.uniform(_NEARER, _FARTHER) * float(np.mean(here[1] / there[1]))
@@ -138,12 +132,6 @@ class Transplant:
         if done is None:
             return image, target
         return torch.from_numpy(done)[None], donor.target if sick else target
-
-
-def healthy_label(task: Task) -> int | None:
-    """Index of the label that says that nothing was found; None where there is no single one."""
-    found = [n for n, one in enumerate(task.labels) if one.condition in NORMAL_CONDITIONS]
-    return found[0] if len(found) == 1 and task.activation == "softmax" else None
 
 
 def donors(items: Sequence[Item], images: Mapping[int, np.ndarray], healthy: int) -> list[Donor]:

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 
 from ml_training.data.manifest import Item
-from ml_training.data.transplant import Donor, Transplant, donors, healthy_label, lesion, put
+from ml_training.data.transplant import Donor, Transplant, donors, lesion, put
 from ml_training.errors import TrainingError
-from ml_training.labels import TASKS
+from ml_training.labels import TASKS, healthy_label
 from ml_training.specs import load_config
 from ml_training.train import loader, make_splits
 from tests.ml_training.conftest import write_manifest
