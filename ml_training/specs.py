@@ -16,7 +16,8 @@ import yaml
 
 from ml_training.errors import TrainingError
 
-ARCHITECTURES = ("densenet", "efficientnet_lite0")
+LITE_ARCHITECTURES = ("efficientnet_lite0", "efficientnet_lite2")
+ARCHITECTURES = ("densenet", *LITE_ARCHITECTURES)
 PRECISIONS = ("auto", "32", "bf16")
 
 
@@ -43,7 +44,7 @@ class PreprocessingSpec:
 class NetworkSpec:
     """Arguments of `monai.networks.nets.DenseNet`; (64, 32, (6, 12, 24, 16)) is DenseNet121.
 
-    `architecture: efficientnet_lite0` ignores the other keys and makes a teacher (see
+    `architecture: efficientnet_lite0` (or `_lite2`) ignores the other keys and makes a teacher (see
     `TrainConfig.teachers`): it can be trained and learnt from, never published.
     """
 
@@ -127,7 +128,7 @@ class TrainConfig:
     """One run, from manifest to checkpoint.
 
     `init` is a checkpoint or a bundle's weights, whose fitting tensors start the network, or `imagenet` (for
-    DenseNet121 and efficientnet_lite0). `teachers` are run folders with `config.json` and `best.ckpt`, or
+    DenseNet121 and the EfficientNets). `teachers` are run folders with `config.json` and `best.ckpt`, or
     bundles: their mean probabilities, softened by `distil_temperature`, make up the share `distil_weight` of
     the target (Hinton et al. 2015, arXiv:1503.02531). With `distil_right_only` they have no say on images
     whose label they do not put first (labels that exclude each other only). `mixup` is the parameter of its

@@ -20,7 +20,7 @@ from ml_training.errors import TrainingError
 from ml_training.labels import task_of
 from ml_training.networks import build_network
 from ml_training.publish import publish
-from ml_training.specs import NetworkSpec, TrainConfig, load_config
+from ml_training.specs import LITE_ARCHITECTURES, NetworkSpec, TrainConfig, load_config
 from ml_training.train import ReadingModule, train
 from ml_training.weights import load_teacher, start_from
 
@@ -199,10 +199,11 @@ def test_a_teacher_is_never_published(config_path: Path, data_dir: Path, tmp_pat
         publish(config, data_dir, tmp_path, tmp_path)
 
 
-def test_the_lite_teacher_gives_what_a_reading_network_gives() -> None:
+@pytest.mark.parametrize("architecture", LITE_ARCHITECTURES)
+def test_a_lite_teacher_gives_what_a_reading_network_gives(architecture: str) -> None:
     pytest.importorskip("efficientnet_lite_pytorch", reason="requirements-teachers.txt is not installed")
     labels = len(task_of("knee_xray").labels)
-    network = build_network(NetworkSpec(architecture="efficientnet_lite0"), labels, imagenet=True).eval()
+    network = build_network(NetworkSpec(architecture=architecture), labels, imagenet=True).eval()
     with torch.inference_mode():
         logits, features, embedding = network(torch.rand(2, 1, 64, 64))
     assert logits.shape == (2, 5) and features.shape == (2, 1280, 2, 2) and embedding.shape == (2, 1280)
