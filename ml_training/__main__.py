@@ -105,6 +105,11 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--group-column", default="group", help="empty: every image stands for itself")
     evaluate.add_argument("--out", type=Path, help="folder for metrics.json, predictions.csv and report.html")
     evaluate.set_defaults(run=_evaluate)
+    comparing = verbs.add_parser("compare", help="cross-validations over the same folds, side by side")
+    comparing.add_argument("runs", type=Path, nargs="+", help="their run folders; the first is the measure")
+    comparing.add_argument("--data-dir", type=Path, default=DEFAULT_DATA)
+    comparing.add_argument("--json", action="store_true", help="JSON instead of a Markdown table")
+    comparing.set_defaults(run=_compare)
     chain = verbs.add_parser("recipe", help="a whole chain of trainings, in one command that goes on")
     chain.add_argument("recipe", type=Path, help="YAML, e.g. ml_training/configs/recipes/gpu.yaml")
     chain.add_argument("overrides", nargs="*", help="dotted.key=value, for all trainings")
@@ -204,6 +209,13 @@ def _blend(options: argparse.Namespace) -> None:
     from ml_training.adopt import blend
 
     sys.stdout.write(f"{blend(options.of, options.run_dir, options.share, options.start)}\n")
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from ml_training.compare import compare, plain, table
+
+    rows = compare(options.runs, options.data_dir)
+    sys.stdout.write((json.dumps(plain(rows), indent=1) if options.json else table(rows)) + "\n")
 
 
 def _calibrate(options: argparse.Namespace) -> None:

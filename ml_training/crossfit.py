@@ -127,7 +127,7 @@ def _own_ages(task: Task, val: Validation, common: Calibration) -> dict[str, Cal
     return found
 
 
-def _losses(task: Task, probs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+def log_losses(task: Task, probs: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Mean log loss per label (K,), or of the true label (1,) where labels exclude each other."""
     clipped = np.clip(probs, 1e-6, 1 - 1e-6)
     if task.activation == "softmax":
@@ -138,7 +138,7 @@ def _losses(task: Task, probs: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 def _better(task: Task, own: np.ndarray, common: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    return np.asarray(_losses(task, own, targets) < _losses(task, common, targets) - 1e-9)
+    return np.asarray(log_losses(task, own, targets) < log_losses(task, common, targets) - 1e-9)
 
 
 def _mixed(task: Task, own: Calibration, common: Calibration, better: np.ndarray) -> Calibration:
@@ -175,7 +175,7 @@ def _part(
     if task.activation == "softmax":
         truth = targets.argmax(1)
         pairs = [(probs.max(1), (probs.argmax(1) == truth).astype(float)) for probs in (raw, common, chosen)]
-        losses = [float(_losses(task, probs, targets)[0]) for probs in (raw, common, chosen)]
+        losses = [float(log_losses(task, probs, targets)[0]) for probs in (raw, common, chosen)]
         return {"top label": _figures(pairs, losses)}
     for k, name in enumerate(task.names):
         known = ~np.isnan(targets[:, k])
@@ -183,7 +183,7 @@ def _part(
         if len(set(truth.tolist())) < 2:
             continue
         pairs = [(probs[known, k], truth) for probs in (raw, common, chosen)]
-        losses = [float(_losses(task, probs, targets)[k]) for probs in (raw, common, chosen)]
+        losses = [float(log_losses(task, probs, targets)[k]) for probs in (raw, common, chosen)]
         found[name] = _figures(pairs, losses)
     return found
 

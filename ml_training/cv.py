@@ -27,7 +27,7 @@ from ml_training.evaluate import by_part, report
 from ml_training.labels import Task, task_of
 from ml_training.report import Report, write_atomic
 from ml_training.specs import TrainConfig, to_plain
-from ml_training.train import Splits, make_splits, predict, train
+from ml_training.train import RUN, Splits, make_splits, mark, predict, train
 from ml_training.weights import load_network, read_run
 
 FIGURES = "cv.json"
@@ -55,8 +55,8 @@ def cross_validate(
     `train`.
 
     `init` and `teachers` of a config may hold `{fold}`: run folders of another cross-validation with the same
-    folds; `init` may also be the weights of a bundle that reads something else. Any other checkpoint may have
-    learnt from the held items and is refused.
+    folds; `init` may also be the weights of a bundle that reads something else, or of a run that learnt from
+    none of the items. Any other checkpoint may have learnt from the held items and is refused.
 
     Raises:
         TrainingError: bad data, fewer groups than folds, a run folder of another plan, or a leak.
@@ -70,7 +70,7 @@ def cross_validate(
     parts = _parts(items, folds, config.split_seed)
     plan = {"folds": folds, "config": _digest(to_plain(config)), "parts": _digest_of_parts(items, parts)}
     _claim(run_dir, plan)
-    _refuse_leaks(config, plan)
+    _refuse_leaks(config, plan, items)
     answers = []
     for number, held in enumerate(parts, start=1):
         if only in (0, number):
@@ -200,8 +200,55 @@ def held_out(config: TrainConfig, items: Sequence[Item]) -> HeldOut:
     return HeldOut(run_dir, list(items), logits, folds)
 
 
-def _learnt_elsewhere(config: TrainConfig) -> bool:
-    """Whether `init` is the weights of a bundle that reads another part of the body."""
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """A finished cross-validation's answers for `items`, each by the network that never saw its group.
+
+    `probs` (N, K) are calibrated, `targets` (N, K) nan where unknown; `parts` is the same for the same folds.
+    """
+
+    config: TrainConfig
+    items: list[Item]
+    probs: np.ndarray
+    targets: np.ndarray
+    parts: str
+
+    @property
+    def task(self) -> Task:
+        """What was learnt."""
+        return task_of(self.config.kind)
+
+
+def judged(run_dir: Path, data_dir: Path) -> Judged:
+    """What the networks of a finished cross-validation answered for the items that they never saw.
+
+    Raises:
+        TrainingError: it is not finished, or the data are others by now.
+    """
+    try:
+        plan = json.loads((run_dir / _PLAN).read_text(encoding="utf-8"))
+        config = read_run(run_dir / "fold1", "compare")
+        answers = [
+            json.loads((run_dir / f"fold{number}" / _DONE).read_text(encoding="utf-8"))
+            for number in range(1, int(plan["folds"]) + 1)
+        ]
+    except (OSError, ValueError, KeyError) as error:
+        raise TrainingError(f"{run_dir} holds no finished cross-validation ({error})") from error
+    items = _development(config, data_dir)
+    parts = _parts(items, len(answers), config.split_seed)
+    if plan["parts"] != _digest_of_parts(items, parts):
+        raise TrainingError(f"{run_dir} was made of other items or groups than {data_dir} holds")
+    probs = _judged(task_of(config.kind), items, parts, answers)
+    return Judged(config, items, probs, np.array([item.target for item in items]), plan["parts"])
+
+
+def _learnt_elsewhere(config: TrainConfig, items: Sequence[Item]) -> bool:
+    """Whether `init` is the weights of a bundle that reads another part of the body, or of a run that says
+    what it learnt from, none of which is among `items`."""
+    run = Path(config.init).parent / RUN
+    if run.is_file():
+        marks = json.loads(run.read_text(encoding="utf-8")).get("learnt")
+        return bool(marks) and not {mark(item) for item in items}.intersection(marks)
     if not config.init.endswith(".safetensors"):
         return False
     try:
@@ -211,8 +258,8 @@ def _learnt_elsewhere(config: TrainConfig) -> bool:
     return kind not in (config.kind, "gate") and config.kind != "gate"
 
 
-def _refuse_leaks(config: TrainConfig, plan: dict[str, Any]) -> None:
-    fresh = config.init in ("", "imagenet") or _learnt_elsewhere(config)
+def _refuse_leaks(config: TrainConfig, plan: dict[str, Any], items: Sequence[Item]) -> None:
+    fresh = config.init in ("", "imagenet") or _learnt_elsewhere(config, items)
     starts = [] if fresh else [("init", config.init)]
     for key, where in starts + [("teachers", teacher) for teacher in config.teachers]:
         if "{fold}" not in where:

@@ -139,6 +139,10 @@ class TrainConfig:
     what a bundle must know about its own answers comes from `cross_validation`, the folder of a finished
     `train --cv` of the same recipe, whose networks read the items that they never learnt from.
 
+    For grades, `ordinal_smoothing` is the share of the target that goes to the neighbouring grades, and
+    `ordinal_loss` the weight of the squared earth mover's distance between answer and target beside the
+    cross-entropy (Hou et al. 2016, arXiv:1611.05916).
+
     `calibration_draws` is how many augmented variants of each validation image its calibration is fitted on,
     beside the image itself: few patients look easier than the next ones are.
 
@@ -162,6 +166,7 @@ class TrainConfig:
     weight_decay: float = 0.02
     label_smoothing: float = 0.05
     ordinal_smoothing: float = 0.0
+    ordinal_loss: float = 0.0
     balance_columns: tuple[str, ...] = ()
     balance_power: float = 0.5
     size_schedule: tuple[tuple[float, int], ...] = ()

@@ -115,6 +115,8 @@ class ReadingModule(lightning.LightningModule):
         if config.init and config.init != "imagenet":
             start_from(self.network, Path(config.init))
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if config.ordinal_loss and not self.task.ordinal:
+            raise TrainingError(f"ordinal_loss: labels of {config.kind} are no grades")
         if config.distil_right_only and self.task.activation != "softmax":
             raise TrainingError(f"distil_right_only: labels of {config.kind} do not exclude each other")
         # Kept out of the module's parameters: a checkpoint holds the student only.
@@ -127,7 +129,9 @@ class ReadingModule(lightning.LightningModule):
     def loss(self, logits: Tensor, target: Tensor, smooth: bool) -> Tensor:
         """Cross-entropy (softmax tasks) or binary cross-entropy over the known labels (sigmoid tasks)."""
         if self.task.activation == "softmax":
-            return self._each(logits, self._soften(target) if smooth else target).mean()
+            if not smooth:
+                return functional.cross_entropy(logits, target)
+            return self._each(logits, self._soften(target)).mean()
         known = ~torch.isnan(target)
         clean = torch.where(known, target, torch.zeros_like(target))
         if smooth:
@@ -135,10 +139,13 @@ class ReadingModule(lightning.LightningModule):
         each = functional.binary_cross_entropy_with_logits(logits, clean, reduction="none")
         return (each * known).sum() / known.sum().clamp(min=1)
 
-    @staticmethod
-    def _each(logits: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy (N,) of labels that exclude each other."""
-        return -(target * functional.log_softmax(logits, dim=1)).sum(dim=1)
+    def _each(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy (N,) of labels that exclude each other and, of grades, how far mass lies off."""
+        each = -(target * functional.log_softmax(logits, dim=1)).sum(dim=1)
+        if self.config.ordinal_loss:
+            ahead = (logits.softmax(dim=1) - target).cumsum(dim=1)
+            each = each + self.config.ordinal_loss * ahead.square().sum(dim=1)
+        return each
 
     @torch.no_grad()
     def taught(self, image: Tensor) -> Tensor:
@@ -404,8 +411,8 @@ def _learnt(config: TrainConfig, splits: Splits) -> list[str]:
     Raises:
         TrainingError: some of them are among the items that the run is judged on.
     """
-    judged = {_mark(item) for item in splits.val + splits.test}
-    learnt = {_mark(item) for item in splits.train}
+    judged = {mark(item) for item in splits.val + splits.test}
+    learnt = {mark(item) for item in splits.train}
     before = [("teachers", Path(teacher)) for teacher in config.teachers]
     before += [("init", Path(config.init).parent)] if config.init else []
     for key, folder in before:
@@ -421,7 +428,7 @@ def _learnt(config: TrainConfig, splits: Splits) -> list[str]:
     return sorted(learnt)
 
 
-def _mark(item: Item) -> str:
+def mark(item: Item) -> str:
     return hashlib.sha256(item.group.encode()).hexdigest()[:12]
 
 

@@ -132,12 +132,12 @@ def test_a_start_from_another_body_part_is_let_in(
 ) -> None:
     own = dataclasses.replace(config, init=str(bundle_path / WEIGHTS))
     with pytest.raises(TrainingError, match="has learnt from held items"):
-        cv._refuse_leaks(own, {"parts": ""})
-    cv._refuse_leaks(dataclasses.replace(own, kind="chest_xray"), {"parts": ""})
+        cv._refuse_leaks(own, {"parts": ""}, [])
+    cv._refuse_leaks(dataclasses.replace(own, kind="chest_xray"), {"parts": ""}, [])
     stray = tmp_path / "model.safetensors"
     shutil.copy(bundle_path / WEIGHTS, stray)
     with pytest.raises(TrainingError, match="has learnt from held items"):
-        cv._refuse_leaks(dataclasses.replace(own, kind="chest_xray", init=str(stray)), {"parts": ""})
+        cv._refuse_leaks(dataclasses.replace(own, kind="chest_xray", init=str(stray)), {"parts": ""}, [])
 
 
 @pytest.mark.slow
