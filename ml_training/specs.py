@@ -233,6 +233,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if len(inner) == 2 and inner[1] is Ellipsis:
             return tuple(_convert(inner[0], item, f"{where}[{i}]") for i, item in enumerate(value))
         return tuple(_convert(t, item, where) for t, item in zip(inner, value, strict=True))
+    if hint is str and isinstance(value, int) and not isinstance(value, bool):
+        # YAML reads `precision=32` and `fold: [4]` as numbers.
+        return str(value)
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if origin is dict or hint is Any:

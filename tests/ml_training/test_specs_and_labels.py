@@ -6,10 +6,12 @@ import math
 from pathlib import Path
 
 import pytest
+import torch
 
 from ml_training.errors import TrainingError
 from ml_training.labels import TASKS, task_of
 from ml_training.specs import load_config
+from ml_training.train import ReadingModule
 
 FOLDER = Path(__file__).parents[2] / "ml_training" / "configs"
 CONFIGS = sorted([*FOLDER.glob("*.yaml"), *FOLDER.glob("onward/*.yaml")])
@@ -40,6 +42,30 @@ def test_a_typo_stops_the_run_and_is_named(config_path: Path, override: str, nam
 def test_overrides_reach_nested_keys(config_path: Path) -> None:
     config = load_config(config_path, ["network.growth_rate=6", "epochs=2"])
     assert (config.network.growth_rate, config.epochs) == (6, 2)
+
+
+def test_a_number_where_a_text_belongs_is_that_text(config_path: Path) -> None:
+    config = load_config(config_path, ["precision=32", "sources=[{manifest: a.csv, test_values: [4]}]"])
+    assert config.precision == "32" and config.sources[0].test_values == ("4",)
+
+
+def test_an_ordinal_loss_needs_grades(config_path: Path) -> None:
+    config = load_config(config_path, ["kind=brain_mri", "ordinal_loss=0.5"])
+    with pytest.raises(TrainingError, match="labels of brain_mri are no grades"):
+        ReadingModule(config, steps=10)
+
+
+def test_the_ordinal_loss_asks_more_for_an_answer_farther_off(config_path: Path) -> None:
+    config = load_config(config_path, ["ordinal_loss=1", "label_smoothing=0"])
+    module = ReadingModule(config, steps=10)
+    target = torch.eye(5)[:1]
+    right, near, far = (module.loss(9 * torch.eye(5)[[k]], target, smooth=True).item() for k in (0, 1, 4))
+    plain = ReadingModule(load_config(config_path, ["label_smoothing=0"]), steps=10)
+    same = [plain.loss(9 * torch.eye(5)[[k]], target, smooth=True).item() for k in (1, 4)]
+    assert same[0] == pytest.approx(same[1])
+    # The distance is how many grades the mass lies off: nearly 1 for the next grade, 4 for the last.
+    assert near - same[0] == pytest.approx(1, abs=0.01) and far - same[1] == pytest.approx(4, abs=0.02)
+    assert right < near < far
 
 
 def test_unknown_kind() -> None:
