@@ -27,6 +27,7 @@ from inference.reading import LabelFinding, Reading
 
 if TYPE_CHECKING:
     from ml_training.bundle import Bundle, LabelSpec
+    from ml_training.framing import Window
     from ml_training.runtime import OnnxClassifier, Outputs
 
 BATCH = 16
@@ -101,9 +102,16 @@ class Reader:
                 return column
         return None
 
-    def prepare(self, images: list[np.ndarray]) -> np.ndarray:
-        """Slices (rows, columns) in any units to the network's input (N, 1, S, S)."""
-        return np.stack([self._transform(image) for image in images]).astype(np.float32)
+    def window(self, images: list[np.ndarray]) -> Window | None:
+        """What the network is shown of the slices (rows, columns) of one scan; None where all of it is."""
+        return self._transform.window(images)
+
+    def prepare(self, images: list[np.ndarray], seen: Window | None = None) -> np.ndarray:
+        """Slices (rows, columns) in any units to the network's input (N, 1, S, S).
+
+        `seen` is the window of the scan that they belong to; without it each picture stands for itself.
+        """
+        return np.stack([self._transform(image, seen) for image in images]).astype(np.float32)
 
     def run(self, batch: np.ndarray) -> Outputs:
         """Logits, features and embedding of a batch (N, 1, S, S)."""
@@ -221,7 +229,8 @@ class Engine:
         if reader is None:
             return gate_rules.no_model(expected or ""), None
         aspect = volume.pixel_aspect(plane)
-        outputs = reader.run(reader.prepare([square_pixels(image, aspect) for image in images]))
+        squared = [square_pixels(image, aspect) for image in images]
+        outputs = reader.run(reader.prepare(squared, reader.window(squared)))
         opinion = gate.vote(reader.bundle, outputs)
         decided = gate.decide(
             opinion,
@@ -236,7 +245,8 @@ class Engine:
         reader = self.reader(registry.GATE_KIND)
         if reader is None:
             return np.ones(len(images), dtype=bool)
-        return gate.familiar(reader.bundle, reader.run(reader.prepare(images)), kind)
+        outputs = reader.run(reader.prepare(images, reader.window(images)))
+        return gate.familiar(reader.bundle, outputs, kind)
 
 
 class _Run:
@@ -270,6 +280,8 @@ class _Run:
             self.indices = [index for index, near in zip(chosen, kept, strict=True) if near]
         # What `square_pixels` really did, for the way back of the heatmaps.
         self.squeeze = self.aspect if abs(self.aspect - 1) > _SQUARE else 1.0
+        # One for all slices: what is small at the crown of a head must stay small.
+        self.seen = reader.window([self._image(index) for index in self.indices])
 
     def reading(self) -> Reading:
         """Forward pass over all slices, pooled to one reading."""
@@ -325,7 +337,7 @@ class _Run:
                 self.tell("reading")
             with self.clock.stage("preprocess"):
                 part = self.indices[start : start + BATCH]
-                batch = self.reader.prepare([self._image(index) for index in part])
+                batch = self.reader.prepare([self._image(index) for index in part], self.seen)
             with self.clock.stage("forward"):
                 outputs.append(self.reader.run(batch))
         return (
@@ -356,7 +368,9 @@ class _Run:
             )
             # Each slice's map carries the slice's own probability, so that a doubtful slice stays faint.
             weighted = maps * each[:, column].astype(np.float32)[:, None, None]
-            heatmap = heat.into_volume(self.volume, weighted, self.indices, self.plane, self.squeeze)
+            heatmap = heat.into_volume(
+                self.volume, weighted, self.indices, self.plane, self.squeeze, self.seen
+            )
         return LabelFinding(label.name, label.condition, round(label.probability, 6), label.call, heatmap)
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from cases.imaging.volume import CanonicalVolume
 from ml_training.data.probes import class_maps as class_maps
+from ml_training.framing import Window, put_back
 
 # Black, violet, red, orange, yellow: the order is kept in grey print and for most kinds of colour blindness.
 _STOPS = np.array([0.0, 0.25, 0.5, 0.75, 1.0])
@@ -22,26 +23,38 @@ _COLOURS = np.array(
 )
 
 
-def onto_slice(small: np.ndarray, rows: int, columns: int, aspect: float = 1.0) -> np.ndarray:
+def onto_slice(
+    small: np.ndarray, rows: int, columns: int, aspect: float = 1.0, seen: Window | None = None
+) -> np.ndarray:
     """A map (h, w) of the network's square canvas back onto the slice it came from, (rows, columns) float32.
 
-    Undoes the preprocessing: enlarged to the padded square, the padding cut off, and rows that were stretched
-    by `aspect` to square pixels brought back.
+    Undoes the preprocessing: enlarged to the padded square, the padding cut off, put back where the window
+    `seen` (of the slice with square pixels) was, and rows that were stretched by `aspect` to square pixels
+    brought back.
     """
     tall = max(1, round(rows * aspect))
-    side = max(tall, columns)
+    height, width = (tall, columns) if seen is None else seen.shape
+    side = max(height, width)
     large = Image.fromarray(small.astype(np.float32)).resize((side, side), Image.Resampling.BICUBIC)
-    top, left = (side - tall) // 2, (side - columns) // 2
-    cut = large.crop((left, top, left + columns, top + tall))
+    top, left = (side - height) // 2, (side - width) // 2
+    cut = large.crop((left, top, left + width, top + height))
+    if seen is not None:
+        cut = Image.fromarray(put_back(np.asarray(cut, dtype=np.float32), seen, tall, columns))
     if tall != rows:
         cut = cut.resize((columns, rows), Image.Resampling.BILINEAR)
     return np.maximum(np.asarray(cut, dtype=np.float32), 0.0)
 
 
 def into_volume(
-    volume: CanonicalVolume, maps: np.ndarray, indices: list[int], plane: str, aspect: float = 1.0
+    volume: CanonicalVolume,
+    maps: np.ndarray,
+    indices: list[int],
+    plane: str,
+    aspect: float = 1.0,
+    seen: Window | None = None,
 ) -> np.ndarray:
-    """Maps (N, h, w) of the slices `indices` (ascending) as uint8 in the shape of the volume.
+    """Maps (N, h, w) of the slices `indices` (ascending) as uint8 in the shape of the volume; `aspect` and
+    `seen` as in `onto_slice`.
 
     Between two slices that were read the map is interpolated; beyond the first and last it is zero. The scale
     is the highest value over all slices, so that a slice with little evidence stays faint beside one with
@@ -52,7 +65,9 @@ def into_volume(
     if peak <= 0:
         return heat
     rows, columns = volume.slice_image(indices[0], plane).shape
-    scaled = [np.rint(onto_slice(small / peak, rows, columns, aspect).clip(0, 1) * 255) for small in maps]
+    scaled = [
+        np.rint(onto_slice(small / peak, rows, columns, aspect, seen).clip(0, 1) * 255) for small in maps
+    ]
     for position, index in enumerate(indices):
         volume.place_in_volume(scaled[position], index, plane, heat)
         if position + 1 == len(indices):

@@ -25,6 +25,10 @@ PRECISIONS = ("auto", "32", "bf16")
 class PreprocessingSpec:
     """How any 2D image becomes the network's input; shared by training and serving.
 
+    With `margins` (least, most) it is framed first: the flat margin on each of its sides, black, white or
+    whatever, becomes at least and at most so wide, as a share of the longer side of what lies between the
+    margins; what is added is as dark as the image's darkest value. Without them it stays as it is.
+
     The image is padded with its darkest value to a square, resized (area averaging when shrinking) to
     `size` x `size` pixels, and its intensities between the two percentiles are mapped to 0..1, clipped.
     """
@@ -32,12 +36,17 @@ class PreprocessingSpec:
     size: int = 128
     lower_percentile: float = 0.5
     upper_percentile: float = 99.5
+    margins: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.size < 32 or self.size % 32:
             raise TrainingError(f"preprocessing.size must be a multiple of 32, not {self.size}")
         if not 0 <= self.lower_percentile < self.upper_percentile <= 100:
             raise TrainingError("preprocessing percentiles must satisfy 0 <= lower < upper <= 100")
+        # Out of a bundle's JSON it comes as a list.
+        object.__setattr__(self, "margins", tuple(self.margins))
+        if self.margins and not (len(self.margins) == 2 and 0 <= self.margins[0] <= self.margins[1] <= 0.5):
+            raise TrainingError("preprocessing.margins must be [least, most] with 0 <= least <= most <= 0.5")
 
 
 @dataclass(frozen=True)

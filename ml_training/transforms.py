@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from monai.transforms import (
     ScaleIntensityRangePercentiles,
 )
 
+from ml_training.framing import Window, cut, window
 from ml_training.specs import AugmentationSpec, PreprocessingSpec
 
 
@@ -56,10 +57,17 @@ class ServingTransform:
             spec.lower_percentile, spec.upper_percentile, b_min=0.0, b_max=1.0, clip=True
         )
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
+    def window(self, images: Sequence[np.ndarray]) -> Window | None:
+        """What to look at in slices (H, W) of one scan, alike for all; None where all of it is."""
+        return window(images, *self.spec.margins) if self.spec.margins else None
+
+    def __call__(self, image: np.ndarray, framed: Window | None = None) -> np.ndarray:
+        """`framed` is the window of the scan that a slice belongs to; without it the image's own counts."""
         if image.ndim != 2:
             raise ValueError(f"expected an image of shape (H, W), got {image.shape}")
-        square = np.nan_to_num(pad_square(np.asarray(image, dtype=np.float32)))[None]
+        image = np.nan_to_num(np.asarray(image, dtype=np.float32))
+        seen = framed or self.window([image])
+        square = torch.from_numpy(pad_square(image if seen is None else cut(image, seen)))[None]
         resize = self._resize if square.shape[-1] >= self.spec.size else self._enlarge
         small = torch.as_tensor(np.asarray(resize(square)))
         if float(small.max() - small.min()) < 1e-6:
@@ -67,7 +75,7 @@ class ServingTransform:
         return np.ascontiguousarray(self._scale(small), dtype=np.float32)
 
 
-def serving_transform(spec: PreprocessingSpec) -> Callable[[np.ndarray], np.ndarray]:
+def serving_transform(spec: PreprocessingSpec) -> ServingTransform:
     """The deterministic preprocessing of a bundle."""
     return ServingTransform(spec)
 
