@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import calendar
+import dataclasses
 import json
 import os
 import shutil
@@ -16,13 +17,16 @@ from ml_training.checkpoints import WholeCheckpoints
 from ml_training.errors import BundleError, TrainingError
 from ml_training.labels import task_of
 from ml_training.networks import build_network
-from ml_training.specs import TrainConfig, to_plain
+from ml_training.specs import PreprocessingSpec, TrainConfig, to_plain
 from ml_training.train import RUN, make_splits
 from ml_training.weights import bundle_weights, load_network, read_run, start_from
 
 
 def adopt(config: TrainConfig, data_dir: Path, run_dir: Path, bundle_dir: Path) -> Path:
     """Write the bundle's weights as `best.ckpt` of a new run folder with `config`, and return that file.
+
+    The config may frame images otherwise (`preprocessing.margins`): what is calibrated and measured then is
+    the bundle's network looking at images so framed.
 
     Raises:
         TrainingError: the folder is taken, the bundle is not whole, or the config is not what it was made
@@ -32,8 +36,8 @@ def adopt(config: TrainConfig, data_dir: Path, run_dir: Path, bundle_dir: Path) 
         bundle = Bundle.load(bundle_dir)
     except BundleError as error:
         raise TrainingError(f"--bundle: {error}") from error
-    own = (config.kind, config.network.arguments(), config.preprocessing)
-    if own != (bundle.kind, bundle.network.arguments(), bundle.preprocessing):
+    own = (config.kind, config.network.arguments(), _unframed(config.preprocessing))
+    if own != (bundle.kind, bundle.network.arguments(), _unframed(bundle.preprocessing)):
         raise TrainingError(
             f"--bundle: {bundle_dir} has another kind, network or preprocessing than the config"
         )
@@ -58,6 +62,10 @@ def adopt(config: TrainConfig, data_dir: Path, run_dir: Path, bundle_dir: Path) 
     about = {"images": images, "git": revision, "torch": torch.__version__}
     (run_dir / RUN).write_text(json.dumps(about), encoding="utf-8")
     return best
+
+
+def _unframed(spec: PreprocessingSpec) -> PreprocessingSpec:
+    return dataclasses.replace(spec, margins=())
 
 
 def blend(finished: Path, run_dir: Path, share: float, start: Path | None = None) -> Path:
