@@ -103,7 +103,7 @@ class Reader:
         return None
 
     def window(self, images: list[np.ndarray]) -> Window | None:
-        """What the network is shown of the slices (rows, columns) of one scan; None where all of it is."""
+        """What the network is shown of the slices (rows, columns) of one scan; None where that is all."""
         return self._transform.window(images)
 
     def prepare(self, images: list[np.ndarray], seen: Window | None = None) -> np.ndarray:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-# A line is flat where all but its brightest and darkest hundredth lie within this share of the image's own
-# range: more than the noise of air or of a compressed frame, less than the rim of a body.
+# A line is flat where all but its brightest and darkest twentieth (letters) lie within this share of the
+# image's own range: more than the noise of air or of a compressed frame, less than the rim of a body.
 _FLAT = 0.06
-_OUTLIERS = (1.0, 99.0)
+_OUTLIERS = (5.0, 95.0)
 _RANGE = (0.5, 99.5)
 # More margin than this, and the image hardly shows anything: it is left for others to judge.
 _MOST_MARGIN = 0.8
@@ -39,7 +40,7 @@ class Window:
 
 def flat_margins(image: np.ndarray) -> tuple[int, int, int, int]:
     """How many rows and columns at the top, bottom, left and right of an image (H, W) are flat."""
-    block = max(1, max(image.shape) // _COARSE)
+    block = max(1, min(max(image.shape) // _COARSE, *image.shape))
     height, width = (side // block for side in image.shape)
     blocks = image[: height * block, : width * block].reshape(height, block, width, block)
     coarse = uniform_filter(blocks.mean(axis=(1, 3), dtype=np.float32), _SMOOTH, mode="nearest")
@@ -57,15 +58,17 @@ def flat_margins(image: np.ndarray) -> tuple[int, int, int, int]:
     return leading(coarse), leading(coarse[::-1]), leading(coarse.T), leading(coarse.T[::-1])
 
 
-def window(images: Sequence[np.ndarray], least: float, most: float) -> Window | None:
+def window(images: Sequence[np.ndarray], least: float, most: float) -> Window:
     """What the images (H, W) of one scan show, with margins between `least` and `most` of its longer side.
 
-    None where there is hardly anything to see.
+    All of an image, and no margins, where there is hardly anything to see.
     """
-    height, width = images[0].shape
-    flat = [int(side) for side in np.min([flat_margins(image) for image in images], axis=0)]
+    # The brightest of all slices: one that shows air only has nothing to say.
+    picture = reduce(np.maximum, images)
+    height, width = picture.shape
+    flat = flat_margins(picture)
     if flat[0] + flat[1] > _MOST_MARGIN * height or flat[2] + flat[3] > _MOST_MARGIN * width:
-        return None
+        return Window(0, height, 0, width, (0, 0, 0, 0))
     longer = max(height - flat[0] - flat[1], width - flat[2] - flat[3])
     top, bottom, left, right = (min(max(side, round(least * longer)), round(most * longer)) for side in flat)
     return Window(flat[0], height - flat[1], flat[2], width - flat[3], (top, bottom, left, right))

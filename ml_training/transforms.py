@@ -58,8 +58,10 @@ class ServingTransform:
         )
 
     def window(self, images: Sequence[np.ndarray]) -> Window | None:
-        """What to look at in slices (H, W) of one scan, alike for all; None where all of it is."""
-        return window(images, *self.spec.margins) if self.spec.margins else None
+        """What to look at in slices (H, W) of one scan, alike for all; None without `margins`."""
+        if not self.spec.margins:
+            return None
+        return window([np.nan_to_num(np.asarray(one, np.float32)) for one in images], *self.spec.margins)
 
     def __call__(self, image: np.ndarray, framed: Window | None = None) -> np.ndarray:
         """`framed` is the window of the scan that a slice belongs to; without it the image's own counts."""
