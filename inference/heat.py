@@ -61,13 +61,13 @@ def into_volume(
     much.
     """
     heat = np.zeros(volume.data.shape, dtype=np.uint8)
-    peak = float(maps.max()) if maps.size else 0.0
+    rows, columns = volume.slice_image(indices[0], plane).shape
+    whole = [onto_slice(small, rows, columns, aspect, seen) for small in maps]
+    # What lay in the margins is gone by now, and must not make the rest look faint.
+    peak = max((float(one.max()) for one in whole), default=0.0)
     if peak <= 0:
         return heat
-    rows, columns = volume.slice_image(indices[0], plane).shape
-    scaled = [
-        np.rint(onto_slice(small / peak, rows, columns, aspect, seen).clip(0, 1) * 255) for small in maps
-    ]
+    scaled = [np.rint(one / peak * 255) for one in whole]
     for position, index in enumerate(indices):
         volume.place_in_volume(scaled[position], index, plane, heat)
         if position + 1 == len(indices):

@@ -1,5 +1,6 @@
 """The engine on real, tiny bundles: gate, reading, calls, maps, volumes."""
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from cases.imaging.volume import from_affine, from_film
 from inference import gate, heat
 from inference.calls import CalledLabel
 from inference.engine import Engine, ModelBroken, _Run, square_pixels
+from ml_training.transforms import serving_transform
 from tests.inference.pictures import picture
 
 
@@ -172,6 +174,59 @@ def test_the_map_lies_on_the_film(engine, film, label):
     assert heatmap.shape == volume.data.shape
     assert heatmap.dtype == np.uint8
     assert heatmap.max() > 200
+
+
+@pytest.fixture
+def framing(tiny_bundles, onnx_cache, monkeypatch):
+    """An engine whose brain model gets every image in margins of a tenth, and whose gate lets all in."""
+    framing = Engine.from_dir(tiny_bundles, onnx_cache)
+    reader = framing.reader("brain_mri")
+    spec = dataclasses.replace(reader.bundle.preprocessing, margins=(0.1, 0.1))
+    monkeypatch.setattr(reader, "_transform", serving_transform(spec))
+    monkeypatch.setattr(framing, "_gate", lambda volume, expected: ("brain_mri", 0.0))
+    monkeypatch.setattr(framing, "_familiar", lambda images, kind: np.ones(len(images), dtype=bool))
+    return framing
+
+
+def _maps(volume, reading, index=0):
+    return [
+        heat.slice_of(volume, finding.heatmap, index, "axial").astype(int)
+        for finding in reading.findings
+        if finding.heatmap is not None
+    ]
+
+
+def test_space_around_a_film_changes_neither_the_reading_nor_the_map(framing, film):
+    image = np.pad(film("brain_mri", "meningioma").slice_image(0), 12)
+    wide = np.pad(image, ((40, 10), (0, 70)))
+    plain, framed = (
+        from_film(one, modality="", source_format="raster", window=None) for one in (image, wide)
+    )
+    before, after = framing.analyze(plain, "brain_mri"), framing.analyze(framed, "brain_mri")
+    assert after.probabilities == pytest.approx(before.probabilities, abs=1e-3)
+    pairs = list(zip(_maps(plain, before), _maps(framed, after), strict=True))
+    assert pairs and max(old.max() for old, _ in pairs) > 200
+    for old, new in pairs:
+        assert new.shape == wide.shape and new.sum() == new[40:-10, :-70].sum()
+        assert np.abs(new[40:-10, :-70] - old).max() <= 2
+
+
+def test_space_around_a_head_changes_neither_the_reading_nor_the_map(framing, brain):
+    drawn = brain("glioma", slices=12, on=range(4, 9))
+    plain = dataclasses.replace(drawn, data=np.pad(drawn.data, ((12, 12), (12, 12), (0, 0))))
+    wide = dataclasses.replace(plain, data=np.pad(plain.data, ((30, 30), (50, 20), (0, 0))))
+    before, after = framing.analyze(plain, "brain_mri"), framing.analyze(wide, "brain_mri")
+    assert after.probabilities == pytest.approx(before.probabilities, abs=1e-3)
+    assert after.key_slice == before.key_slice
+    shown = [
+        (old, new)
+        for old, new in zip(before.findings, after.findings, strict=True)
+        if old.heatmap is not None
+    ]
+    assert shown
+    for old, new in shown:
+        there = new.heatmap[30:-30, 50:-20].astype(int)
+        assert np.abs(there - old.heatmap).max() <= 2 and new.heatmap.sum() == there.sum()
 
 
 def test_the_map_is_what_the_probability_was_made_of(engine, film):
