@@ -104,6 +104,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("--group-column", default="group", help="empty: every image stands for itself")
     evaluate.add_argument("--out", type=Path, help="folder for metrics.json, predictions.csv and report.html")
+    evaluate.add_argument(
+        "--surroundings", action="store_true", help="figures with other frames around the images, instead"
+    )
+    evaluate.add_argument(
+        "--label", default="", help="with --surroundings: the label of every row, e.g. brain_mri for the gate"
+    )
     evaluate.set_defaults(run=_evaluate)
     comparing = verbs.add_parser("compare", help="cross-validations over the same folds, side by side")
     comparing.add_argument("runs", type=Path, nargs="+", help="their run folders; the first is the measure")
@@ -236,8 +242,21 @@ def _publish(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from ml_training.evaluation import evaluate
+    from ml_training.evaluation import choose, evaluate
 
+    if options.surroundings:
+        from ml_training.bundle import Bundle
+        from ml_training.labels import task_of
+        from ml_training.surroundings import surroundings
+
+        bundle = Bundle.load(options.bundle)
+        items = choose(
+            options.manifest, task_of(bundle.kind), options.where, options.group_column, options.label
+        )
+        sys.stdout.write(json.dumps(surroundings(bundle, items), indent=1) + "\n")
+        return
+    if options.label:
+        raise TrainingError("--label belongs to --surroundings")
     figures = evaluate(options.bundle, options.manifest, options.where, options.group_column, options.out)
     sys.stdout.write(json.dumps(figures, indent=1) + "\n")
 

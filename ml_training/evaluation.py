@@ -51,8 +51,10 @@ class Answers:
         return [item.group for item in self.items]
 
 
-def choose(manifest: Path, task: Task, where: Sequence[str], group_column: str) -> list[Item]:
-    """Items of a manifest; `where` keeps rows with COLUMN=VALUE.
+def choose(
+    manifest: Path, task: Task, where: Sequence[str], group_column: str, label: str = ""
+) -> list[Item]:
+    """Items of a manifest; `where` keeps rows with COLUMN=VALUE, `label` takes the place of every row's own.
 
     Raises:
         TrainingError: a column that is not there, an image that is missing, no row left.
@@ -70,7 +72,8 @@ def choose(manifest: Path, task: Task, where: Sequence[str], group_column: str) 
         if not path.is_file():
             raise TrainingError(f"{manifest} line {number}: image {row['file']} is missing")
         group = (row[group_column] if group_column else "") or row["file"]
-        items.append(Item(path, tuple(task.target(row)), group, row))
+        labelled = {**row, "label": label} if label else row
+        items.append(Item(path, tuple(task.target(labelled)), group, labelled))
     if not items:
         raise TrainingError(f"{manifest}: no row is left")
     return items
