@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from ml_training.bundle import Bundle
 from ml_training.crossfit import log_losses
@@ -14,7 +15,7 @@ from ml_training.data.dataset import load_grey
 from ml_training.data.manifest import Item, age_groups
 from ml_training.evaluate import headline
 from ml_training.labels import task_of
-from ml_training.runtime import Outputs, gate_verdicts
+from ml_training.runtime import OnnxClassifier, Outputs, gate_verdicts
 from ml_training.transforms import serving_transform
 
 _BATCH = 32
@@ -54,34 +55,41 @@ SURROUNDINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-@torch.inference_mode()
 def surroundings(bundle: Bundle, items: Sequence[Item]) -> dict[str, dict[str, Any]]:
-    """Figures of a bundle on items whose images are changed in each of `SURROUNDINGS`.
+    """Figures of a bundle, by the runtime that serving uses, on items whose images are changed in each of
+    `SURROUNDINGS`.
 
     Readings: `accuracy` (mean AUC where labels do not exclude each other) and `log_loss`. The gate: the share
     of images that it lets in under their own label.
     """
-    task, network = task_of(bundle.kind), bundle.torch_network()
+    task = task_of(bundle.kind)
     prepare = serving_transform(bundle.preprocessing)
     targets = np.array([item.target for item in items])
     ages = age_groups(items) if task.takes_age else None
     found: dict[str, dict[str, Any]] = {}
-    for name, change in SURROUNDINGS.items():
-        parts = []
-        for start in range(0, len(items), _BATCH):
-            images = [prepare(change(load_grey(item.path))) for item in items[start : start + _BATCH]]
-            parts.append([part.numpy() for part in network(torch.from_numpy(np.stack(images)))])
-        logits, features, embeddings = (np.concatenate(part) for part in zip(*parts, strict=True))
-        if bundle.kind == "gate":
-            verdicts = gate_verdicts(bundle, Outputs(logits, features, embeddings))
-            own = [task.names[k] for k in targets.argmax(1)]
-            let_in = [v.accepted and v.label == label for v, label in zip(verdicts, own, strict=True)]
-            found[name] = {"let_in": round(float(np.mean(let_in)), 4)}
-            continue
-        probs = bundle.predict_probabilities(logits, ages)
-        score = "accuracy" if task.activation == "softmax" else "mean_auc"
-        found[name] = {
-            score: round(headline(task, probs, targets), 4),
-            "log_loss": round(float(np.mean(log_losses(task, probs, targets))), 4),
-        }
+    with tempfile.TemporaryDirectory() as cache:
+        classifier = OnnxClassifier(bundle, Path(cache))
+        for name, change in SURROUNDINGS.items():
+            outputs = []
+            for start in range(0, len(items), _BATCH):
+                images = [prepare(change(load_grey(item.path))) for item in items[start : start + _BATCH]]
+                outputs.append(classifier.run(np.stack(images)))
+            found[name] = _figures(bundle, outputs, targets, ages)
     return found
+
+
+def _figures(
+    bundle: Bundle, outputs: Sequence[Outputs], targets: np.ndarray, ages: Sequence[str] | None
+) -> dict[str, Any]:
+    task = task_of(bundle.kind)
+    if bundle.kind == "gate":
+        verdicts = [verdict for part in outputs for verdict in gate_verdicts(bundle, part)]
+        own = [task.names[k] for k in targets.argmax(1)]
+        let_in = [v.accepted and v.label == label for v, label in zip(verdicts, own, strict=True)]
+        return {"let_in": round(float(np.mean(let_in)), 4)}
+    probs = bundle.predict_probabilities(np.concatenate([part.logits for part in outputs]), ages)
+    score = "accuracy" if task.activation == "softmax" else "mean_auc"
+    return {
+        score: round(headline(task, probs, targets), 4),
+        "log_loss": round(float(np.mean(log_losses(task, probs, targets))), 4),
+    }
