@@ -54,7 +54,8 @@ def _purpose(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _data(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
     sets = "; ".join(f"{d.get('name', '')} ({d.get('licence', '')})" for d in metadata["training_data"])
-    size = metadata["preprocessing"]["size"]
+    size, margins = metadata["preprocessing"]["size"], metadata["preprocessing"].get("margins")
+    framed = "the flat margin around it replaced by one of a set width, " if margins else ""
     return [
         ("Data sources", sets or NOT_KNOWN),
         ("Dates and places of acquisition", "as far as the data sets' papers say; not repeated here"),
@@ -70,7 +71,7 @@ def _data(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Missing labels", "a label that a source cannot know is left out, never taken as a negative"),
         (
             "Preprocessing",
-            f"grey, padded to a square, {size} x {size} pixels, intensities between two percentiles; "
+            f"grey, {framed}padded to a square, {size} x {size} pixels, intensities between two percentiles; "
             "the same code in training and serving",
         ),
         ("Shortcuts looked for", "brightness, frame, an 8 x 8 thumbnail alone (ml_training/README.md)"),
