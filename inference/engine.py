@@ -280,8 +280,7 @@ class _Run:
             self.indices = [index for index, near in zip(chosen, kept, strict=True) if near]
         # What `square_pixels` really did, for the way back of the heatmaps.
         self.squeeze = self.aspect if abs(self.aspect - 1) > _SQUARE else 1.0
-        # One for all slices: what is small at the crown of a head must stay small.
-        self.seen = reader.window([self._image(index) for index in self.indices])
+        self.seen: Window | None = None
 
     def reading(self) -> Reading:
         """Forward pass over all slices, pooled to one reading."""
@@ -331,13 +330,16 @@ class _Run:
         ]
 
     def _forward(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        with self.clock.stage("preprocess"):
+            images = [self._image(index) for index in self.indices]
+            # One for all slices: what is small at the crown of a head must stay small.
+            self.seen = self.reader.window(images)
         outputs = []
-        for start in range(0, len(self.indices), BATCH):
+        for start in range(0, len(images), BATCH):
             if start:
                 self.tell("reading")
             with self.clock.stage("preprocess"):
-                part = self.indices[start : start + BATCH]
-                batch = self.reader.prepare([self._image(index) for index in part], self.seen)
+                batch = self.reader.prepare(images[start : start + BATCH], self.seen)
             with self.clock.stage("forward"):
                 outputs.append(self.reader.run(batch))
         return (

@@ -245,6 +245,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     from ml_training.evaluation import choose, evaluate
 
     if options.surroundings:
+        if options.out:
+            raise TrainingError("--surroundings writes no files; leave out --out")
         from ml_training.bundle import Bundle
         from ml_training.labels import task_of
         from ml_training.surroundings import surroundings

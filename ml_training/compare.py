@@ -13,10 +13,10 @@ from sklearn.metrics import cohen_kappa_score
 from ml_training.crossfit import log_losses
 from ml_training.cv import Judged, judged
 from ml_training.errors import TrainingError
-from ml_training.evaluate import auc, interval
+from ml_training.evaluate import headline, interval
 from ml_training.labels import Task
 
-Figure = Callable[[np.ndarray, np.ndarray], float | None]
+Figure = Callable[[np.ndarray, np.ndarray], float]
 
 
 @dataclass(frozen=True)
@@ -40,23 +40,20 @@ def compare(run_dirs: Sequence[Path], data_dir: Path) -> list[Row]:
     groups = [item.group for item in first.items]
     rows = []
     for run_dir in run_dirs:
-        own = judged(run_dir, data_dir)
+        own = first if run_dir == run_dirs[0] else judged(run_dir, data_dir)
         if own.parts != first.parts or own.config.kind != first.config.kind:
             raise TrainingError(f"{run_dir} has other items or folds than {run_dirs[0]}")
         found: dict[str, float] = {}
         away: dict[str, tuple[float, list[float]]] = {}
         for name, figure in _figures(first.task).items():
-            value = figure(own.probs, own.targets)
-            if value is None:
+            found[name] = figure(own.probs, own.targets)
+            if own is first:
                 continue
-            found[name] = value
 
-            def difference(i: np.ndarray, figure: Figure = figure, own: Judged = own) -> float | None:
-                ours, theirs = figure(own.probs[i], own.targets[i]), figure(first.probs[i], first.targets[i])
-                return None if ours is None or theirs is None else ours - theirs
+            def difference(i: np.ndarray, figure: Figure = figure, own: Judged = own) -> float:
+                return figure(own.probs[i], own.targets[i]) - figure(first.probs[i], first.targets[i])
 
-            if run_dir != run_dirs[0]:
-                away[name] = (difference(np.arange(len(groups))) or 0.0, interval(difference, groups))
+            away[name] = (difference(np.arange(len(groups))), interval(difference, groups))
         rows.append(Row(run_dir, found, away))
     return rows
 
@@ -67,20 +64,13 @@ def _figures(task: Task) -> dict[str, Figure]:
     def log_loss(probs: np.ndarray, targets: np.ndarray) -> float:
         return float(np.mean(log_losses(task, probs, targets)))
 
-    def areas(probs: np.ndarray, targets: np.ndarray) -> float | None:
-        known = [a for k in range(targets.shape[1]) if (a := auc(probs[:, k], targets[:, k])) is not None]
-        return float(np.mean(known)) if known else None
-
-    def accuracy(probs: np.ndarray, targets: np.ndarray) -> float:
-        return float((probs.argmax(1) == targets.argmax(1)).mean())
+    def score(probs: np.ndarray, targets: np.ndarray) -> float:
+        return headline(task, probs, targets)
 
     def kappa(probs: np.ndarray, targets: np.ndarray) -> float:
         return float(cohen_kappa_score(targets.argmax(1), probs.argmax(1), weights="quadratic"))
 
-    figures: dict[str, Figure] = {"log loss": log_loss}
-    if task.activation != "softmax":
-        return figures | {"mean AUC": areas}
-    figures["accuracy"] = accuracy
+    figures = {"log loss": log_loss, "accuracy" if task.activation == "softmax" else "mean AUC": score}
     return figures | {"kappa": kappa} if task.ordinal else figures
 
 

@@ -429,6 +429,7 @@ def _learnt(config: TrainConfig, splits: Splits) -> list[str]:
 
 
 def mark(item: Item) -> str:
+    """What stands for an item's group in `run.json`: no name of a patient or file."""
     return hashlib.sha256(item.group.encode()).hexdigest()[:12]
 
 

@@ -29,6 +29,7 @@ def test_every_surrounding_is_measured_and_the_first_is_none(
     plain = evaluate(bundle_path, manifest, WHERE, "patient")
     assert found["as it is"]["accuracy"] == plain["all"]["accuracy"]["value"]
     assert main([*command, "--label", "3"]) == 2
+    assert main([*command, "--surroundings", "--out", "anywhere"]) == 2
 
 
 def test_with_margins_a_frame_changes_little(bundle_path: Path, data_dir: Path) -> None:
