@@ -70,7 +70,10 @@ def _figures(task: Task) -> dict[str, Figure]:
     def kappa(probs: np.ndarray, targets: np.ndarray) -> float:
         return float(cohen_kappa_score(targets.argmax(1), probs.argmax(1), weights="quadratic"))
 
-    figures = {"log loss": log_loss, "accuracy" if task.activation == "softmax" else "mean AUC": score}
+    figures: dict[str, Figure] = {
+        "log loss": log_loss,
+        "accuracy" if task.activation == "softmax" else "mean AUC": score,
+    }
     return figures | {"kappa": kappa} if task.ordinal else figures
 
 
