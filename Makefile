@@ -71,7 +71,7 @@ models: .venv/.stamp-run $(if $(findstring --list,$(RECIPE_ARGS)),,var/data/brai
 var/data/brain_mirrored/manifest.csv: .venv/.stamp-run
 	mkdir -p var/data
 	for set in $(wildcard $(abspath $(DATA))/*/manifest.csv); do ln -sfn $$(dirname $$set) var/data/; done
-	$(BIN)/python -m ml_training mirror var/data/brain_mri/manifest.csv --leave fold=4 --out var/data/brain_mirrored
+	$(BIN)/python -m ml_training mirror var/data/brain_mri/manifest.csv --seen ml_training/data/brain_halves.csv --midline pituitary --leave fold=4 --out var/data/brain_mirrored
 
 bench-similar: .venv/.stamp-dev ## Similar-image search at 1k to 1M vectors against faiss (an hour; writes docs/)
 	$(PIP) -r requirements-bench.txt

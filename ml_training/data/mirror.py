@@ -4,7 +4,8 @@ Collected slices without a tumour come from other scanners and sequences than th
 learns the sequence instead of the tumour: in a contrast-enhanced volume it suspects every slice. A head is
 nearly symmetric, and most tumours beside the midline leave the other half as it was. Of such a slice two
 pictures are made: the half without the tumour and its mirror image, which shows no tumour in the tumour's own
-sequence, and the half with it and its mirror image, so that symmetry itself says nothing.
+sequence, and the half with it and its mirror image, so that symmetry itself says nothing. Of a tumour that
+sits on the midline, as those of the pituitary gland do, one picture is made: the half that shows more of it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ from ml_training.transforms import pad_square
 
 # Halves of a sagittal slice are front and back, not left and right.
 PLANES = ("axial", "coronal")
+# What a person who looks at the half without the tumour can note: that it shows one all the same (it crosses
+# the midline), or that it cuts the healthy sella, which pictures of pituitary tumours must be told from.
+TUMOUR, SELLA = "tumour", "sella"
+SEEN = (TUMOUR, SELLA)
 _SMALL = 64  # pixels a side, where the midline is looked for
 _TURNS = np.arange(-16, 17, 2)  # degrees
 _SHIFTS = np.arange(-7, 8)  # of _SMALL pixels
@@ -67,7 +72,9 @@ def add_mirror(verbs: Any) -> None:
     verb.add_argument("manifest", type=Path, help="with the columns label and plane")
     verb.add_argument("--kind", default="brain_mri", help="whose labels they are")
     verb.add_argument("--labels", nargs="+", default=["glioma", "meningioma"], help="what may be one-sided")
+    verb.add_argument("--midline", nargs="*", default=[], help="labels whose tumour sits on the midline")
     verb.add_argument("--leave", default="", help="rows to leave alone, e.g. fold=4: the test items")
+    verb.add_argument("--seen", type=Path, help="CSV (file, shows) of what was seen in such pictures")
     verb.add_argument("--out", type=Path, required=True, help="new folder for manifest.csv and images")
     verb.set_defaults(run=run)
 
@@ -84,33 +91,42 @@ def run(options: argparse.Namespace) -> None:
     healthy = [label.name for label in task.labels if label.condition in NORMAL_CONDITIONS]
     if len(healthy) != 1:
         raise TrainingError(f"{options.kind} has no single label that says that nothing was found")
-    for label in options.labels:
+    for label in (*options.labels, *options.midline):
         if label not in task.names or label in healthy:
-            raise TrainingError(f"--labels: {label!r} is not a disease of {options.kind}")
+            raise TrainingError(f"{label!r} is not a disease of {options.kind}")
+    if both := set(options.labels) & set(options.midline):
+        raise TrainingError(f"{sorted(both)[0]!r} is in --labels and in --midline")
     rows = read_manifest(options.manifest)
+    seen_in = _seen(options.seen) if options.seen else {}
     left_column, _, left_value = options.leave.partition("=")
     for column in ("label", "plane", *([left_column] if left_column else [])):
         if column not in rows[0]:
             raise TrainingError(f"{options.manifest}: no column {column!r}")
     folder = options.manifest.parent
     written: list[dict[str, str]] = []
-    seen = made = 0
+    asked = made = dropped = 0
     for row in rows:
         original = folder / row["file"]
         left = bool(left_column) and row[left_column] == left_value
-        if left or row["label"] not in options.labels or row["plane"] not in PLANES:
+        if left or row["label"] not in (*options.labels, *options.midline) or row["plane"] not in PLANES:
             continue
-        seen += 1
+        if row["label"] in options.midline:
+            half = middle_half(load_grey(original))
+            if half is not None:
+                written.append(_save(options.out, row, "with", half, ""))
+            continue
+        asked += 1
         pair = halves(load_grey(original))
         if pair is None:
             continue
+        shows = seen_in.get(row["file"], "")
+        if shows == TUMOUR:
+            dropped += 1
+            continue
         made += 1
-        (options.out / "images").mkdir(parents=True, exist_ok=True)
-        for picture, label, what in zip(pair, (healthy[0], row["label"]), ("without", "with"), strict=True):
-            file = f"images/{original.stem}_{what}.png"
-            Image.fromarray(picture).save(options.out / file)
-            made_as = {"made": f"mirrored half {what} tumour", "original": row["file"]}
-            written.append({**row, "file": file, "label": label, **made_as})
+        without, with_it = pair
+        written.append(_save(options.out, {**row, "label": healthy[0]}, "without", without, shows))
+        written.append(_save(options.out, row, "with", with_it, shows))
     if not written:
         raise TrainingError(f"{options.manifest}: no slice has a tumour plainly on one side")
     text = io.StringIO()
@@ -118,7 +134,30 @@ def run(options: argparse.Namespace) -> None:
     writer.writeheader()
     writer.writerows(written)
     write_atomic(options.out / "manifest.csv", text.getvalue().encode())
-    logger.info("%d of %d slices have a tumour plainly on one side; %d pictures made", made, seen, 2 * made)
+    logger.info("%d of %d slices have a tumour plainly on one side; %d pictures made", made, asked, 2 * made)
+    if dropped:
+        logger.info("%d more left out: a tumour was seen in the half that should have none", dropped)
+
+
+def _save(out: Path, row: dict[str, str], what: str, picture: np.ndarray, shows: str) -> dict[str, str]:
+    """Write one picture; its row of the new manifest."""
+    (out / "images").mkdir(parents=True, exist_ok=True)
+    file = f"images/{Path(row['file']).stem}_{what}.png"
+    Image.fromarray(picture).save(out / file)
+    made = f"mirrored half {what} tumour"
+    return {**row, "file": file, "made": made, "original": row["file"], "shows": shows}
+
+
+def _seen(path: Path) -> dict[str, str]:
+    """What somebody saw in the half without the tumour, by the original's `file`."""
+    found = {}
+    for number, row in enumerate(read_manifest(path), start=2):
+        if row.get("shows") not in SEEN:
+            raise TrainingError(
+                f"{path}, row {number}: shows is {row.get('shows')!r}, not {' or '.join(SEEN)}"
+            )
+        found[row["file"]] = row["shows"]
+    return found
 
 
 def halves(image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
@@ -127,23 +166,41 @@ def halves(image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     Returns:
         Two pictures (S, S) uint8, or None where no side plainly has it.
     """
+    upright = _set_upright(image)
+    side = None if upright is None else tumour_side(upright)
+    if upright is None or side is None:
+        return None
+    if side == "left":
+        upright = upright[:, ::-1]
+    return _completed(upright), _completed(upright[:, ::-1])
+
+
+def middle_half(image: np.ndarray) -> np.ndarray | None:
+    """The half of a slice (H, W) that is brighter beside the midline, completed by its mirror image: (S, S)
+    uint8, or None for a flat slice."""
+    upright = _set_upright(image)
+    if upright is None:
+        return None
+    middle, strip = upright.shape[1] // 2, round(2 * _STRIP * len(upright))
+    if upright[:, middle - strip : middle].mean() < upright[:, -middle : strip - middle].mean():
+        upright = upright[:, ::-1]
+    return _completed(upright)
+
+
+def _set_upright(image: np.ndarray) -> np.ndarray | None:
+    """The slice as a square in 0..1 whose midline stands upright in the middle; None for a flat one."""
     square = pad_square(image)
     low, high = np.percentile(square, (0.5, 99.5))
     if not high > low:
         return None
     grey = np.clip((square - low) / (high - low), 0.0, 1.0)
-    upright = _upright(grey, midline(grey))
-    side = tumour_side(upright)
-    if side is None:
-        return None
-    if side == "left":
-        upright = upright[:, ::-1]
-    middle = upright.shape[1] // 2
-    clean, sick = upright[:, :middle], upright[:, -middle:]
-    without = np.concatenate([clean, clean[:, ::-1]], axis=1)
-    with_it = np.concatenate([sick[:, ::-1], sick], axis=1)
-    first, second = (np.rint(picture * 255).astype(np.uint8) for picture in (without, with_it))
-    return first, second
+    return _upright(grey, midline(grey))
+
+
+def _completed(upright: np.ndarray) -> np.ndarray:
+    """The left half and its mirror image, as uint8."""
+    left = upright[:, : upright.shape[1] // 2]
+    return np.rint(np.concatenate([left, left[:, ::-1]], axis=1) * 255).astype(np.uint8)
 
 
 def midline(grey: np.ndarray) -> Midline:

@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter, rotate
 from ml_training.__main__ import main
 from ml_training.data.dataset import load_grey
 from ml_training.data.manifest import read_manifest
-from ml_training.data.mirror import halves, midline
+from ml_training.data.mirror import halves, middle_half, midline
 
 SIDE = 192
 TUMOUR = (90, 125)
@@ -82,6 +82,16 @@ def test_where_no_side_plainly_has_it_nothing_is_made(image: np.ndarray) -> None
     assert halves(image) is None
 
 
+@pytest.mark.parametrize("column", [SIDE // 2 - 8, SIDE // 2 + 8], ids=["left", "right"])
+def test_of_a_tumour_on_the_midline_the_half_with_more_of_it_is_kept(column: int) -> None:
+    picture = middle_half(head((120, column), radius=10))
+    assert picture is not None and picture.shape == (SIDE, SIDE)
+    assert np.array_equal(picture, picture[:, ::-1])
+    left, right = bright(picture)
+    assert left == right > 150
+    assert middle_half(np.zeros((SIDE, SIDE))) is None
+
+
 ROWS = (
     ("a.png", "glioma", "axial", "p1", "1"),
     ("b.png", "glioma", "sagittal", "p1", "1"),
@@ -114,9 +124,42 @@ def test_what_is_made_stays_in_its_group(manifest: Path, tmp_path: Path) -> None
     assert all(load_grey(out / row["file"]).shape == (SIDE, SIDE) for row in rows)
 
 
+def test_a_tumour_on_the_midline_keeps_its_label_and_has_no_healthy_half(
+    manifest: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "data" / "mirrored"
+    assert main(["mirror", str(manifest), "--midline", "pituitary", "--out", str(out)]) == 0
+    made = [(row["original"], row["label"], row["made"]) for row in read_manifest(out / "manifest.csv")]
+    assert made[-1] == ("e.png", "pituitary", "mirrored half with tumour")
+    assert sum(original == "e.png" for original, *_ in made) == 1
+
+
+def test_what_somebody_saw_in_a_half_is_heeded(manifest: Path, tmp_path: Path) -> None:
+    seen = tmp_path / "seen.csv"
+    seen.write_text("file,shows\na.png,tumour\nd.png,sella\n")
+    out = tmp_path / "data" / "mirrored"
+    assert main(["mirror", str(manifest), "--seen", str(seen), "--out", str(out)]) == 0
+    rows = read_manifest(out / "manifest.csv")
+    assert [(row["original"], row["label"], row["shows"]) for row in rows] == [
+        ("d.png", "none", "sella"),
+        ("d.png", "glioma", "sella"),
+    ]
+
+
+def test_a_note_that_means_nothing_is_refused(
+    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = tmp_path / "seen.csv"
+    seen.write_text("file,shows\na.png,tumor\n")
+    assert main(["mirror", str(manifest), "--seen", str(seen), "--out", str(tmp_path / "mirrored")]) == 2
+    assert "row 2: shows is 'tumor'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--midline", "glioma"], "'glioma' is in --labels and in --midline"),
+        (["--midline", "stroke"], "'stroke' is not a disease of brain_mri"),
         (["--labels", "glioma", "stroke"], "'stroke' is not a disease of brain_mri"),
         (["--labels", "none"], "'none' is not a disease"),
         (["--leave", "ward=4"], "no column 'ward'"),
