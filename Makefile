@@ -48,8 +48,14 @@ deploy-check: .venv/.stamp-dev ## Django's checks for a public site, on the prod
 	DATABASE_URL=postgresql://pmi@db.example/pmi BROKER_URL=redis://broker.example/0 \
 	$(BIN)/python manage.py check --deploy --fail-level WARNING
 
+# Browser tests come by themselves: they share one site, and other work beside them makes its pages late.
 pytest: .venv/.stamp-dev node_modules/.stamp ## The tests
+ifeq ($(strip $(PYTEST_ARGS)),)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not e2e"
+	$(BIN)/python -m pytest -m e2e
+else
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+endif
 
 e2e: .venv/.stamp-dev node_modules/.stamp ## Only the browser tests
 	$(BIN)/python -m pytest -m e2e $(PYTEST_ARGS)
