@@ -28,6 +28,7 @@ from torch.nn import functional
 from torch.utils.data import Sampler
 
 from ml_training.checkpoints import History, Sitting, WholeCheckpoints
+from ml_training.data.crossing import Crossing
 from ml_training.data.dataset import SeededItems, cached_dataset
 from ml_training.data.manifest import Item, group_split, read_source, refuse_straddling, sampling_weights
 from ml_training.data.negatives import CHANGES, synthetic_negative
@@ -272,8 +273,12 @@ def loader(
     if wanted:
         looks = data.looks() if config.augmentation.look_swap else None
         data.augment = augmentation(config.augmentation, config.preprocessing.size, looks)
-    if training and config.augmentation.transplant:
-        data.transplant = _transplant(config, items, data)
+    if training and (config.augmentation.transplant or config.augmentation.cross):
+        healthy, images = _mirrored(config, items, data)
+        if config.augmentation.transplant:
+            data.transplant = _transplant(config, items, images, healthy)
+        if config.augmentation.cross:
+            data.cross = Crossing(config.augmentation.cross, items, images, healthy)
     sampler: Sampler | None = None
     if training:
         weights = None
@@ -293,12 +298,25 @@ def loader(
     )
 
 
-def _transplant(config: TrainConfig, items: list[Item], data: SeededItems) -> Transplant:
+def _mirrored(config: TrainConfig, items: list[Item], data: SeededItems) -> tuple[int, dict[int, np.ndarray]]:
+    """Index of the label for nothing found, and the pictures (S, S) made by `mirror`, by their item's index."""
     task = task_of(config.kind)
     healthy = healthy_label(task)
     if healthy is None:
-        raise TrainingError(f"augmentation.transplant: {config.kind} has no single label for nothing found")
+        raise TrainingError(
+            f"augmentation.transplant and cross: {config.kind} has no single label for nothing found"
+        )
     images = {n: np.asarray(data.cached[n][0][0]) for n, item in enumerate(items) if item.row.get("original")}
+    if not images:
+        raise TrainingError(
+            "augmentation.transplant and cross need pictures made by `mirror` among the training items"
+        )
+    return healthy, images
+
+
+def _transplant(
+    config: TrainConfig, items: list[Item], images: dict[int, np.ndarray], healthy: int
+) -> Transplant:
     found = donors(items, images, healthy)
     if not found:
         raise TrainingError("augmentation.transplant needs pairs made by `mirror` among the training items")

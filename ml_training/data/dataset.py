@@ -67,6 +67,7 @@ class SeededItems(Dataset):
     def __init__(self, cached: CacheDataset, augment: Compose | None) -> None:
         self.cached = cached
         self.augment = augment
+        self.cross: Callable[[int, torch.Tensor, int], torch.Tensor] | None = None
         self.transplant: Callable[[Any, Any, int], tuple[torch.Tensor, torch.Tensor]] | None = None
 
     def __len__(self) -> int:
@@ -84,6 +85,8 @@ class SeededItems(Dataset):
         image, target = self.cached[index]
         if self.augment is None or seed is None:
             return image, target
+        if self.cross is not None:
+            image = self.cross(index, image, seed)
         if self.transplant is not None:
             image, target = self.transplant(image, target, seed)
         self.augment.set_random_state(seed)

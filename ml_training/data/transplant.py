@@ -73,7 +73,7 @@ def lesion(clean: np.ndarray, sick: np.ndarray) -> np.ndarray | None:
     return np.asarray(np.clip(gaussian_filter(largest.astype(np.float32), _SOFT * size), 0.0, 1.0))
 
 
-def _box(image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+def head_box(image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """Middle and half lengths (row, column) of the head in a picture (S, S); None where hardly any is."""
     bright = np.argwhere(image > _HEAD)
     if len(bright) < 64:
@@ -89,7 +89,7 @@ def put(image: np.ndarray, donor: Donor, sick: bool, random: np.random.Generator
     is beside the head, or where the lesion would not be seen.
     """
     own, other = look(donor.clean), look(image)
-    there, here = _box(donor.clean), _box(image)
+    there, here = head_box(donor.clean), head_box(image)
     if own is None or other is None or there is None or here is None:
         return None
     picture, piece = donor.sick if sick else donor.clean, donor.piece
