@@ -86,8 +86,8 @@ class AugmentationSpec:
     extraction does. `look_swap` is the probability of taking over the grey values' distribution of another
     item, whatever that shows, so that the distribution tells nothing. `transplant` is the probability that a
     slice without a tumour gets a piece of another head: as often a lesion as healthy tissue (see
-    `data/transplant.py`; it needs pairs made by `mirror` among the training items). `cross` is the probability
-    that a picture made by `mirror` gets its right half from another head (`data/crossing.py`).
+    `data/transplant.py`; it needs pairs made by `mirror` among the training items). `cross` is the
+    probability that a picture made by `mirror` gets its right half from another head (`data/crossing.py`).
     """
 
     flip: bool = False

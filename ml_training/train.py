@@ -299,18 +299,15 @@ def loader(
 
 
 def _mirrored(config: TrainConfig, items: list[Item], data: SeededItems) -> tuple[int, dict[int, np.ndarray]]:
-    """Index of the label for nothing found, and the pictures (S, S) made by `mirror`, by their item's index."""
+    """Index of the label for nothing found, and pictures (S, S) made by `mirror`, by their item's index."""
     task = task_of(config.kind)
     healthy = healthy_label(task)
+    key = "augmentation.transplant" if config.augmentation.transplant else "augmentation.cross"
     if healthy is None:
-        raise TrainingError(
-            f"augmentation.transplant and cross: {config.kind} has no single label for nothing found"
-        )
+        raise TrainingError(f"{key}: {config.kind} has no single label for nothing found")
     images = {n: np.asarray(data.cached[n][0][0]) for n, item in enumerate(items) if item.row.get("original")}
     if not images:
-        raise TrainingError(
-            "augmentation.transplant and cross need pictures made by `mirror` among the training items"
-        )
+        raise TrainingError(f"{key} needs pictures made by `mirror` among the training items")
     return healthy, images
 
 

@@ -1,8 +1,8 @@
 """Mirrored pictures made of two heads, so that a perfectly symmetric head tells nothing.
 
 `mirror` completes one half of a head by its own mirror image. Where only such pictures show a healthy head
-after contrast agent, a network can learn that symmetry is health. Here, while a run trains, one half of such a
-picture is exchanged for the same half of a similar one: healthy beside healthy, a tumour beside healthy, a
+after contrast agent, a network can learn that symmetry is health. Here, while a run trains, one half of such
+a picture is exchanged for the same half of a similar one: healthy beside healthy, a tumour beside healthy, a
 tumour of the midline beside another of its kind. All labels get the same seam.
 """
 
@@ -26,9 +26,9 @@ _SEAM = 0.03  # of the width, over which one half becomes the other
 class Crossing:
     """Operates on pictures made by `mirror`, with probability `prob`.
 
-    `images` (S, S) in 0..1 are those of the items with a column `original`, by index; `healthy` is the index of
-    the label for nothing found. Others are found among the items alone, so that nothing comes in from items
-    that a run is judged on.
+    `images` (S, S) in 0..1 are those of the items with a column `original`, by index; `healthy` is the index
+    of the label for nothing found. Others are found among the items alone, so that nothing comes in from
+    items that a run is judged on.
     """
 
     def __init__(
@@ -50,8 +50,8 @@ class Crossing:
 
 
 def cross(image: np.ndarray, other: np.ndarray) -> np.ndarray | None:
-    """The left half of a picture (S, S) in 0..1 and the right half of another, in the former's grey values and
-    size. None where either shows no head.
+    """The left half of a picture (S, S) in 0..1 and the right half of another, in the former's grey values
+    and size. None where either shows no head.
     """
     own, theirs = look(image), look(other)
     here, there = head_box(image), head_box(other)
@@ -65,8 +65,8 @@ def cross(image: np.ndarray, other: np.ndarray) -> np.ndarray | None:
 
 
 def _others(items: Sequence[Item], images: Mapping[int, np.ndarray], healthy: int) -> dict[int, list[int]]:
-    """For every picture those whose half may stand beside its own: the most similar of the same plane, of what
-    was noted of them (`mirror --seen`), and without a tumour unless it has one on the midline.
+    """For every picture those whose half may stand beside its own: the most similar of the same plane and the
+    same note (`mirror --seen`), without a tumour; beside one on the midline, others on the midline.
     """
     ill = {index: items[index].target[healthy] != 1 for index in images}
     clean = {(items[i].group, items[i].row["original"]): i for i in images if not ill[i]}

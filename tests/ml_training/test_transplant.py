@@ -166,26 +166,32 @@ def test_a_run_operates_on_what_it_learns_from_and_on_nothing_else(tmp_path: Pat
         "{kind: brain_mri, version: 0.0.1, sources: [{manifest: heads/manifest.csv}], workers: 0}"
     )
     changes = ["preprocessing.size=128", "val_fraction=0.25", "batch_size=8"]
-    config = load_config(path, [*changes, "augmentation.transplant=1.0"])
+    config = load_config(path, [*changes, "augmentation.transplant=1.0", "augmentation.cross=1.0"])
     splits = make_splits(config, tmp_path)
     learnt = loader(config, splits.train, True).dataset
     assert len(learnt.transplant.donors) == len(splits.train) // 2
+    assert set(learnt.cross.others) == set(range(len(splits.train)))
     nothing = next(n for n, one in enumerate(splits.train) if one.target[3] == 1)
     labels = {int(learnt[nothing, seed][1].argmax()) for seed in range(20)}
     assert labels == {0, 3}
     for training, augmented in ((False, None), (False, True)):
         judged = loader(config, splits.val, training, augmented).dataset
-        assert judged.transplant is None
+        assert judged.transplant is None and judged.cross is None
 
 
 @pytest.mark.parametrize(
     ("kind", "message"),
-    [("knee_xray", "needs pairs made by `mirror`"), ("chest_xray", "no single label for nothing found")],
+    [
+        ("knee_xray", "needs pictures made by `mirror`"),
+        ("chest_xray", "no single label for nothing found"),
+    ],
 )
+@pytest.mark.parametrize("key", ["transplant", "cross"])
 def test_without_pairs_the_run_stops_at_once(
-    config_path: Path, data_dir: Path, kind: str, message: str
+    config_path: Path, data_dir: Path, key: str, kind: str, message: str
 ) -> None:
-    config = load_config(config_path, ["augmentation.transplant=0.5"])
+    config = load_config(config_path, [f"augmentation.{key}=0.5"])
     items = make_splits(config, data_dir).train
-    with pytest.raises(TrainingError, match=message):
+    with pytest.raises(TrainingError, match=message) as stopped:
         loader(dataclasses.replace(config, kind=kind), items, True)
+    assert f"augmentation.{key}" in str(stopped.value)
