@@ -350,7 +350,7 @@ def train(
     validation = loader(config, splits.val, False) if splits.val else None
     module = ReadingModule(config, steps=len(training) * config.epochs)
     sitting = Sitting(deadline)
-    trainer = _trainer(config, run_dir, len(training), progress, devices, [sitting, *callbacks])
+    trainer = _trainer(config, run_dir, progress, devices, [sitting, *callbacks])
     last = run_dir / "last.ckpt"
     if last.is_file() and isinstance(training.sampler, EpochSampler):
         # Workers fetch ahead before Lightning tells the sampler which epoch it is.
@@ -369,7 +369,6 @@ def train(
 def _trainer(
     config: TrainConfig,
     run_dir: Path,
-    steps: int,
     progress: bool,
     devices: str,
     more: Sequence[Callback],
@@ -389,7 +388,7 @@ def _trainer(
         ]
     callbacks: list[Callback] = [*checkpoints, History(run_dir), *more]
     if config.ema_decay:
-        callbacks.append(EMAWeightAveraging(decay=config.ema_decay, update_starting_at_step=steps))
+        callbacks.append(EMAWeightAveraging(decay=config.ema_decay))
     if config.patience:
         callbacks.append(EarlyStopping("val_loss", mode="min", patience=config.patience))
     if progress:
