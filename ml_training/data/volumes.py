@@ -46,6 +46,10 @@ def add_slices(verbs: Any) -> None:
     verb.add_argument("--label", required=True, help="what every slice of them shows, e.g. none")
     verb.add_argument("--out", type=Path, required=True, help="new folder for manifest.csv and images")
     verb.add_argument("--step", type=float, default=4.0, help="millimetres between two slices")
+    verb.add_argument("--planes", nargs="+", choices=list(_AXES), default=list(_AXES), help="default: all")
+    verb.add_argument(
+        "--masks", type=Path, help="folder: a volume of the same name marks slices that are left out"
+    )
     verb.add_argument("--source", default="volumes", help="hospital or collection")
     verb.set_defaults(run=run)
 
@@ -58,7 +62,14 @@ def run(options: argparse.Namespace) -> None:
     for name in names:
         if names.count(name) > 1:
             raise TrainingError(f"{name}: two volumes of this name would be one group; rename one")
-    cut = [list(slices_of(path, options.step)) for path in options.volumes]
+    masks = [options.masks and options.masks / path.name for path in options.volumes]
+    for mask in masks:
+        if mask and not mask.is_file():
+            raise TrainingError(f"--masks: {mask} is not there")
+    cut = [
+        list(slices_of(path, options.step, options.planes, mask))
+        for path, mask in zip(options.volumes, masks, strict=True)
+    ]
     rows = []
     (options.out / "images").mkdir(parents=True, exist_ok=True)
     for number, (name, found) in enumerate(zip(names, cut, strict=True), start=1):
@@ -73,18 +84,24 @@ def run(options: argparse.Namespace) -> None:
     write_atomic(options.out / "manifest.csv", text.getvalue().encode())
 
 
-def slices_of(path: Path, step: float, planes: Sequence[str] = tuple(_AXES)) -> Iterator[Slice]:
-    """Slices of a volume in every plane, `step` millimetres apart, without the nearly empty ones at its ends.
+def slices_of(
+    path: Path, step: float, planes: Sequence[str] = tuple(_AXES), mask: Path | None = None
+) -> Iterator[Slice]:
+    """Slices of a volume in every plane, `step` millimetres apart, without the nearly empty ones at its ends
+    and those in which a point of `mask`, a volume of the same size, is not zero.
 
     Grey values between the volume's 0.5th and 99.5th percentile become 0..255.
 
     Raises:
         TrainingError: not a volume (unreadable, several volumes, a single slice), nothing in it, or it does
-            not say how the patient lay.
+            not say how the patient lay; a mask of another size.
     """
     if not step > 0:
         raise TrainingError(f"--step must be above 0 mm, not {step}")
     data, spacing = _read(path)
+    marked = np.zeros(data.shape, dtype=bool) if mask is None else _read(mask)[0] != 0
+    if marked.shape != data.shape:
+        raise TrainingError(f"{mask}: {marked.shape} points, but {path.name} has {data.shape}")
     low, high = np.percentile(data, (0.5, 99.5))
     if not high > low:
         raise TrainingError(f"{path}: an empty volume, every point has the same value")
@@ -96,7 +113,8 @@ def slices_of(path: Path, step: float, planes: Sequence[str] = tuple(_AXES)) -> 
         every = max(1, round(step / spacing[axis]))
         left, up = (spacing[other] for other in range(3) if other != axis)
         for index in range(every // 2, len(across), every):
-            if tissue[index] >= _ENOUGH_TISSUE * tissue.max():
+            left_out = np.take(marked, index, axis).any()
+            if not left_out and tissue[index] >= _ENOUGH_TISSUE * tissue.max():
                 shown = across[index][::-1, ::-1].T
                 yield Slice(plane, index, _square(shown, up, left))
 
