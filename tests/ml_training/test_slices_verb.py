@@ -74,6 +74,38 @@ def test_empty_ends_are_left_out_and_the_step_is_in_millimetres(tmp_path: Path) 
     assert [s.index for s in slices_of(path, 8.0) if s.plane == "axial"] == [7, 9, 11, 13, 15, 17]
 
 
+def marks(path: Path, low: int, high: int) -> Path:
+    """A mask of `head`'s size that marks one point of each axial slice from `low` to below `high`."""
+    data = np.zeros((60, 40, 24), dtype=np.float32)
+    data[20, 20, low:high] = 1
+    return save(path, data[::-1, ::-1])
+
+
+def test_slices_that_a_mask_marks_are_left_out(tmp_path: Path) -> None:
+    path, mask = volume(tmp_path / "head.nii.gz"), marks(tmp_path / "mask.nii.gz", 9, 12)
+    found = list(slices_of(path, 4.0, ["axial"], mask))
+    assert {one.plane for one in found} == {"axial"}
+    assert [one.index for one in found] == [6, 7, 8, *range(12, 18)]
+
+
+def test_masks_are_found_by_name_and_planes_chosen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "masks").mkdir()
+    path = str(volume(tmp_path / "head.nii.gz"))
+    command = ["slices", path, "--label", "none", "--planes", "axial", "--masks", str(tmp_path / "masks")]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 2
+    assert "head.nii.gz is not there" in capsys.readouterr().err
+    save(tmp_path / "masks" / "head.nii.gz", np.zeros((60, 40, 23), dtype=np.float32))
+    assert main([*command, "--out", str(tmp_path / "out")]) == 2
+    assert "(60, 40, 23) points, but head.nii.gz has (60, 40, 24)" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    marks(tmp_path / "masks" / "head.nii.gz", 6, 16)
+    assert main([*command, "--out", str(tmp_path / "out")]) == 0
+    files = [row["file"] for row in read_manifest(tmp_path / "out" / "manifest.csv")]
+    assert files == ["images/head_axial_016.png", "images/head_axial_017.png"]
+
+
 def test_every_volume_is_one_group_that_a_run_only_learns_from(tmp_path: Path) -> None:
     make_world(tmp_path / "data")
     volumes = [str(volume(tmp_path / f"{name}.nii.gz")) for name in ("one", "two")]
