@@ -232,12 +232,15 @@ def normal_label(task: Task) -> int:
 def _pooling(task: Task, config: TrainConfig, items: Sequence[Item], read: Read) -> dict[str, Any]:
     """Pooling fitted on volumes simulated from slices that were not learnt, with its own operating points."""
     normal = normal_label(task)
+    doubtful = config.pooling.get("doubtful", [])
+    if unknown := [name for name in doubtful if name not in task.names]:
+        raise TrainingError(f"pooling.doubtful: {unknown[0]!r} is no label of {task.kind}")
     volumes = pooling.simulate(task, normal, items, read, seed=config.seed)
     fitted = pooling.fit(volumes, normal)
     truth = np.stack([volume.truth for volume in volumes])
     answers = pooling.read_volumes(volumes, normal, fitted)
     points = calibrate.operating_points(task, answers, truth)
-    fitted["operating_points"] = pooling.spare_the_healthy(points, task, normal, answers, truth)
+    fitted["operating_points"] = pooling.spare_the_healthy(points, task, normal, answers, truth, doubtful)
     return fitted
 
 

@@ -26,6 +26,7 @@ _EDGE = 1e-4
 # A volume's reading is "likely" a disease from here on at the earliest. There are no labelled volumes to
 # choose it on: simulated ones say 0.5, and a healthy head unlike all that was learnt from once read 0.54.
 _LIKELY = 0.8
+_NEVER = 1.0
 
 
 def window_pool(
@@ -153,10 +154,15 @@ def read_volumes(volumes: Sequence[Volume], normal: int, pooling: Mapping[str, A
 
 
 def spare_the_healthy(
-    points: Mapping[str, Mapping[str, float]], task: Task, normal: int, answers: np.ndarray, truth: np.ndarray
+    points: Mapping[str, Mapping[str, float]],
+    task: Task,
+    normal: int,
+    answers: np.ndarray,
+    truth: np.ndarray,
+    doubtful: Sequence[str] = (),
 ) -> dict[str, dict[str, float]]:
     """Operating points at which no disease is possible on more than 5 % of the healthy volumes, and none is
-    likely below `_LIKELY`.
+    likely below `_LIKELY`; `doubtful` ones never are.
 
     A sensitive point alone may lie so low, where a few diseased volumes were missed altogether, that every
     healthy head would be suspected. It never starts below one in ten.
@@ -168,6 +174,6 @@ def spare_the_healthy(
         if k != normal:
             floor = float(np.quantile(healthy[:, k], 0.95)) if len(healthy) else 0.1
             own["high_sensitivity"] = round(min(0.5, max(own["high_sensitivity"], floor, 0.1)), 4)
-            own["high_specificity"] = max(own["high_specificity"], _LIKELY)
+            own["high_specificity"] = _NEVER if name in doubtful else max(own["high_specificity"], _LIKELY)
         spared[name] = own
     return spared

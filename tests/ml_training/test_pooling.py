@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml_training import pooling
+from inference.calls import call_of
+from ml_training import calibrating, pooling
 from ml_training.data.manifest import Item
+from ml_training.errors import TrainingError
 from ml_training.labels import task_of
+from ml_training.specs import SourceSpec, TrainConfig
 
 TASK = task_of("brain_mri")
 NORMAL = TASK.names.index("none")
@@ -134,6 +137,16 @@ def test_a_simulated_volume_never_makes_a_disease_likely_below_four_in_five() ->
     }
 
 
+def test_what_volumes_cannot_tell_is_possible_at_most() -> None:
+    answers = slices(*[(NORMAL, 0.99)] * 20, (2, 0.99))
+    truth = np.eye(4)[[NORMAL] * 20 + [2]]
+    points = {name: {"high_sensitivity": 0.2, "high_specificity": 0.5} for name in TASK.names}
+    spared = pooling.spare_the_healthy(points, TASK, NORMAL, answers, truth, ["pituitary"])
+    own = spared["pituitary"]
+    assert call_of(0.9999, own["high_sensitivity"], own["high_specificity"]) == "possible"
+    assert spared["glioma"]["high_specificity"] == 0.8
+
+
 def test_a_patients_own_normal_slices_are_the_rest_of_the_head() -> None:
     """Normal slices of every patient read one way, those of other heads another."""
     items = _items()
@@ -153,3 +166,14 @@ def test_a_patients_own_normal_slices_are_the_rest_of_the_head() -> None:
         usual = 0.8 if volume.group[0] == "p" else 0.95
         normal = volume.slices[volume.slices[:, NORMAL] > 0.5]
         assert normal[:, NORMAL] == pytest.approx(usual)
+
+
+def test_a_doubtful_label_that_is_none_is_named() -> None:
+    config = TrainConfig(
+        kind="brain_mri",
+        version="0.0.1",
+        sources=(SourceSpec(manifest="none.csv"),),
+        pooling={"method": "window", "doubtful": ["pituitry"]},
+    )
+    with pytest.raises(TrainingError, match=r"pooling\.doubtful: 'pituitry' is no label of brain_mri"):
+        calibrating._pooling(TASK, config, _items(), _reader(0))
