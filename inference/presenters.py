@@ -411,6 +411,11 @@ LABEL_LIMITS = frozenset(
             "All tumours that it learnt from were scanned after contrast agent: it may miss one without it, "
             "and suspect one where there is only contrast agent."
         ),
+        gettext_noop(
+            "The healthy pituitary gland also lights up after contrast agent, and the model often mistakes "
+            "it for a tumour. In a scan of many slices it is therefore possible at most, however high the "
+            "number. Without contrast agent it may miss a tumour."
+        ),
         gettext_noop("Healthy images came from other scanners, so part of this may be scanner recognition."),
         gettext_noop("Told apart on children's films of one hospital only, so never a finding for adults."),
     }

@@ -108,6 +108,11 @@ _CONTRAST = (
     "All tumours that it learnt from were scanned after contrast agent: it may miss one without it, and "
     "suspect one where there is only contrast agent."
 )
+_GLAND = (
+    "The healthy pituitary gland also lights up after contrast agent, and the model often mistakes it for a "
+    "tumour. In a scan of many slices it is therefore possible at most, however high the number. Without "
+    "contrast agent it may miss a tumour."
+)
 _SUBTYPE = "Told apart on children's films of one hospital only, so never a finding for adults."
 
 TASKS: dict[str, Task] = {
@@ -117,7 +122,7 @@ TASKS: dict[str, Task] = {
         (
             Label("glioma", "glioma", limits=_CONTRAST),
             Label("meningioma", "meningioma", limits=_CONTRAST),
-            Label("pituitary", "pituitary-tumour", limits=_CONTRAST),
+            Label("pituitary", "pituitary-tumour", limits=_GLAND),
             Label(
                 "none",
                 "no-brain-tumour",
