@@ -233,14 +233,16 @@ def _pooling(task: Task, config: TrainConfig, items: Sequence[Item], read: Read)
     """Pooling fitted on volumes simulated from slices that were not learnt, with its own operating points."""
     normal = normal_label(task)
     doubtful = config.pooling.get("doubtful", [])
-    if unknown := [name for name in doubtful if name not in task.names]:
-        raise TrainingError(f"pooling.doubtful: {unknown[0]!r} is no label of {task.kind}")
+    if unknown := [name for name in doubtful if name not in task.names or name == task.names[normal]]:
+        raise TrainingError(f"pooling.doubtful: {unknown[0]!r} is no disease of {task.kind}")
     volumes = pooling.simulate(task, normal, items, read, seed=config.seed)
     fitted = pooling.fit(volumes, normal)
+    if doubtful:
+        fitted["ceilings"] = pooling.ceilings(task, doubtful)
     truth = np.stack([volume.truth for volume in volumes])
     answers = pooling.read_volumes(volumes, normal, fitted)
     points = calibrate.operating_points(task, answers, truth)
-    fitted["operating_points"] = pooling.spare_the_healthy(points, task, normal, answers, truth, doubtful)
+    fitted["operating_points"] = pooling.spare_the_healthy(points, task, normal, answers, truth)
     return fitted
 
 

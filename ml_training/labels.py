@@ -110,8 +110,8 @@ _CONTRAST = (
 )
 _GLAND = (
     "The healthy pituitary gland also lights up after contrast agent, and the model often mistakes it for a "
-    "tumour. In a scan of many slices it is therefore possible at most, however high the number. Without "
-    "contrast agent it may miss a tumour."
+    "tumour. In a scan of many slices its number is therefore never above 50 in 100. Without contrast agent "
+    "it may miss a tumour."
 )
 _SUBTYPE = "Told apart on children's films of one hospital only, so never a finding for adults."
 

@@ -26,7 +26,8 @@ _EDGE = 1e-4
 # A volume's reading is "likely" a disease from here on at the earliest. There are no labelled volumes to
 # choose it on: simulated ones say 0.5, and a healthy head unlike all that was learnt from once read 0.54.
 _LIKELY = 0.8
-_NEVER = 1.0
+# A disease of which volumes have shown that healthy ones look the same: no more than even odds.
+_DOUBTFUL = 0.5
 
 
 def window_pool(
@@ -36,7 +37,8 @@ def window_pool(
 
     The log-odds of "not normal" are averaged over a window of `pooling["width"]` of the slices (three at
     least); the most suspicious window counts. `sigmoid(slope * log-odds + intercept)` is the volume's
-    probability of not being normal; the diseases share it as they do in that window.
+    probability of not being normal; the diseases share it as they do in that window. What is above a label's
+    value in `pooling["ceilings"]` (K,), where there are any, goes to "normal".
     """
     count = len(probabilities)
     odds = logit(np.clip(1.0 - probabilities[:, normal], _EDGE, 1 - _EDGE))
@@ -48,7 +50,11 @@ def window_pool(
     abnormal = float(expit(float(pooling["slope"]) * means[first] + float(pooling["intercept"])))
     shares = np.delete(weights @ probabilities, normal)
     shares = shares / max(float(shares.sum()), 1e-12)
-    return np.insert(abnormal * shares, normal, 1.0 - abnormal), weights
+    pooled = np.insert(abnormal * shares, normal, 1.0 - abnormal)
+    if "ceilings" in pooling:
+        pooled = np.minimum(pooled, pooling["ceilings"])
+        pooled[normal] += 1.0 - pooled.sum()
+    return pooled, weights
 
 
 @dataclass(frozen=True)
@@ -142,6 +148,11 @@ def fit(volumes: Sequence[Volume], normal: int) -> dict[str, Any]:
     return best[1]
 
 
+def ceilings(task: Task, doubtful: Sequence[str]) -> list[float]:
+    """What each label's probability is at most (K,): even odds for the doubtful ones."""
+    return [_DOUBTFUL if name in doubtful else 1.0 for name in task.names]
+
+
 def _window_odds(slices: np.ndarray, normal: int, width: float) -> float:
     neutral = {"width": width, "slope": 1.0, "intercept": 0.0}
     pooled, _ = window_pool(slices, normal, neutral)
@@ -159,10 +170,9 @@ def spare_the_healthy(
     normal: int,
     answers: np.ndarray,
     truth: np.ndarray,
-    doubtful: Sequence[str] = (),
 ) -> dict[str, dict[str, float]]:
     """Operating points at which no disease is possible on more than 5 % of the healthy volumes, and none is
-    likely below `_LIKELY`; `doubtful` ones never are.
+    likely below `_LIKELY`.
 
     A sensitive point alone may lie so low, where a few diseased volumes were missed altogether, that every
     healthy head would be suspected. It never starts below one in ten.
@@ -174,6 +184,6 @@ def spare_the_healthy(
         if k != normal:
             floor = float(np.quantile(healthy[:, k], 0.95)) if len(healthy) else 0.1
             own["high_sensitivity"] = round(min(0.5, max(own["high_sensitivity"], floor, 0.1)), 4)
-            own["high_specificity"] = _NEVER if name in doubtful else max(own["high_specificity"], _LIKELY)
+            own["high_specificity"] = max(own["high_specificity"], _LIKELY)
         spared[name] = own
     return spared

@@ -137,14 +137,19 @@ def test_a_simulated_volume_never_makes_a_disease_likely_below_four_in_five() ->
     }
 
 
-def test_what_volumes_cannot_tell_is_possible_at_most() -> None:
-    answers = slices(*[(NORMAL, 0.99)] * 20, (2, 0.99))
-    truth = np.eye(4)[[NORMAL] * 20 + [2]]
-    points = {name: {"high_sensitivity": 0.2, "high_specificity": 0.5} for name in TASK.names}
-    spared = pooling.spare_the_healthy(points, TASK, NORMAL, answers, truth, ["pituitary"])
-    own = spared["pituitary"]
-    assert call_of(0.9999, own["high_sensitivity"], own["high_specificity"]) == "possible"
-    assert spared["glioma"]["high_specificity"] == 0.8
+def test_what_volumes_cannot_tell_is_never_more_than_even_odds() -> None:
+    surely = slices(*[(2, 0.97)] * 6)
+    rule = {**RULE, "ceilings": pooling.ceilings(TASK, ["pituitary"])}
+    free, _ = pooling.window_pool(surely, NORMAL, RULE)
+    pooled, weights = pooling.window_pool(surely, NORMAL, rule)
+    assert free[2] > 0.9 and pooled[2] == 0.5
+    assert pooled.sum() == pytest.approx(1.0) and pooled[:2] == pytest.approx(free[:2])
+    assert weights.sum() == pytest.approx(1.0)
+    assert call_of(float(pooled[2]), 0.1, 0.8) == "possible"
+    glioma = slices(*[(0, 0.97)] * 6)
+    assert pooling.window_pool(glioma, NORMAL, rule)[0] == pytest.approx(
+        pooling.window_pool(glioma, NORMAL, RULE)[0]
+    )
 
 
 def test_a_patients_own_normal_slices_are_the_rest_of_the_head() -> None:
@@ -168,12 +173,13 @@ def test_a_patients_own_normal_slices_are_the_rest_of_the_head() -> None:
         assert normal[:, NORMAL] == pytest.approx(usual)
 
 
-def test_a_doubtful_label_that_is_none_is_named() -> None:
+@pytest.mark.parametrize("label", ["pituitry", "none"])
+def test_a_doubtful_label_that_is_no_disease_is_named(label: str) -> None:
     config = TrainConfig(
         kind="brain_mri",
         version="0.0.1",
         sources=(SourceSpec(manifest="none.csv"),),
-        pooling={"method": "window", "doubtful": ["pituitry"]},
+        pooling={"method": "window", "doubtful": [label]},
     )
-    with pytest.raises(TrainingError, match=r"pooling\.doubtful: 'pituitry' is no label of brain_mri"):
+    with pytest.raises(TrainingError, match=f"pooling.doubtful: '{label}' is no disease of brain_mri"):
         calibrating._pooling(TASK, config, _items(), _reader(0))
