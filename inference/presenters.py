@@ -413,8 +413,8 @@ LABEL_LIMITS = frozenset(
         ),
         gettext_noop(
             "The healthy pituitary gland also lights up after contrast agent, and the model often mistakes "
-            "it for a tumour. In a scan of many slices its number is therefore never above 50 in 100. Without "
-            "contrast agent it may miss a tumour."
+            "it for a tumour. In a scan of many slices its number is therefore never above 50 in 100. "
+            "Without contrast agent it may miss a tumour."
         ),
         gettext_noop("Healthy images came from other scanners, so part of this may be scanner recognition."),
         gettext_noop("Told apart on children's films of one hospital only, so never a finding for adults."),
