@@ -165,11 +165,7 @@ def read_volumes(volumes: Sequence[Volume], normal: int, pooling: Mapping[str, A
 
 
 def spare_the_healthy(
-    points: Mapping[str, Mapping[str, float]],
-    task: Task,
-    normal: int,
-    answers: np.ndarray,
-    truth: np.ndarray,
+    points: Mapping[str, Mapping[str, float]], task: Task, normal: int, answers: np.ndarray, truth: np.ndarray
 ) -> dict[str, dict[str, float]]:
     """Operating points at which no disease is possible on more than 5 % of the healthy volumes, and none is
     likely below `_LIKELY`.

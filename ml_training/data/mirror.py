@@ -134,7 +134,9 @@ def run(options: argparse.Namespace) -> None:
     writer.writeheader()
     writer.writerows(written)
     write_atomic(options.out / "manifest.csv", text.getvalue().encode())
-    logger.info("%d of %d slices have a tumour plainly on one side; %d pictures made", made, asked, 2 * made)
+    logger.info(
+        "%d of %d slices have a tumour plainly on one side; %d pictures made", made, asked, len(written)
+    )
     if dropped:
         logger.info("%d more left out: a tumour was seen in the half that should have none", dropped)
 

@@ -58,6 +58,17 @@ train(config, Path(sys.argv[2]), Path(sys.argv[3]), progress=False, callbacks=[K
 """
 
 
+def test_averaged_weights_of_the_first_epoch_are_not_those_it_started_from(
+    config_path: Path, data_dir: Path, tmp_path: Path
+) -> None:
+    start = train(load_config(config_path, ["epochs=1"]), data_dir, tmp_path / "start", progress=False)
+    config = load_config(config_path, ["epochs=1", "ema_decay=0.9", f"init={start}"])
+    averaged = train(config, data_dir, tmp_path / "averaged", progress=False)
+    before, after = (load_network(config, path).state_dict() for path in (start, averaged))
+    weights = [name for name in before if name.endswith("weight")]
+    assert not any(torch.equal(before[name], after[name]) for name in weights)
+
+
 @pytest.mark.slow
 def test_a_run_killed_in_an_epoch_ends_like_an_unbroken_one(
     config_path: Path, data_dir: Path, tmp_path: Path
