@@ -62,6 +62,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     blending.add_argument("--run-dir", type=Path, required=True)
     blending.set_defaults(run=_blend)
+    validating = verbs.add_parser(
+        "validate", help="finished runs and bundles side by side on a config's validation images"
+    )
+    validating.add_argument("config", type=Path, help="YAML config, e.g. ml_training/configs/knee_xray.yaml")
+    validating.add_argument("overrides", nargs="*", help="dotted.key=value")
+    validating.add_argument(
+        "--of", type=Path, nargs="+", required=True, help="run folders, .ckpt files in them, or bundles"
+    )
+    validating.add_argument(
+        "--by", action="append", default=[], metavar="COLUMN", help="also for each value of this column"
+    )
+    validating.add_argument("--data-dir", type=Path, default=DEFAULT_DATA)
+    validating.add_argument("--json", action="store_true", help="JSON instead of a Markdown table")
+    validating.set_defaults(run=_validate)
     tuning = verbs.add_parser("tune", help="search for better settings; run again, or beside, to go on")
     for verb in (training, tuning, adopting, calibration, publish):
         verb.add_argument("config", type=Path, help="YAML config, e.g. ml_training/configs/knee_xray.yaml")
@@ -222,6 +236,16 @@ def _compare(options: argparse.Namespace) -> None:
 
     rows = compare(options.runs, options.data_dir)
     sys.stdout.write((json.dumps(plain(rows), indent=1) if options.json else table(rows)) + "\n")
+
+
+def _validate(options: argparse.Namespace) -> None:
+    from ml_training.labels import task_of
+    from ml_training.validate import plain, table, validate
+
+    config = load_config(options.config, options.overrides)
+    lines = validate(config, options.data_dir, options.of, options.by)
+    shown = json.dumps(plain(lines), indent=1) if options.json else table(lines, task_of(config.kind))
+    sys.stdout.write(shown + "\n")
 
 
 def _calibrate(options: argparse.Namespace) -> None:

@@ -1,0 +1,146 @@
+"""`validate`: finished runs and bundles side by side on a config's validation images, before any test image.
+
+What is chosen between, a teacher or a pupil, another epoch or a blend, is chosen on these figures; the test
+images are for the one that is published.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from ml_training import calibrate
+from ml_training.bundle import METADATA, Bundle
+from ml_training.calibrating import normal_label
+from ml_training.crossfit import log_losses
+from ml_training.data.manifest import Item
+from ml_training.errors import BundleError, TrainingError
+from ml_training.evaluate import headline
+from ml_training.labels import Task, task_of
+from ml_training.specs import PreprocessingSpec, TrainConfig
+from ml_training.train import RUN, make_splits, mark, predict
+from ml_training.weights import load_network, read_run
+
+TOGETHER = "together"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One network on one part of the validation images.
+
+    `score` is the accuracy, or the mean AUC where labels do not exclude each other; `log_loss` is that of the
+    best temperature (or sigmoids) for all validation images; `missed` counts images with a disease that are
+    read as the label for "nothing found", `diseased` those with one (labels that exclude each other only).
+    """
+
+    network: str
+    part: str
+    images: int
+    score: float
+    log_loss: float
+    missed: int | None
+    diseased: int | None
+
+
+def validate(
+    config: TrainConfig, data_dir: Path, networks: Sequence[Path], by: Sequence[str] = ()
+) -> list[Line]:
+    """A line for every network (run folder, `.ckpt` file in one, or bundle) and part: all, and each value of
+    the manifest columns `by`. Several networks also answer together, with the mean of their probabilities.
+
+    Raises:
+        TrainingError: no validation items, an unknown column, no such run or bundle, one of another kind, or
+            a run that has learnt from these items.
+    """
+    task = task_of(config.kind)
+    items = make_splits(config, data_dir).val
+    if not items:
+        raise TrainingError("val_fraction is 0: there are no validation items")
+    if unknown := [column for column in by if not any(column in item.row for item in items)]:
+        raise TrainingError(f"--by {unknown[0]}: no manifest has such a column")
+    targets = np.array([item.target for item in items])
+    opened = [(str(path), *_opened(path, config.kind, items)) for path in networks]
+    answers: dict[str, np.ndarray] = {}
+    for name, network, preprocessing in opened:
+        seen = dataclasses.replace(config, preprocessing=preprocessing)
+        logits, _, _ = predict(network, seen, items)
+        answers[name] = calibrate.fit(task, logits, targets)(logits)
+    if len(answers) > 1:
+        answers[TOGETHER] = np.mean(list(answers.values()), axis=0)
+    return [
+        _line(task, name, part, probs[rows], targets[rows])
+        for name, probs in answers.items()
+        for part, rows in _parts(items, by)
+    ]
+
+
+def _opened(path: Path, kind: str, items: Sequence[Item]) -> tuple[nn.Module, PreprocessingSpec]:
+    """A network, and how it wants to see images."""
+    if (path / METADATA).is_file():
+        try:
+            bundle = Bundle.load(path)
+        except BundleError as error:
+            raise TrainingError(f"--of: {error}") from error
+        _refuse_other_kind(path, bundle.kind, kind)
+        return bundle.torch_network(), bundle.preprocessing
+    folder, checkpoint = (path.parent, path) if path.suffix == ".ckpt" else (path, path / "best.ckpt")
+    own = read_run(folder, "--of")
+    _refuse_other_kind(path, own.kind, kind)
+    about = folder / RUN
+    learnt = json.loads(about.read_text(encoding="utf-8")).get("learnt", []) if about.is_file() else []
+    if not {mark(item) for item in items}.isdisjoint(learnt):
+        raise TrainingError(f"--of: {folder} has learnt from these validation items")
+    return load_network(own, checkpoint), own.preprocessing
+
+
+def _refuse_other_kind(path: Path, theirs: str, kind: str) -> None:
+    if theirs != kind:
+        raise TrainingError(f"--of: {path} learnt {theirs}, not {kind}")
+
+
+def _parts(items: Sequence[Item], by: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
+    yield "all", np.arange(len(items))
+    for column in by:
+        values = np.array([item.row.get(column, "") for item in items])
+        for value in sorted(set(values.tolist())):
+            yield f"{column}={value}", np.flatnonzero(values == value)
+
+
+def _line(task: Task, network: str, part: str, probs: np.ndarray, targets: np.ndarray) -> Line:
+    missed = diseased = None
+    if task.activation == "softmax" and task.kind != "gate":
+        normal = normal_label(task)
+        ill = targets.argmax(1) != normal
+        missed, diseased = int((ill & (probs.argmax(1) == normal)).sum()), int(ill.sum())
+    return Line(
+        network,
+        part,
+        len(targets),
+        headline(task, probs, targets),
+        float(np.mean(log_losses(task, probs, targets))),
+        missed,
+        diseased,
+    )
+
+
+def table(lines: Sequence[Line], task: Task) -> str:
+    """The lines as a Markdown table."""
+    score = "accuracy" if task.activation == "softmax" else "mean AUC"
+    rows = [["network", "part", "images", score, "log loss", "disease read as none"], ["---"] * 6]
+    for line in lines:
+        missed = "" if line.missed is None else f"{line.missed} of {line.diseased}"
+        figures = [f"{line.score:.3f}", f"{line.log_loss:.3f}"]
+        rows.append([line.network, line.part, str(line.images), *figures, missed])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+
+
+def plain(lines: Sequence[Line]) -> list[dict[str, Any]]:
+    """The lines as JSON can hold them."""
+    return [dataclasses.asdict(line) for line in lines]
