@@ -72,5 +72,5 @@ def _changed(version: ModelVersion) -> OnDisk | None:
         if not metadata.is_file():
             continue
         if not ModelVersion.objects.filter(sha256=registry.file_sha256(metadata)).exists():
-            return OnDisk("corrupt", f"{version.bundle}: the metadata changed after it was registered")
+            return OnDisk("corrupt", registry.changed(folder))
     return None

@@ -138,7 +138,7 @@ _NORMAL_MEANINGS: dict[str, Text] = {
     "likely": gettext_lazy(
         "This is the good answer, and the model is fairly sure of it. It can still have missed something."
     ),
-    "possible": gettext_lazy("The model leans towards this, but it is not sure."),
+    "possible": gettext_lazy("All may be well, but the model is not sure of it."),
     "unlikely": gettext_lazy("The model does not think that all is clear; see what else it found."),
 }
 

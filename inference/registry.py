@@ -58,7 +58,7 @@ def inspect(path: Path, expected_sha256: str = "") -> BundleFacts:
         raise BundleMissing(f"{path.name}: no {METADATA.as_posix()}")
     digest = file_sha256(metadata_path)
     if expected_sha256 and digest != expected_sha256:
-        raise BundleCorrupt(f"{path.name}: the metadata changed after it was registered")
+        raise BundleCorrupt(changed(path))
     try:
         metadata = json.loads(metadata_path.read_text(encoding="utf-8"))
         kind, version, files = metadata["kind"], metadata["version"], metadata["files"]
@@ -80,6 +80,20 @@ def inspect(path: Path, expected_sha256: str = "") -> BundleFacts:
         if file_sha256(file) != promised:
             raise BundleCorrupt(f"{path.name}: {name} is damaged or was changed")
     return BundleFacts(path, str(kind), str(version), digest, metadata)
+
+
+def changed(path: Path) -> str:
+    """What to tell an administrator of a folder whose metadata is not the one that was registered."""
+    try:
+        version = json.loads((path / METADATA).read_text(encoding="utf-8"))["version"]
+    except (OSError, ValueError, KeyError, TypeError):
+        now = ""
+    else:
+        now = f" (it says version {version} now)"
+    return (
+        f"{path.name}: the metadata changed after it was registered{now}; put the registered files back, "
+        "or publish the change under a version number of its own and run `manage.py register_models`"
+    )
 
 
 def bundle_folders(root: Path) -> list[Path]:

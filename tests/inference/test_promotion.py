@@ -77,7 +77,9 @@ def test_a_folder_that_was_overwritten_is_missing_one_that_was_changed_is_corrup
     metadata = bundle_dir / "chest_xray" / "configs" / "metadata.json"
     text = metadata.read_text()
     metadata.write_text(text.replace("{", "{ ", 1))
-    assert bundle_places.look(version).state == "corrupt"
+    found = bundle_places.look(version)
+    assert found.state == "corrupt"
+    assert f"(it says version {version.version} now)" in found.problem and "register_models" in found.problem
     metadata.write_text("no JSON")
     assert bundle_places.look(version).state == "corrupt"
     metadata.write_text(text.replace(f'"version": "{version.version}"', '"version": "77"'))
