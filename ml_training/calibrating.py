@@ -23,7 +23,7 @@ from ml_training import calibrate, crossfit, ood, pooling
 from ml_training.cv import HeldOut, held_out
 from ml_training.data.manifest import Item, age_groups
 from ml_training.errors import TrainingError
-from ml_training.labels import NORMAL_CONDITIONS, Task, task_of
+from ml_training.labels import Task, required_healthy_label, task_of
 from ml_training.report import write_atomic
 from ml_training.specs import TrainConfig, to_plain
 from ml_training.train import Splits, make_splits, predict
@@ -224,14 +224,9 @@ def reader_of(network: nn.Module, config: TrainConfig, calibration: calibrate.Ca
     return read
 
 
-def normal_label(task: Task) -> int:
-    """Column of the label that says that nothing was found."""
-    return next(k for k, label in enumerate(task.labels) if label.condition in NORMAL_CONDITIONS)
-
-
 def _pooling(task: Task, config: TrainConfig, items: Sequence[Item], read: Read) -> dict[str, Any]:
     """Pooling fitted on volumes simulated from slices that were not learnt, with its own operating points."""
-    normal = normal_label(task)
+    normal = required_healthy_label(task, "pooling")
     doubtful = config.pooling.get("doubtful", [])
     if unknown := [name for name in doubtful if name not in task.names or name == task.names[normal]]:
         raise TrainingError(f"pooling.doubtful: {unknown[0]!r} is no disease of {task.kind}")

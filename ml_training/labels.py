@@ -206,3 +206,15 @@ def healthy_label(task: Task) -> int | None:
     """Index of the label that says that nothing was found; None where there is no single one."""
     found = [n for n, one in enumerate(task.labels) if one.condition in NORMAL_CONDITIONS]
     return found[0] if len(found) == 1 and task.activation == "softmax" else None
+
+
+def required_healthy_label(task: Task, key: str) -> int:
+    """The same, for what cannot do without one; `key` is the setting or verb that needs it.
+
+    Raises:
+        TrainingError: there is none.
+    """
+    healthy = healthy_label(task)
+    if healthy is None:
+        raise TrainingError(f"{key}: {task.kind} has no single label that says that nothing was found")
+    return healthy

@@ -16,7 +16,6 @@ from ml_training import pooling
 from ml_training.bundle import WEIGHTS, write_bundle
 from ml_training.calibrating import (
     Calibrated,
-    normal_label,
     reader_of,
     shipped_network,
     stored_or_new,
@@ -28,7 +27,7 @@ from ml_training.errors import TrainingError
 from ml_training.evaluate import by_part, report
 from ml_training.evaluation import label_words
 from ml_training.gate_figures import gate_figures
-from ml_training.labels import BACKBONE, Task, task_of
+from ml_training.labels import BACKBONE, Task, required_healthy_label, task_of
 from ml_training.looking import heat_on_body, masked_logits, stripped_logits
 from ml_training.retrieval import retrieval
 from ml_training.specs import TrainConfig, to_plain
@@ -108,7 +107,7 @@ def _volume_figures(
     config: TrainConfig, task: Task, network: nn.Module, found: Calibrated, splits: Splits
 ) -> dict[str, Any]:
     """Figures of the fitted pooling on volumes simulated from test slices."""
-    normal = normal_label(task)
+    normal = required_healthy_label(task, "pooling")
     read = reader_of(network, config, found.calibration)
     tests = pooling.simulate(task, normal, splits.test, read, seed=config.seed + 1)
     if not tests:

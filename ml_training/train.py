@@ -35,7 +35,7 @@ from ml_training.data.negatives import CHANGES, synthetic_negative
 from ml_training.data.sampling import EpochSampler, SeededOrder
 from ml_training.data.transplant import Transplant, donors
 from ml_training.errors import TrainingError, Unfinished
-from ml_training.labels import Task, healthy_label, task_of
+from ml_training.labels import Task, required_healthy_label, task_of
 from ml_training.networks import build_network
 from ml_training.specs import TrainConfig, to_plain
 from ml_training.transforms import augmentation
@@ -301,10 +301,8 @@ def loader(
 def _mirrored(config: TrainConfig, items: list[Item], data: SeededItems) -> tuple[int, dict[int, np.ndarray]]:
     """Index of the label for nothing found, and pictures (S, S) made by `mirror`, by their item's index."""
     task = task_of(config.kind)
-    healthy = healthy_label(task)
     key = "augmentation.transplant" if config.augmentation.transplant else "augmentation.cross"
-    if healthy is None:
-        raise TrainingError(f"{key}: {config.kind} has no single label for nothing found")
+    healthy = required_healthy_label(task, key)
     images = {n: np.asarray(data.cached[n][0][0]) for n, item in enumerate(items) if item.row.get("original")}
     if not images:
         raise TrainingError(f"{key} needs pictures made by `mirror` among the training items")

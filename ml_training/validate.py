@@ -18,12 +18,11 @@ from torch import nn
 
 from ml_training import calibrate
 from ml_training.bundle import METADATA, Bundle
-from ml_training.calibrating import normal_label
 from ml_training.crossfit import log_losses
 from ml_training.data.manifest import Item
 from ml_training.errors import BundleError, TrainingError
 from ml_training.evaluate import headline
-from ml_training.labels import Task, task_of
+from ml_training.labels import Task, healthy_label, task_of
 from ml_training.specs import PreprocessingSpec, TrainConfig
 from ml_training.train import RUN, make_splits, mark, predict
 from ml_training.weights import load_network, read_run
@@ -115,8 +114,8 @@ def _parts(items: Sequence[Item], by: Sequence[str]) -> Iterator[tuple[str, np.n
 
 def _line(task: Task, network: str, part: str, probs: np.ndarray, targets: np.ndarray) -> Line:
     missed = diseased = None
-    if task.activation == "softmax" and task.kind != "gate":
-        normal = normal_label(task)
+    normal = healthy_label(task)
+    if normal is not None:
         ill = targets.argmax(1) != normal
         missed, diseased = int((ill & (probs.argmax(1) == normal)).sum()), int(ill.sum())
     return Line(

@@ -25,7 +25,7 @@ from scipy.ndimage import binary_erosion, binary_fill_holes, gaussian_filter, ro
 from ml_training.data.dataset import load_grey
 from ml_training.data.manifest import read_manifest
 from ml_training.errors import TrainingError
-from ml_training.labels import NORMAL_CONDITIONS, task_of
+from ml_training.labels import required_healthy_label, task_of
 from ml_training.report import write_atomic
 from ml_training.transforms import pad_square
 
@@ -88,11 +88,9 @@ def run(options: argparse.Namespace) -> None:
     if (options.out / "manifest.csv").exists():
         raise TrainingError(f"{options.out} holds a manifest already; choose another --out")
     task = task_of(options.kind)
-    healthy = [label.name for label in task.labels if label.condition in NORMAL_CONDITIONS]
-    if len(healthy) != 1:
-        raise TrainingError(f"{options.kind} has no single label that says that nothing was found")
+    healthy = task.names[required_healthy_label(task, "mirror")]
     for label in (*options.labels, *options.midline):
-        if label not in task.names or label in healthy:
+        if label not in task.names or label == healthy:
             raise TrainingError(f"{label!r} is not a disease of {options.kind}")
     if both := set(options.labels) & set(options.midline):
         raise TrainingError(f"{sorted(both)[0]!r} is in --labels and in --midline")
@@ -125,7 +123,7 @@ def run(options: argparse.Namespace) -> None:
             continue
         made += 1
         without, with_it = pair
-        written.append(_save(options.out, {**row, "label": healthy[0]}, "without", without, shows))
+        written.append(_save(options.out, {**row, "label": healthy}, "without", without, shows))
         written.append(_save(options.out, row, "with", with_it, shows))
     if not written:
         raise TrainingError(f"{options.manifest}: no slice has a tumour plainly on one side")

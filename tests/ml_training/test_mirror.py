@@ -163,7 +163,7 @@ def test_a_note_that_means_nothing_is_refused(
         (["--labels", "glioma", "stroke"], "'stroke' is not a disease of brain_mri"),
         (["--labels", "none"], "'none' is not a disease"),
         (["--leave", "ward=4"], "no column 'ward'"),
-        (["--kind", "chest_xray", "--labels", "pneumonia"], "no column"),
+        (["--kind", "chest_xray", "--labels", "pneumonia"], "mirror: chest_xray has no single label"),
     ],
 )
 def test_what_cannot_be_is_said_and_nothing_written(

@@ -183,7 +183,7 @@ def test_a_run_operates_on_what_it_learns_from_and_on_nothing_else(tmp_path: Pat
     ("kind", "message"),
     [
         ("knee_xray", "needs pictures made by `mirror`"),
-        ("chest_xray", "no single label for nothing found"),
+        ("chest_xray", "no single label that says that nothing was found"),
     ],
 )
 @pytest.mark.parametrize("key", ["transplant", "cross"])
