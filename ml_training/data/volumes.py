@@ -29,12 +29,14 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Slice:
     """One slice as a doctor sees it: anterior or superior up, the patient's right on the left (sagittal:
-    anterior on the left). `image` is (rows, columns) uint8 with square pixels.
+    anterior on the left). `image` is (rows, columns) uint8 with square pixels; `marked` says whether a mask
+    marks a point of it.
     """
 
     plane: str
     index: int
     image: np.ndarray
+    marked: bool = False
 
 
 def add_slices(verbs: Any) -> None:
@@ -50,6 +52,7 @@ def add_slices(verbs: Any) -> None:
     verb.add_argument(
         "--masks", type=Path, help="folder: a volume of the same name marks slices that are left out"
     )
+    verb.add_argument("--marked-label", default="", help="with --masks: what the marked slices show instead")
     verb.add_argument("--source", default="volumes", help="hospital or collection")
     verb.set_defaults(run=run)
 
@@ -62,6 +65,8 @@ def run(options: argparse.Namespace) -> None:
     for name in names:
         if names.count(name) > 1:
             raise TrainingError(f"{name}: two volumes of this name would be one group; rename one")
+    if options.marked_label and not options.masks:
+        raise TrainingError("--marked-label belongs to --masks")
     masks = [options.masks and options.masks / path.name for path in options.volumes]
     for mask in masks:
         if mask and not mask.is_file():
@@ -73,11 +78,13 @@ def run(options: argparse.Namespace) -> None:
     rows = []
     (options.out / "images").mkdir(parents=True, exist_ok=True)
     for number, (name, found) in enumerate(zip(names, cut, strict=True), start=1):
-        for one in found:
+        kept = [one for one in found if options.marked_label or not one.marked]
+        for one in kept:
+            label = options.marked_label if one.marked else options.label
             file = f"images/{name}_{one.plane}_{one.index:03d}.png"
             Image.fromarray(one.image).save(options.out / file)
-            rows.append((file, options.label, name, one.plane, options.source, number))
-        logger.info("%s: %d slices", name, len(found))
+            rows.append((file, label, name, one.plane, options.source, number))
+        logger.info("%s: %d slices", name, len(kept))
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerows([COLUMNS, *rows])
@@ -87,8 +94,8 @@ def run(options: argparse.Namespace) -> None:
 def slices_of(
     path: Path, step: float, planes: Sequence[str] = tuple(_AXES), mask: Path | None = None
 ) -> Iterator[Slice]:
-    """Slices of a volume in every plane, `step` millimetres apart, without the nearly empty ones at its ends
-    and those in which a point of `mask`, a volume of the same size, is not zero.
+    """Slices of a volume in every plane, `step` millimetres apart, without the nearly empty ones at its ends;
+    those in which a point of `mask`, a volume of the same size, is not zero are marked.
 
     Grey values between the volume's 0.5th and 99.5th percentile become 0..255.
 
@@ -113,10 +120,10 @@ def slices_of(
         every = max(1, round(step / spacing[axis]))
         left, up = (spacing[other] for other in range(3) if other != axis)
         for index in range(every // 2, len(across), every):
-            left_out = np.take(marked, index, axis).any()
-            if not left_out and tissue[index] >= _ENOUGH_TISSUE * tissue.max():
+            if tissue[index] >= _ENOUGH_TISSUE * tissue.max():
                 shown = across[index][::-1, ::-1].T
-                yield Slice(plane, index, _square(shown, up, left))
+                seen = bool(np.take(marked, index, axis).any())
+                yield Slice(plane, index, _square(shown, up, left), seen)
 
 
 def _read(path: Path) -> tuple[np.ndarray, tuple[float, ...]]:

@@ -81,11 +81,12 @@ def marks(path: Path, low: int, high: int) -> Path:
     return save(path, data[::-1, ::-1])
 
 
-def test_slices_that_a_mask_marks_are_left_out(tmp_path: Path) -> None:
+def test_slices_that_a_mask_touches_are_marked(tmp_path: Path) -> None:
     path, mask = volume(tmp_path / "head.nii.gz"), marks(tmp_path / "mask.nii.gz", 9, 12)
     found = list(slices_of(path, 4.0, ["axial"], mask))
     assert {one.plane for one in found} == {"axial"}
-    assert [one.index for one in found] == [6, 7, 8, *range(12, 18)]
+    assert [one.index for one in found] == list(range(6, 18))
+    assert [one.index for one in found if one.marked] == [9, 10, 11]
 
 
 def test_masks_are_found_by_name_and_planes_chosen(
@@ -104,6 +105,20 @@ def test_masks_are_found_by_name_and_planes_chosen(
     assert main([*command, "--out", str(tmp_path / "out")]) == 0
     files = [row["file"] for row in read_manifest(tmp_path / "out" / "manifest.csv")]
     assert files == ["images/head_axial_016.png", "images/head_axial_017.png"]
+
+
+def test_marked_slices_may_have_a_label_of_their_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(volume(tmp_path / "head.nii.gz"))
+    command = ["slices", path, "--label", "none", "--planes", "axial", "--marked-label", "glioma"]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 2
+    assert "--marked-label belongs to --masks" in capsys.readouterr().err
+    (tmp_path / "masks").mkdir()
+    marks(tmp_path / "masks" / "head.nii.gz", 9, 12)
+    assert main([*command, "--masks", str(tmp_path / "masks"), "--out", str(tmp_path / "out")]) == 0
+    rows = read_manifest(tmp_path / "out" / "manifest.csv")
+    assert [row["label"] for row in rows] == ["none"] * 3 + ["glioma"] * 3 + ["none"] * 6
 
 
 def test_every_volume_is_one_group_that_a_run_only_learns_from(tmp_path: Path) -> None:
