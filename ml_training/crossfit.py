@@ -27,7 +27,7 @@ class Validation:
     ("" unknown) and the group of each.
 
     `draws` (D, N, K) are logits of augmented variants: calibrations are fitted on them as well, and judged
-    without them.
+    without them. `biased` fits a bias per label, see `calibrate.fit`.
     """
 
     logits: np.ndarray
@@ -35,6 +35,7 @@ class Validation:
     ages: Sequence[str]
     groups: Sequence[str]
     draws: np.ndarray | None = None
+    biased: bool = False
 
     def rows(self, index: np.ndarray) -> Validation:
         """The items of these positions."""
@@ -44,14 +45,15 @@ class Validation:
             [self.ages[i] for i in index],
             [self.groups[i] for i in index],
             None if self.draws is None else self.draws[:, index],
+            self.biased,
         )
 
     def fit(self, task: Task) -> Calibration:
         """One calibration for all of them."""
         if self.draws is None:
-            return fit(task, self.logits, self.targets)
+            return fit(task, self.logits, self.targets, self.biased)
         logits = np.concatenate([self.logits, *self.draws])
-        return fit(task, logits, np.concatenate([self.targets] * (1 + len(self.draws))))
+        return fit(task, logits, np.concatenate([self.targets] * (1 + len(self.draws))), self.biased)
 
 
 @dataclass(frozen=True)

@@ -37,9 +37,9 @@ from ml_training.data.transplant import Transplant, donors
 from ml_training.errors import TrainingError, Unfinished
 from ml_training.labels import Task, required_healthy_label, task_of
 from ml_training.networks import build_network
-from ml_training.specs import TrainConfig, to_plain
+from ml_training.specs import TrainConfig, config_from_plain, to_plain
 from ml_training.transforms import augmentation
-from ml_training.weights import finished_epochs, load_teacher, start_from
+from ml_training.weights import finished_epochs, load_teacher, read_run, start_from
 
 RUN = "run.json"
 
@@ -449,7 +449,8 @@ def _claim_run(config: TrainConfig, splits: Splits, run_dir: Path, learnt: list[
     run_dir.mkdir(parents=True, exist_ok=True)
     described = json.loads(json.dumps(to_plain(config)))
     path = run_dir / "config.json"
-    if path.is_file() and json.loads(path.read_text()) != described:
+    # Compared as configs: a run that began before a key was known has its default.
+    if path.is_file() and read_run(run_dir, "--run-dir") != config_from_plain(described):
         raise TrainingError(f"{run_dir} holds a run of another config; choose another --run-dir")
     path.write_text(json.dumps(described, indent=1))
     sizes = {name: len(getattr(splits, name)) for name in ("train", "val", "test")}

@@ -35,7 +35,7 @@ class Line:
     """One network on one part of the validation images.
 
     `score` is the accuracy, or the mean AUC where labels do not exclude each other; `log_loss` is that of the
-    best temperature (or sigmoids) for all validation images; `missed` counts images with a disease that are
+    best calibration for all validation images; `missed` counts images with a disease that are
     read as the label for "nothing found", `diseased` those with one (labels that exclude each other only).
     """
 
@@ -70,7 +70,7 @@ def validate(
     for name, network, preprocessing in opened:
         seen = dataclasses.replace(config, preprocessing=preprocessing)
         logits, _, _ = predict(network, seen, items)
-        answers[name] = calibrate.fit(task, logits, targets)(logits)
+        answers[name] = calibrate.fit(task, logits, targets, config.calibration_bias)(logits)
     if len(answers) > 1:
         answers[TOGETHER] = np.mean(list(answers.values()), axis=0)
     return [

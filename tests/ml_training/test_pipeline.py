@@ -154,6 +154,10 @@ def test_a_run_folder_belongs_to_one_config(config_path: Path, data_dir: Path, t
     train(load_config(config_path, ["epochs=1"]), data_dir, tmp_path / "run", progress=False)
     with pytest.raises(TrainingError, match="another config"):
         train(load_config(config_path, ["epochs=2"]), data_dir, tmp_path / "run", progress=False)
+    # A key that came after the run began has its default.
+    path = tmp_path / "run" / "config.json"
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "mixup"}))
+    train(load_config(config_path, ["epochs=1"]), data_dir, tmp_path / "run", progress=False)
 
 
 def test_a_truncated_checkpoint_is_one_clear_line(config: TrainConfig, tmp_path: Path) -> None:
