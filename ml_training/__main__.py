@@ -73,6 +73,11 @@ def _parser() -> argparse.ArgumentParser:
     validating.add_argument(
         "--by", action="append", default=[], metavar="COLUMN", help="also for each value of this column"
     )
+    validating.add_argument(
+        "--moved",
+        action="store_true",
+        help="also on slices without a disease into which a piece of another head, sick or not, was moved",
+    )
     validating.add_argument("--data-dir", type=Path, default=DEFAULT_DATA)
     validating.add_argument("--json", action="store_true", help="JSON instead of a Markdown table")
     validating.set_defaults(run=_validate)
@@ -243,7 +248,7 @@ def _validate(options: argparse.Namespace) -> None:
     from ml_training.validate import plain, table, validate
 
     config = load_config(options.config, options.overrides)
-    lines = validate(config, options.data_dir, options.of, options.by)
+    lines = validate(config, options.data_dir, options.of, options.by, options.moved)
     shown = json.dumps(plain(lines), indent=1) if options.json else table(lines, task_of(config.kind))
     sys.stdout.write(shown + "\n")
 

@@ -14,20 +14,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
+from torch.nn.functional import interpolate
 
 from ml_training import calibrate
 from ml_training.bundle import METADATA, Bundle
 from ml_training.crossfit import log_losses
+from ml_training.data.dataset import load_grey
 from ml_training.data.manifest import Item
+from ml_training.data.transplant import donors, put
 from ml_training.errors import BundleError, TrainingError
 from ml_training.evaluate import headline
-from ml_training.labels import Task, healthy_label, task_of
+from ml_training.labels import Task, healthy_label, required_healthy_label, task_of
 from ml_training.specs import PreprocessingSpec, TrainConfig
 from ml_training.train import RUN, make_splits, mark, predict
+from ml_training.transforms import serving_transform
 from ml_training.weights import load_network, read_run
 
 TOGETHER = "together"
+LESION, TISSUE = "lesion moved in", "healthy tissue moved in"
+_MOVES = 4  # for each slice without a disease, of either sort
+_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -49,14 +57,19 @@ class Line:
 
 
 def validate(
-    config: TrainConfig, data_dir: Path, networks: Sequence[Path], by: Sequence[str] = ()
+    config: TrainConfig,
+    data_dir: Path,
+    networks: Sequence[Path],
+    by: Sequence[str] = (),
+    moved: bool = False,
 ) -> list[Line]:
     """A line for every network (run folder, `.ckpt` file in one, or bundle) and part: all, and each value of
     the manifest columns `by`. Several networks also answer together, with the mean of their probabilities.
+    With `moved`, two parts more: what `Moved` makes of the validation slices without a disease.
 
     Raises:
         TrainingError: no validation items, an unknown column, no such run or bundle, one of another kind, or
-            a run that has learnt from these items.
+            a run that has learnt from these items; no pairs made by `mirror` for `moved`.
     """
     task = task_of(config.kind)
     items = make_splits(config, data_dir).val
@@ -66,18 +79,80 @@ def validate(
         raise TrainingError(f"--by {unknown[0]}: no manifest has such a column")
     targets = np.array([item.target for item in items])
     opened = [(str(path), *_opened(path, config.kind, items)) for path in networks]
+    extra = Moved.of(config, items) if moved else None
     answers: dict[str, np.ndarray] = {}
     for name, network, preprocessing in opened:
         seen = dataclasses.replace(config, preprocessing=preprocessing)
         logits, _, _ = predict(network, seen, items)
-        answers[name] = calibrate.fit(task, logits, targets, config.calibration_bias)(logits)
+        calibration = calibrate.fit(task, logits, targets, config.calibration_bias)
+        answers[name] = calibration(logits)
+        if extra:
+            more = calibration(extra.read(network, preprocessing.size))
+            answers[name] = np.concatenate([answers[name], more])
+    parts = dict(_parts(items, by))
+    if extra:
+        parts |= {name: len(items) + np.flatnonzero(extra.parts == name) for name in (LESION, TISSUE)}
+        targets = np.concatenate([targets, extra.targets])
     if len(answers) > 1:
         answers[TOGETHER] = np.mean(list(answers.values()), axis=0)
     return [
         _line(task, name, part, probs[rows], targets[rows])
         for name, probs in answers.items()
-        for part, rows in _parts(items, by)
+        for part, rows in parts.items()
     ]
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Validation slices without a disease, with a lesion moved into them from another head, and as often with
+    the same piece of that head's healthy half (`data/transplant.py`): whether a network sees the lesion or
+    the scanner. `images` (N, 1, S, S) in 0..1 in the config's preprocessing, `targets` (N, K), `parts` (N,).
+    """
+
+    images: np.ndarray
+    targets: np.ndarray
+    parts: np.ndarray
+
+    @classmethod
+    def of(cls, config: TrainConfig, items: Sequence[Item]) -> Moved:
+        """Always the same ones for the same config and items.
+
+        Raises:
+            TrainingError: no pairs made by `mirror` among the items, or no slice that a lesion fits into.
+        """
+        healthy = required_healthy_label(task_of(config.kind), "--moved")
+        prepare = serving_transform(config.preprocessing)
+        made = {n: prepare(load_grey(one.path))[0] for n, one in enumerate(items) if one.row.get("original")}
+        found = donors(items, made, healthy)
+        if not found:
+            raise TrainingError("--moved needs pairs made by `mirror` among the validation items")
+        hosts = [one for one in items if one.target[healthy] == 1 and not one.row.get("original")]
+        random = np.random.default_rng(config.split_seed)
+        images, targets, parts = [], [], []
+        for host in hosts:
+            picture = prepare(load_grey(host.path))[0]
+            for sick in (True, False) * _MOVES:
+                donor = found[int(random.integers(len(found)))]
+                done = put(picture, donor, sick, random)
+                if done is not None:
+                    images.append(done[None])
+                    targets.append(donor.target.numpy() if sick else np.asarray(host.target))
+                    parts.append(LESION if sick else TISSUE)
+        if len(set(parts)) < 2:
+            raise TrainingError("--moved: no validation slice without a disease that a lesion fits into")
+        return cls(np.stack(images), np.stack(targets), np.array(parts))
+
+    @torch.inference_mode()
+    def read(self, network: nn.Module, size: int) -> np.ndarray:
+        """A network's logits (N, K), for the size (pixels) that it wants."""
+        network = network.cpu().eval()
+        found = []
+        for start in range(0, len(self.images), _BATCH):
+            batch = torch.from_numpy(self.images[start : start + _BATCH])
+            if batch.shape[-1] != size:
+                batch = interpolate(batch, (size, size), mode="bilinear", antialias=True)
+            found.append(network(batch)[0].numpy())
+        return np.concatenate(found)
 
 
 def _opened(path: Path, kind: str, items: Sequence[Item]) -> tuple[nn.Module, PreprocessingSpec]:
