@@ -15,9 +15,8 @@ from scipy.special import expit, log_softmax, softmax
 
 from ml_training.labels import Task
 
-# Bounds, and a pull towards no bias, that keep a small validation set from producing certainty.
+# Bounds that keep a small validation set from producing certainty.
 _TEMPERATURE = (0.25, 10.0)
-_BIAS_RIDGE = 0.002
 AGE_GROUPS = ("child", "adult")
 # An age group has operating points of its own where the common ones break their promise by more than this.
 _BROKEN = 0.02
@@ -28,8 +27,7 @@ _SPARED = 0.6
 
 @dataclass(frozen=True)
 class Calibration:
-    """`softmax(logits / temperature + bias)` or, per label, `sigmoid(slope * logit + intercept)`. Without
-    `bias` it is none.
+    """`softmax(logits / temperature)` or, per label, `sigmoid(slope * logit + intercept)`.
 
     `ages` holds calibrations of their own for age groups that validation had enough items of; every other
     age, and "unknown", takes the common one.
@@ -37,7 +35,6 @@ class Calibration:
 
     activation: str
     temperature: float = 1.0
-    bias: tuple[float, ...] = ()
     slope: tuple[float, ...] = ()
     intercept: tuple[float, ...] = ()
     ages: Mapping[str, Calibration] = field(default_factory=dict)
@@ -55,8 +52,7 @@ class Calibration:
 
     def _apply(self, logits: np.ndarray) -> np.ndarray:
         if self.activation == "softmax":
-            bias = np.asarray(self.bias) if self.bias else 0.0
-            return np.asarray(softmax(logits / self.temperature + bias, axis=1))
+            return np.asarray(softmax(logits / self.temperature, axis=1))
         return np.asarray(expit(logits * np.asarray(self.slope) + np.asarray(self.intercept)))
 
     def to_plain(self) -> dict[str, Any]:
@@ -64,8 +60,6 @@ class Calibration:
         plain: dict[str, Any]
         if self.activation == "softmax":
             plain = {"method": "temperature", "temperature": self.temperature}
-            if self.bias:
-                plain |= {"method": "temperature and bias", "bias": list(self.bias)}
         else:
             plain = {"method": "platt", "slope": list(self.slope), "intercept": list(self.intercept)}
         if self.ages:
@@ -77,25 +71,19 @@ class Calibration:
         """The calibration that `to_plain` described."""
         ages = {age: cls.from_plain(own, activation) for age, own in raw.get("ages", {}).items()}
         if activation == "softmax":
-            bias = tuple(raw.get("bias", ()))
-            return cls(activation, temperature=float(raw["temperature"]), bias=bias, ages=ages)
+            return cls(activation, temperature=float(raw["temperature"]), ages=ages)
         return cls(activation, slope=tuple(raw["slope"]), intercept=tuple(raw["intercept"]), ages=ages)
 
 
-def fit(task: Task, logits: np.ndarray, targets: np.ndarray, biased: bool = False) -> Calibration:
+def fit(task: Task, logits: np.ndarray, targets: np.ndarray) -> Calibration:
     """One calibration for all: a temperature (Guo et al. 2017) for exclusive labels, Platt's sigmoid (Platt
     1999) per separate label.
-
-    `biased` fits a bias per exclusive label as well, which takes back what the mix of the items to learn from
-    made a network believe about how frequent each label is (Alexandari et al. 2020, arXiv:1901.06852).
     """
     if task.activation == "softmax":
 
         def loss(log_temperature: float) -> float:
             return float(-(targets * log_softmax(logits / np.exp(log_temperature), axis=1)).sum(1).mean())
 
-        if biased:
-            return _with_bias(logits, targets)
         best = minimize_scalar(loss, bounds=tuple(np.log(_TEMPERATURE)), method="bounded")
         return Calibration("softmax", temperature=round(float(np.exp(best.x)), 5))
     slopes, intercepts = [], []
@@ -104,21 +92,6 @@ def fit(task: Task, logits: np.ndarray, targets: np.ndarray, biased: bool = Fals
         slopes.append(slope)
         intercepts.append(intercept)
     return Calibration("sigmoid", slope=tuple(slopes), intercept=tuple(intercepts))
-
-
-def _with_bias(logits: np.ndarray, targets: np.ndarray) -> Calibration:
-    count = logits.shape[1]
-
-    def loss(p: np.ndarray) -> float:
-        answers = log_softmax(logits / np.exp(p[0]) + p[1:], axis=1)
-        return float(-(targets * answers).sum(1).mean() + _BIAS_RIDGE * (p[1:] ** 2).sum())
-
-    bounds = [tuple(np.log(_TEMPERATURE)), *[(None, None)] * count]
-    found = minimize(loss, np.zeros(1 + count), method="L-BFGS-B", bounds=bounds).x
-    # The same added to every label changes nothing.
-    bias = found[1:] - found[1:].mean()
-    temperature = round(float(np.exp(found[0])), 5)
-    return Calibration("softmax", temperature, tuple(round(float(b), 5) for b in bias))
 
 
 def platt(logit: np.ndarray, truth: np.ndarray) -> tuple[float, float]:

@@ -128,8 +128,6 @@ def _belongs_to(config: TrainConfig, run_dir: Path, splits: Splits) -> dict[str,
 
 def _calibrated(config: TrainConfig, run_dir: Path, network: nn.Module, splits: Splits) -> Calibrated:
     task = task_of(config.kind)
-    if config.calibration_bias and task.activation != "softmax":
-        raise TrainingError(f"calibration_bias: labels of {config.kind} do not exclude each other")
     held = None if splits.val else _held_out(config, splits)
     items = held.items if held else splits.val
     target = np.array([item.target for item in items])
@@ -143,9 +141,7 @@ def _calibrated(config: TrainConfig, run_dir: Path, network: nn.Module, splits: 
     if config.calibration_draws:
         seeds = [config.seed - 1 - n for n in range(config.calibration_draws)]
         draws = np.stack([_variants(config, network, held, items, seed) for seed in seeds])
-    val = crossfit.Validation(
-        logits, target, ages, [item.group for item in items], draws, config.calibration_bias
-    )
+    val = crossfit.Validation(logits, target, ages, [item.group for item in items], draws)
     fitted = crossfit.fit_by_age(task, val)
     probs = fitted.calibration(logits, ages if task.takes_age else None)
     points = calibrate.operating_points(task, probs, target)

@@ -27,7 +27,7 @@ class Validation:
     ("" unknown) and the group of each.
 
     `draws` (D, N, K) are logits of augmented variants: calibrations are fitted on them as well, and judged
-    without them. `biased` fits a bias per label, see `calibrate.fit`.
+    without them.
     """
 
     logits: np.ndarray
@@ -35,7 +35,6 @@ class Validation:
     ages: Sequence[str]
     groups: Sequence[str]
     draws: np.ndarray | None = None
-    biased: bool = False
 
     def rows(self, index: np.ndarray) -> Validation:
         """The items of these positions."""
@@ -45,15 +44,14 @@ class Validation:
             [self.ages[i] for i in index],
             [self.groups[i] for i in index],
             None if self.draws is None else self.draws[:, index],
-            self.biased,
         )
 
     def fit(self, task: Task) -> Calibration:
         """One calibration for all of them."""
         if self.draws is None:
-            return fit(task, self.logits, self.targets, self.biased)
+            return fit(task, self.logits, self.targets)
         logits = np.concatenate([self.logits, *self.draws])
-        return fit(task, logits, np.concatenate([self.targets] * (1 + len(self.draws))), self.biased)
+        return fit(task, logits, np.concatenate([self.targets] * (1 + len(self.draws))))
 
 
 @dataclass(frozen=True)

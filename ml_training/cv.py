@@ -78,7 +78,7 @@ def cross_validate(
             answers.append(_fold(config, data_dir, folder, items, held, number, progress, devices, deadline))
     if only:
         return None
-    probs = _judged(config, items, parts, answers)
+    probs = _judged(task, items, parts, answers)
     each = []
     for held in parts:
         targets = np.array([items[i].target for i in held])
@@ -132,23 +132,18 @@ def _claim(run_dir: Path, plan: dict[str, Any]) -> None:
 
 
 def _judged(
-    config: TrainConfig,
-    items: Sequence[Item],
-    parts: Sequence[Sequence[int]],
-    answers: Sequence[dict[str, Any]],
+    task: Task, items: Sequence[Item], parts: Sequence[Sequence[int]], answers: Sequence[dict[str, Any]]
 ) -> np.ndarray:
     """Calibrated probabilities (N, K) of all items.
 
     Where the folds had no validation items of their own, each is calibrated on what the others held.
     """
-    task = task_of(config.kind)
     probs = np.full((len(items), len(task.labels)), np.nan)
     logits = np.full_like(probs, np.nan)
     for held, answer in zip(parts, answers, strict=True):
         logits[held] = answer["logits"]
     targets, ages = np.array([item.target for item in items]), age_groups(items)
-    groups = [item.group for item in items]
-    everything = Validation(logits, targets, ages, groups, biased=config.calibration_bias)
+    everything = Validation(logits, targets, ages, [item.group for item in items])
     for held, answer in zip(parts, answers, strict=True):
         if "probabilities" in answer:
             probs[held] = answer["probabilities"]
@@ -243,7 +238,7 @@ def judged(run_dir: Path, data_dir: Path) -> Judged:
     parts = _parts(items, len(answers), config.split_seed)
     if plan["parts"] != _digest_of_parts(items, parts):
         raise TrainingError(f"{run_dir} was made of other items or groups than {data_dir} holds")
-    probs = _judged(config, items, parts, answers)
+    probs = _judged(task_of(config.kind), items, parts, answers)
     return Judged(config, items, probs, np.array([item.target for item in items]), plan["parts"])
 
 
@@ -322,9 +317,7 @@ def _fold(
     if val:
         logits, _, targets = predict(network, own, val)
         ages = age_groups(val)
-        groups = [item.group for item in val]
-        known = Validation(logits, targets, ages, groups, biased=config.calibration_bias)
-        calibration = fit_by_age(task, known).calibration
+        calibration = fit_by_age(task, Validation(logits, targets, ages, [i.group for i in val])).calibration
         probs = calibration(answers, age_groups(test) if task.takes_age else None)
         plain["probabilities"] = probs.round(6).tolist()
     write_atomic(done, json.dumps(plain).encode())

@@ -155,8 +155,7 @@ class TrainConfig:
     cross-entropy (Hou et al. 2016, arXiv:1611.05916).
 
     `calibration_draws` is how many augmented variants of each validation image its calibration is fitted on,
-    beside the image itself: few patients look easier than the next ones are. `calibration_bias` fits a bias
-    per label beside the temperature (labels that exclude each other only).
+    beside the image itself: few patients look easier than the next ones are.
 
     `synthetic_negatives` are so many drawn pictures that nothing may be read from; `turned_negatives` is the
     share of the scans that a gate also sees upside down, on their side or with inverted grey values, as
@@ -185,7 +184,6 @@ class TrainConfig:
     val_fraction: float = 0.12
     cross_validation: str = ""
     calibration_draws: int = 0
-    calibration_bias: bool = False
     ema_decay: float = 0.0
     init: str = ""
     teachers: tuple[str, ...] = ()

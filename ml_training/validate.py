@@ -84,7 +84,7 @@ def validate(
     for name, network, preprocessing in opened:
         seen = dataclasses.replace(config, preprocessing=preprocessing)
         logits, _, _ = predict(network, seen, items)
-        calibration = calibrate.fit(task, logits, targets, config.calibration_bias)
+        calibration = calibrate.fit(task, logits, targets)
         answers[name] = calibration(logits)
         if extra:
             more = calibration(extra.read(network, preprocessing.size))

@@ -10,17 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from ml_training.__main__ import main
 from ml_training.adopt import adopt, blend
 from ml_training.bundle import WEIGHTS, Bundle
-from ml_training.calibrating import stored_or_new
 from ml_training.crossfit import Validation, fit_by_age
 from ml_training.errors import TrainingError
 from ml_training.labels import task_of
 from ml_training.specs import TrainConfig
-from ml_training.train import Splits, train
+from ml_training.train import train
 from ml_training.weights import bundle_weights, load_network
 
 
@@ -57,30 +55,6 @@ def test_what_is_not_the_bundles_is_refused(
     shutil.rmtree(bundle_path / "docs")
     with pytest.raises(TrainingError, match="--bundle: "):
         adopt(config, data_dir, tmp_path / "b", bundle_path)
-
-
-@pytest.mark.slow
-def test_a_bundle_says_its_bias_and_reads_with_it(
-    bundle_path: Path, config_path: Path, data_dir: Path, tmp_path: Path
-) -> None:
-    options = ["--run-dir", str(tmp_path / "run"), "--data-dir", str(data_dir)]
-    assert main(["adopt", str(config_path), *options, "--bundle", str(bundle_path)]) == 0
-    bias = ["calibration_bias=true", "version=0.0.2", *options]
-    assert main(["publish", str(config_path), *bias, "--bundle-dir", str(tmp_path / "new")]) == 0
-    bundle = Bundle.load(tmp_path / "new" / "knee_xray")
-    given = bundle.calibration.bias
-    assert len(given) == 5 and any(abs(one) > 1e-3 for one in given)
-    tilted = bundle.predict_probabilities(np.zeros((1, 5)))[0]
-    assert np.allclose(tilted, np.exp(given) / np.exp(given).sum())
-    assert "(temperature and bias)" in (bundle.path / "docs" / "CLAIM.md").read_text()
-
-
-def test_a_bias_is_for_labels_that_exclude_each_other(
-    config: TrainConfig, data_dir: Path, tmp_path: Path
-) -> None:
-    chest = dataclasses.replace(config, kind="chest_xray", calibration_bias=True)
-    with pytest.raises(TrainingError, match="calibration_bias: labels of chest_xray do not exclude"):
-        stored_or_new(chest, tmp_path, nn.Identity(), Splits([], [], []))
 
 
 def test_harder_variants_make_a_calibration_more_careful() -> None:
