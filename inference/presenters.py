@@ -408,15 +408,19 @@ def age_limits(kind: str, age_group: str) -> list[str]:
 LABEL_LIMITS = frozenset(
     {
         gettext_noop(
-            "All tumours that it learnt from were scanned after contrast agent: it may miss one without it, "
-            "and suspect one where there is only contrast agent."
+            "All tumours that it learnt from were scanned after contrast agent: without it, it misses many, "
+            "and it may suspect one where there is only contrast agent."
         ),
         gettext_noop(
             "The healthy pituitary gland also lights up after contrast agent, and the model often mistakes "
             "it for a tumour. In a scan of many slices its number is therefore never above 50 in 100. "
-            "Without contrast agent it may miss a tumour."
+            "Without contrast agent it misses many tumours."
         ),
-        gettext_noop("Healthy images came from other scanners, so part of this may be scanner recognition."),
+        gettext_noop(
+            "Tumours that it learnt from were scanned after contrast agent: in a scan without it, it misses "
+            "many of them. Healthy images came from other scanners, so part of this may be scanner "
+            "recognition."
+        ),
         gettext_noop("Told apart on children's films of one hospital only, so never a finding for adults."),
     }
 )

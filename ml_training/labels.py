@@ -105,13 +105,17 @@ def _chest_target(row: Mapping[str, str]) -> list[float]:
 
 
 _CONTRAST = (
-    "All tumours that it learnt from were scanned after contrast agent: it may miss one without it, and "
-    "suspect one where there is only contrast agent."
+    "All tumours that it learnt from were scanned after contrast agent: without it, it misses many, and it "
+    "may suspect one where there is only contrast agent."
 )
 _GLAND = (
     "The healthy pituitary gland also lights up after contrast agent, and the model often mistakes it for a "
     "tumour. In a scan of many slices its number is therefore never above 50 in 100. Without contrast agent "
-    "it may miss a tumour."
+    "it misses many tumours."
+)
+_CLEAR = (
+    "Tumours that it learnt from were scanned after contrast agent: in a scan without it, it misses many of "
+    "them. Healthy images came from other scanners, so part of this may be scanner recognition."
 )
 _SUBTYPE = "Told apart on children's films of one hospital only, so never a finding for adults."
 
@@ -123,11 +127,7 @@ TASKS: dict[str, Task] = {
             Label("glioma", "glioma", limits=_CONTRAST),
             Label("meningioma", "meningioma", limits=_CONTRAST),
             Label("pituitary", "pituitary-tumour", limits=_GLAND),
-            Label(
-                "none",
-                "no-brain-tumour",
-                limits="Healthy images came from other scanners, so part of this may be scanner recognition.",
-            ),
+            Label("none", "no-brain-tumour", limits=_CLEAR),
         ),
         planes=("axial", "coronal", "sagittal"),
     ),

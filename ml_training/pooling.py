@@ -37,9 +37,32 @@ def window_pool(
 
     The log-odds of "not normal" are averaged over a window of `pooling["width"]` of the slices (three at
     least); the most suspicious window counts. `sigmoid(slope * log-odds + intercept)` is the volume's
-    probability of not being normal; the diseases share it as they do in that window. What is above a label's
-    value in `pooling["ceilings"]` (K,), where there are any, goes to "normal".
+    probability of not being normal; the diseases share it as they do in that window.
+
+    Labels with a value below 1 in `pooling["ceilings"]` (K,), where there are any, are doubtful: many healthy
+    volumes have slices that look like them. They have no say in which window the others are read from, and
+    get, of the probability that the others leave, at most that share. The weights are those of the window
+    that said more.
     """
+    ceilings = np.asarray(pooling.get("ceilings", np.ones(probabilities.shape[1])), dtype=float)
+    doubtful = ceilings < 1
+    every, anywhere = _window(probabilities, normal, pooling)
+    if not doubtful.any():
+        return every, anywhere
+    firm = probabilities.copy()
+    firm[:, normal] += firm[:, doubtful].sum(axis=1)
+    firm[:, doubtful] = 0
+    pooled, weights = _window(firm, normal, pooling)
+    left = pooled[normal]
+    pooled[doubtful] = left * np.minimum(every, ceilings)[doubtful]
+    pooled[normal] = left - pooled[doubtful].sum()
+    return pooled, weights if 1 - left >= pooled[doubtful].sum() else anywhere
+
+
+def _window(
+    probabilities: np.ndarray, normal: int, pooling: Mapping[str, Any]
+) -> tuple[np.ndarray, np.ndarray]:
+    """`window_pool` where no label is doubtful."""
     count = len(probabilities)
     odds = logit(np.clip(1.0 - probabilities[:, normal], _EDGE, 1 - _EDGE))
     width = min(count, max(_FEWEST, round(count * float(pooling["width"]))))
@@ -50,11 +73,7 @@ def window_pool(
     abnormal = float(expit(float(pooling["slope"]) * means[first] + float(pooling["intercept"])))
     shares = np.delete(weights @ probabilities, normal)
     shares = shares / max(float(shares.sum()), 1e-12)
-    pooled = np.insert(abnormal * shares, normal, 1.0 - abnormal)
-    if "ceilings" in pooling:
-        pooled = np.minimum(pooled, pooling["ceilings"])
-        pooled[normal] += 1.0 - pooled.sum()
-    return pooled, weights
+    return np.insert(abnormal * shares, normal, 1.0 - abnormal), weights
 
 
 @dataclass(frozen=True)
@@ -149,7 +168,7 @@ def fit(volumes: Sequence[Volume], normal: int) -> dict[str, Any]:
 
 
 def ceilings(task: Task, doubtful: Sequence[str]) -> list[float]:
-    """What each label's probability is at most (K,): even odds for the doubtful ones."""
+    """What each label's share is at most (K,): even odds for the doubtful ones."""
     return [_DOUBTFUL if name in doubtful else 1.0 for name in task.names]
 
 
