@@ -58,6 +58,27 @@ def test_a_newer_version_waits_to_be_activated(db, bundle_dir):
     assert ModelVersion.objects.get(kind="knee_xray", is_active=True).version == "0.2.0"
 
 
+def test_a_version_whose_files_an_update_took_is_named_and_replaced_on_request(db, bundle_dir):
+    register()
+    as_version(bundle_dir / "knee_xray", "0.2.0")
+    _out, err = register()
+    assert "knee_xray 0.1.0 is active and its files are gone" in err and "promote 0.2.0" in err
+    assert ModelVersion.objects.get(kind="knee_xray", is_active=True).version == "0.1.0"
+    out, err = register(replace_missing=True)
+    assert "activated: knee_xray 0.2.0" in out and err == ""
+    assert ModelVersion.objects.get(kind="knee_xray", is_active=True).version == "0.2.0"
+
+
+def test_a_version_whose_files_were_changed_is_never_replaced_by_itself(db, bundle_dir):
+    register()
+    weights = bundle_dir / "knee_xray" / "models" / "model.safetensors"
+    shutil.copytree(bundle_dir / "knee_xray", bundle_dir / "knee_xray_2")
+    as_version(bundle_dir / "knee_xray_2", "0.2.0")
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    register(replace_missing=True)
+    assert ModelVersion.objects.get(kind="knee_xray", is_active=True).version == "0.1.0"
+
+
 def test_missing_and_corrupt_are_told_apart(db, bundle_dir):
     (bundle_dir / "knee_xray" / "models" / "model.safetensors").unlink()
     path = bundle_dir / "chest_xray" / "models" / "model.safetensors"

@@ -17,13 +17,19 @@ class Command(BaseCommand):
 
     help = (
         "Verifies and registers the model bundles of PMI_BUNDLE_DIR and PMI_EXTRA_BUNDLE_DIRS. Where no "
-        "version of a kind is active, the newest one is activated; --activate-newest does so in any case. "
+        "version of a kind is active, the newest one is activated; --activate-newest does so in any case, "
+        "--replace-missing where the files of the active one are gone, as after an update of PMI. "
         "Missing and corrupt bundles are named; then the exit code is 1."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "--activate-newest", action="store_true", help="activate the newest version of every kind"
+        )
+        parser.add_argument(
+            "--replace-missing",
+            action="store_true",
+            help="activate the newest version of a kind whose active version has no files any more",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -47,7 +53,11 @@ class Command(BaseCommand):
         for facts in whole:
             version, created = services.register_bundle(facts)
             self.stdout.write(f"{'registered' if created else 'known'}: {version.kind} {version.version}")
-        self._activate(registry.newest_per_kind(whole), always=options["activate_newest"])
+        self._activate(
+            registry.newest_per_kind(whole),
+            always=options["activate_newest"],
+            replace_missing=options["replace_missing"],
+        )
         for line in [*broken, *self.refused]:
             self.stderr.write(line)
         absent = [
@@ -62,9 +72,19 @@ class Command(BaseCommand):
         if self.refused:
             raise CommandError("Not activated: run `load_knowledge_base`, or fill the holes on the desk.")
 
-    def _activate(self, newest: dict[str, registry.BundleFacts], *, always: bool) -> None:
+    def _activate(
+        self, newest: dict[str, registry.BundleFacts], *, always: bool, replace_missing: bool
+    ) -> None:
         for kind, facts in newest.items():
-            if not always and ModelVersion.objects.filter(kind=kind, is_active=True).exists():
+            active = ModelVersion.objects.filter(kind=kind, is_active=True).first()
+            gone = active is not None and bundle_places.look(active).state == "missing"
+            if active and gone and not (always or replace_missing):
+                # Which model reads is a person's decision; that none can read must not go unseen.
+                self.stderr.write(
+                    f"{kind} {active.version} is active and its files are gone: nothing of this kind can be "
+                    f"read. Put them back, promote {facts.version} in the admin, or use --replace-missing."
+                )
+            if active and not always and not (gone and replace_missing):
                 continue
             version = ModelVersion.objects.get(sha256=facts.sha256)
             if not version.is_active:

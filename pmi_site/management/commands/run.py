@@ -110,10 +110,11 @@ class Command(BaseCommand):
             call_command("migrate", interactive=False, verbosity=0)
         call_command("createcachetable", verbosity=0)
         # These commands belong to apps above this one; each changes nothing when all is in place.
-        for name in ("load_knowledge_base", "register_models"):
+        # An update may have put a newer model in the place of the one that reads.
+        for name, options in (("load_knowledge_base", {}), ("register_models", {"replace_missing": True})):
             if name in get_commands():
                 self._say(f"Running {name} ...")
-                call_command(name, stdout=self.stdout)
+                call_command(name, stdout=self.stdout, **options)
         if settings.PMI_DEMO_ACCOUNTS:
             call_command("create_demo_accounts", stdout=self.stdout)
         self._collect_static()
