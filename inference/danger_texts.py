@@ -152,9 +152,9 @@ TEXTS = {
     ),
     # --- nothing found --------------------------------------------------------------------------------------
     "none.brain": _(
-        "The reading found no sign of the three kinds of brain tumour that it knows. In a scan without "
-        "contrast agent (a dye given into a vein) it misses many of them, and it cannot see other problems, "
-        "such as a stroke or bleeding."
+        "The reading found no sign of the three kinds of brain tumour that it knows. It misses many of them "
+        "if no contrast agent (a dye) was given for the scan. It cannot see other problems, such as a stroke "
+        "or bleeding."
     ),
     "none.chest": _(
         "The reading found no sign of pneumonia. It cannot see other problems, such as a small tumour, a "

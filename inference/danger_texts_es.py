@@ -42,7 +42,7 @@ TEXTS_ES: dict[str, str] = {
     "knee.child": "La lectura apunta a un desgaste de la articulación, pero se hizo para adultos y puede equivocarse en una persona joven. Un médico debe ver esta radiografía.",
     "knee.child_do": "Pida cita con un médico en las próximas dos semanas. Vaya el mismo día si la rodilla está caliente e hinchada con fiebre, si el niño o la niña no puede apoyar la pierna o si el dolor le despierta por la noche.",
     # --- nothing found
-    "none.brain": "La lectura no encontró señales de los tres tipos de tumor cerebral que conoce. En una exploración sin contraste (un tinte que se inyecta en una vena) pasa muchos por alto, y no puede ver otros problemas, como un ataque cerebral o una hemorragia.",
+    "none.brain": "La lectura no encontró señales de los tres tipos de tumor cerebral que conoce. Pasa muchos por alto si para la exploración no se dio contraste (un tinte). No puede ver otros problemas, como un ataque cerebral o una hemorragia.",
     "none.chest": "La lectura no encontró señales de neumonía. No puede ver otros problemas, como un tumor pequeño, una costilla rota o una enfermedad del corazón.",
     "none.unsure": "La lectura se inclina por que no hay nada, pero no está segura. Solo busca las pocas enfermedades que conoce.",
     "none.nothing": "No destacó nada de lo que esta lectura busca. Eso no prueba que todo esté bien: solo busca las pocas enfermedades que conoce y puede no verlas.",
