@@ -69,6 +69,17 @@ def test_a_version_whose_files_an_update_took_is_named_and_replaced_on_request(d
     assert ModelVersion.objects.get(kind="knee_xray", is_active=True).version == "0.2.0"
 
 
+def test_an_older_version_never_takes_over_by_itself(db, bundle_dir, tmp_path):
+    shutil.copytree(bundle_dir / "knee_xray", bundle_dir / "knee_xray_2")
+    as_version(bundle_dir / "knee_xray_2", "0.2.0")
+    register()
+    assert ModelVersion.objects.get(kind="knee_xray", is_active=True).version == "0.2.0"
+    shutil.move(bundle_dir / "knee_xray_2", tmp_path / "out_of_reach")
+    _out, err = register(replace_missing=True)
+    assert "knee_xray 0.2.0 is active and its files are gone" in err
+    assert ModelVersion.objects.get(kind="knee_xray", is_active=True).version == "0.2.0"
+
+
 def test_a_version_whose_files_were_changed_is_never_replaced_by_itself(db, bundle_dir):
     register()
     weights = bundle_dir / "knee_xray" / "models" / "model.safetensors"

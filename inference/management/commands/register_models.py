@@ -29,7 +29,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--replace-missing",
             action="store_true",
-            help="activate the newest version of a kind whose active version has no files any more",
+            help="activate the newest version of a kind whose active, older version has no files any more",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -78,13 +78,18 @@ class Command(BaseCommand):
         for kind, facts in newest.items():
             active = ModelVersion.objects.filter(kind=kind, is_active=True).first()
             gone = active is not None and bundle_places.look(active).state == "missing"
-            if active and gone and not (always or replace_missing):
+            # An older one is no update: a folder of bundles may only be out of reach.
+            newer = active is None or registry.version_key(facts.version) > registry.version_key(
+                active.version
+            )
+            replace = gone and newer and replace_missing
+            if active and gone and not (always or replace):
                 # Which model reads is a person's decision; that none can read must not go unseen.
                 self.stderr.write(
                     f"{kind} {active.version} is active and its files are gone: nothing of this kind can be "
-                    f"read. Put them back, promote {facts.version} in the admin, or use --replace-missing."
+                    f"read. Put them back, or promote {facts.version} in the admin."
                 )
-            if active and not always and not (gone and replace_missing):
+            if active and not (always or replace):
                 continue
             version = ModelVersion.objects.get(sha256=facts.sha256)
             if not version.is_active:
