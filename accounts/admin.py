@@ -20,23 +20,11 @@ from django.utils.translation import ngettext
 from accounts import second_factor, services
 from accounts.licence_admin import LicenceQueueMixin
 from accounts.models import AccessLog, CareRelationship, Consent, DoctorProfile, EmergencyAccess, Role, User
+from pmi_site.admin import ReadOnlyAdmin
 from pmi_site.errors import UserError
 
 # They show secrets, and where people are signed in; neither is an administrator's business.
 admin.site.unregister([Authenticator, UserSession])
-
-
-class ReadOnlyAdmin(admin.ModelAdmin[Any]):
-    """Look, don't touch."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 class LicenceFilter(admin.SimpleListFilter):

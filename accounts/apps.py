@@ -1,6 +1,14 @@
 """App configuration."""
 
+from allauth.account.apps import AccountConfig
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class EmailAddressesConfig(AccountConfig):
+    """allauth's addresses, under a name of their own: the admin lists them beside our accounts."""
+
+    verbose_name = _("E-mail addresses")
 
 
 class AccountsConfig(AppConfig):

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from django.contrib import admin
 
-from accounts.admin import ReadOnlyAdmin
 from inference import (
     operations_admin,  # noqa: F401  (each registers its desk)
     registry_admin,  # noqa: F401
     rules_admin,  # noqa: F401
 )
 from inference.models import VectorSpace
+from pmi_site.admin import ReadOnlyAdmin
 
 
 @admin.register(VectorSpace)

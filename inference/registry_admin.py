@@ -17,7 +17,6 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 
-from accounts.admin import ReadOnlyAdmin
 from accounts.models import Role
 from inference import (
     bundle_places,
@@ -31,6 +30,7 @@ from inference import (
 )
 from inference.models import Kind, ModelVersion, VectorSpace
 from inference.registry_tasks import measure_model
+from pmi_site.admin import ReadOnlyAdmin
 from pmi_site.errors import UserError
 
 LIST = "admin:inference_modelversion_changelist"

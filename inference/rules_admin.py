@@ -15,9 +15,9 @@ from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.admin import ReadOnlyAdmin
 from inference import assessing, danger, rule_check, rule_forms, rule_runs, rule_sets, rule_words
 from inference.models import DangerRuleSet, RuleRun
+from pmi_site.admin import ReadOnlyAdmin
 from pmi_site.errors import UserError
 
 

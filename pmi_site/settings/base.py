@@ -77,7 +77,7 @@ DEBUG = False
 ALLOWED_HOSTS: list[str] = []
 INSTALLED_APPS = [
     "pmi_site",
-    "accounts",
+    "accounts.apps.AccountsConfig",
     "cases",
     "resources",
     "inference",
@@ -91,7 +91,7 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "allauth",
-    "allauth.account",
+    "accounts.apps.EmailAddressesConfig",
     "allauth.mfa",
     "allauth.usersessions",
     "csp",

@@ -4,7 +4,7 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -12,6 +12,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from pmi_site.admin import ReadOnlyAdmin
 from pmi_site.errors import UserError
 from resources import coverage, services
 from resources.choices import Status
@@ -22,20 +23,11 @@ from resources.models import LinkCheck, Revision, RevisionState
 DUE_SOON = timedelta(days=30)
 
 
-class LookOnlyAdmin(admin.ModelAdmin[Any]):
+class LookOnlyAdmin(ReadOnlyAdmin):
     """Lists to read; rows are made by services."""
 
     class Media:
         css = {"all": ["resources/desk.css"]}
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 class LinkCheckAdmin(LookOnlyAdmin):
