@@ -209,20 +209,19 @@ class ReadingModule(lightning.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         image, target = batch
-        taught = self.taught(image) if self._teachers else None
-        size = self._image_size()
-        if size != image.shape[-1]:
-            image = functional.interpolate(image, (size, size), mode="area")
-        image = image.contiguous(memory_format=torch.channels_last)
         share = float(self._random.beta(self.config.mixup, self.config.mixup)) if self.config.mixup else 1.0
         order = torch.randperm(len(image), device=image.device) if share < 1 else None
         if order is not None:
             image = share * image + (1 - share) * image[order]
-        logits = self.network(image)[0]
+        # The teacher answers for what the student sees, a mixture included: arXiv:2106.05237.
+        taught = self.taught(image) if self._teachers else None
+        size = self._image_size()
+        if size != image.shape[-1]:
+            image = functional.interpolate(image, (size, size), mode="area")
+        logits = self.network(image.contiguous(memory_format=torch.channels_last))[0]
         loss = self.distilled_loss(logits, target, taught)
         if order is not None:
-            other = self.distilled_loss(logits, target[order], None if taught is None else taught[order])
-            loss = share * loss + (1 - share) * other
+            loss = share * loss + (1 - share) * self.distilled_loss(logits, target[order], taught)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(image))
         return loss
 

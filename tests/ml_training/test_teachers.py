@@ -59,6 +59,18 @@ def test_a_student_that_answers_like_its_teacher_loses_least(config_path: Path, 
     assert alike < other
 
 
+def test_a_teacher_answers_for_the_mixture_that_is_learnt_from(config_path: Path, teacher_run: Path) -> None:
+    module = ReadingModule(load_config(config_path, [f"teachers=[{teacher_run}]", "mixup=1.0"]), 1)
+    module.log = lambda *_args, **_options: None  # type: ignore[method-assign]
+    seen: list[torch.Tensor] = []
+    for network in (module.network, module._teachers[0][0]):
+        network.register_forward_pre_hook(lambda _network, args: seen.append(args[0]))
+    image = torch.rand(8, 1, 32, 32, generator=torch.Generator().manual_seed(1))
+    assert module.training_step((image, torch.eye(5)[torch.arange(8) % 5]), 0).isfinite()
+    assert torch.equal(seen[0], seen[1])
+    assert not torch.equal(seen[0], image)
+
+
 def test_a_teacher_that_is_wrong_may_be_left_unheard(config_path: Path) -> None:
     config = load_config(config_path, ["distil_right_only=true", "distil_weight=1.0"])
     module = ReadingModule(config, 1)
