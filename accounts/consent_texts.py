@@ -45,11 +45,15 @@ class ConsentText:
 TEXTS: dict[str, ConsentText] = {
     ConsentPurpose.CARE: ConsentText(
         ConsentPurpose.CARE,
-        "2026-11",
+        "2026-12",
         _("Keep my scans and read them"),
         (
             _("PMI keeps the scans that you upload, and what you write about them."),
             _("A computer reads them. The doctors you choose can look at them and at the readings."),
+            _(
+                "In an emergency a doctor whose licence we checked can open them for some hours without "
+                "asking you. We tell you at once, and you can end it."
+            ),
             _("Names and dates inside the files are removed before they are stored."),
             _("Everything stays until you delete it. You can download it or erase it at any time."),
         ),
@@ -59,6 +63,8 @@ TEXTS: dict[str, ConsentText] = {
         ),
         _("Thank you. You can upload scans and have them read."),
         _("Done. PMI takes no new scans from you and reads none. What is stored is still here."),
+        # What PMI does with the scans is the same; the words now say what was so before as well.
+        also_counts=("2026-11",),
     ),
     ConsentPurpose.SIMILAR_SEARCH: ConsentText(
         ConsentPurpose.SIMILAR_SEARCH,
@@ -125,7 +131,25 @@ TEXTS: dict[str, ConsentText] = {
     ),
 }
 # Texts that were shown once, by (purpose, version): a consent is always shown with the words it was given to.
-EARLIER: dict[tuple[str, str], ConsentText] = {}
+EARLIER: dict[tuple[str, str], ConsentText] = {
+    (ConsentPurpose.CARE, "2026-11"): ConsentText(
+        ConsentPurpose.CARE,
+        "2026-11",
+        _("Keep my scans and read them"),
+        (
+            _("PMI keeps the scans that you upload, and what you write about them."),
+            _("A computer reads them. The doctors you choose can look at them and at the readings."),
+            _("Names and dates inside the files are removed before they are stored."),
+            _("Everything stays until you delete it. You can download it or erase it at any time."),
+        ),
+        _(
+            "Without this, PMI takes no new scans from you and reads none. What is stored stays as it is "
+            "until you delete it."
+        ),
+        _("Thank you. You can upload scans and have them read."),
+        _("Done. PMI takes no new scans from you and reads none. What is stored is still here."),
+    ),
+}
 
 
 def text_of(purpose: str, version: str) -> ConsentText | None:

@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import consents, services
 from accounts.models import ConsentPurpose, DoctorProfile, Role, User
+from accounts.selectors import is_verified_doctor
 
 
 class SignupForm(forms.Form):
@@ -74,8 +75,17 @@ class TokenForm(forms.Form):
 
 
 class AccountForm(forms.ModelForm[User]):
-    """What a person may change about themselves."""
+    """What a person may change about themselves. A doctor's name is checked with the licence, so a new one
+    waits to be checked anew.
+    """
 
     class Meta:
         model = User
         fields = ["full_name"]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if is_verified_doctor(self.instance):
+            self.fields["full_name"].help_text = _(
+                "If you change it, we check your licence again, and until then you cannot see patients' data."
+            )

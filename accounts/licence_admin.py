@@ -1,5 +1,6 @@
 """The administrator's page with the doctors who wait."""
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -27,6 +28,13 @@ def _administrator(request: HttpRequest) -> User:
     if not isinstance(request.user, User) or request.user.role != Role.ADMIN:
         raise PermissionDenied
     return request.user
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 class LicenceQueueMixin(_Base):
@@ -59,7 +67,8 @@ class LicenceQueueMixin(_Base):
         typed = {"checks": request.POST.getlist("checks"), "reason": request.POST.get("reason", "")}
         try:
             if request.POST.get("decision") == "verify":
-                licences.verify(doctor, by, typed["checks"])
+                seen = _moment(request.POST.get("waiting_since", ""))
+                licences.verify(doctor, by, typed["checks"], waiting_since=seen)
                 text = _("The licence of %(name)s is verified.")
             else:
                 licences.decline(doctor, by, str(typed["reason"]))

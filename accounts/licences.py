@@ -1,6 +1,7 @@
 """The queue of doctors whose licence an administrator has to check."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from allauth.account.models import EmailAddress
 from django.db import transaction
@@ -58,12 +59,14 @@ def waiting() -> QuerySet[DoctorProfile]:
     )
 
 
-def verify(doctor: User, by: User, checks: Iterable[str]) -> None:
-    """Verify with every check done. Raises UserError when one is missing or `by` is no administrator."""
+def verify(doctor: User, by: User, checks: Iterable[str], *, waiting_since: datetime | None = None) -> None:
+    """Verify with every check done. Raises UserError when one is missing, `by` is no administrator, or the
+    doctor has corrected the licence since `waiting_since`, which the administrator saw.
+    """
     done = [name for name in CHECKS if name in set(checks)]
     if len(done) < len(CHECKS):
         raise UserError("checks_missing", _("Please do and tick every check, or decline with a reason."))
-    services.verify_doctor(doctor, by, done)
+    services.verify_doctor(doctor, by, done, waiting_since=waiting_since)
 
 
 def decline(doctor: User, by: User, reason: str) -> None:

@@ -1,6 +1,7 @@
 """Every write about people. Who may read whose cases is in `accounts.care` and `accounts.emergency`."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
@@ -42,10 +43,37 @@ def set_up_doctor(
     return profile
 
 
-def verify_doctor(doctor: User, by: User, checks: Iterable[str] = ()) -> None:
+def rename(user: User, full_name: str) -> bool:
+    """Give a user another name. True when a verified doctor has to be checked anew because of it.
+
+    A name is what patients trust a doctor by and what signs reviews, and it was checked with the licence.
+    """
+    with transaction.atomic():
+        held = User.objects.select_for_update().get(pk=user.pk)
+        if held.full_name == full_name:
+            return False
+        User.objects.filter(pk=user.pk).update(full_name=full_name, updated_at=timezone.now())
+        doubted = DoctorProfile.objects.filter(
+            user=user, user__role=Role.DOCTOR, verified_at__isnull=False
+        ).update(
+            verified_at=None,
+            verified_by=None,
+            checks=[],
+            waiting_since=timezone.now(),
+            updated_at=timezone.now(),
+        )
+        if doubted:
+            log_access(user, "correct_licence", user)
+    return bool(doubted)
+
+
+def verify_doctor(
+    doctor: User, by: User, checks: Iterable[str] = (), *, waiting_since: datetime | None = None
+) -> None:
     """Record that administrator `by` has checked the doctor's licence, and how (`licences.CHECKS`).
 
-    Raises UserError for anybody else.
+    `waiting_since` is what the administrator saw: a licence that was corrected since then waits anew. Raises
+    UserError for that, and for anybody who is no administrator.
     """
     if by.role != Role.ADMIN or not by.is_active:
         raise UserError("not_allowed", _("Only an administrator can verify a licence."))
@@ -53,7 +81,14 @@ def verify_doctor(doctor: User, by: User, checks: Iterable[str] = ()) -> None:
     if profile is None or doctor.role != Role.DOCTOR:
         raise UserError("not_a_doctor", _("This account has no doctor's licence to verify."))
     # The first verification stands: who checked it and when is not overwritten.
-    changed = DoctorProfile.objects.filter(pk=profile.pk, verified_at__isnull=True).update(
+    unseen = DoctorProfile.objects.filter(pk=profile.pk, verified_at__isnull=True)
+    if waiting_since is not None:
+        unseen = unseen.filter(waiting_since=waiting_since)
+        if profile.verified_at is None and not unseen.exists():
+            raise UserError(
+                "changed", _("The doctor has corrected the licence meanwhile. Please check it again.")
+            )
+    changed = unseen.update(
         verified_at=timezone.now(),
         verified_by=by,
         checks=list(checks),

@@ -27,7 +27,11 @@ def account(request: HttpRequest) -> HttpResponse:
     user = _me(request)
     form = AccountForm(request.POST or None, instance=user)
     if request.method == "POST" and form.is_valid():
-        form.save()
+        if services.rename(user, form.cleaned_data["full_name"]):
+            messages.warning(
+                request, _("Your name is saved. We check your licence again under the new name.")
+            )
+            return redirect("accounts:waiting")
         messages.success(request, _("Your name is saved."))
         return redirect("accounts:account")
     # A rejected form has already written its values on the instance; the page must show what is stored.

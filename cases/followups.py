@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from accounts.notices import tell
 from cases.models import Case, FollowUp
-from cases.selectors import may_write, visible_cases
+from cases.selectors import blind_readings, may_write, visible_cases
 from pmi_site.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,8 +31,13 @@ FURTHEST = timedelta(days=5 * 366)
 
 
 def visible_follow_ups(user: User | AnonymousUser) -> QuerySet[FollowUp]:
-    """Follow-ups of the cases the user may read, the earliest due first."""
-    return FollowUp.objects.filter(case__in=visible_cases(user)).select_related("case")
+    """Follow-ups of the cases the user may read, the earliest due first.
+
+    A blind second reader does not see what another doctor set for the case.
+    """
+    found = FollowUp.objects.filter(case__in=visible_cases(user)).select_related("case")
+    own = Q(created_by=F("case__patient")) | Q(created_by=user.pk)
+    return found.filter(own | ~Q(case__in=blind_readings(user).values("scan__case")))
 
 
 def own_follow_up(user: User | AnonymousUser, follow_up_id: uuid.UUID) -> FollowUp:

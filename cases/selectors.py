@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import Role
 from accounts.selectors import case_access
-from cases.models import Case, Scan
+from cases.models import Case, Review, Scan
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -107,6 +107,13 @@ def get_scan(
     if write and not may_write(user, scan.case):
         raise PermissionDenied(_("You can look at this scan, but only the patient can change it."))
     return scan
+
+
+def blind_readings(user: "User | AnonymousUser") -> QuerySet[Review]:
+    """The blind second readings that the doctor has begun and not signed."""
+    return Review.objects.filter(
+        reader=user.pk, seat=Review.Seat.SECOND, status=Review.Status.DRAFT, previous__isnull=True
+    )
 
 
 def _as_uuid(value: uuid.UUID | str) -> uuid.UUID:

@@ -26,7 +26,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from accounts.consents import require_care
+from accounts.consents import care_is_withdrawn, care_withdrawn_text, require_care
 from cases import intake
 from cases import symptoms as symptoms_of_cases
 from cases.imaging.preview import preview_png
@@ -65,6 +65,10 @@ class AddResult:
     def nothing_went_in(self) -> bool:
         """Whether the case gained nothing and holds none of what was sent."""
         return not self.scans and not self.duplicates
+
+
+class _CareWithdrawn(Exception):
+    """The patient took back that PMI keeps their scans, while these were being prepared."""
 
 
 class _CaseGone(Exception):
@@ -180,6 +184,8 @@ def add_scans(case: Case, user: "User", incoming: Sequence[IncomingFile]) -> Add
                 raise UserError(
                     "case_deleted", _("This case was deleted while your files were on the way.")
                 ) from None
+            except _CareWithdrawn:
+                raise UserError("care_withdrawn", care_withdrawn_text()) from None
             except Exception as error:  # one picture that cannot be stored must not lose the others
                 # Messages of these errors can carry paths or header values: only the type is safe to log.
                 logger.error("A prepared scan could not be stored: %s", type(error).__name__)
@@ -253,6 +259,8 @@ def _save_row(scan: Scan) -> None:
         # Holding the case keeps a concurrent deletion from failing this commit half-way through.
         if not Case.objects.select_for_update(no_key=True).filter(pk=scan.case_id).exists():
             raise _CaseGone
+        if care_is_withdrawn(scan.case.patient_id):
+            raise _CareWithdrawn
         scan.save(force_insert=True)
         transaction.on_commit(functools.partial(_announce, scan.pk))
 

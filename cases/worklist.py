@@ -27,7 +27,8 @@ from django.utils.translation import gettext as _
 from accounts.models import Role
 from accounts.selectors import case_access, is_verified_doctor
 from cases.levels import NOT_READ, RANKS, rank
-from cases.models import Case, CaseSeen, Review, Scan, WorklistEntry
+from cases.models import Case, CaseSeen, Scan, WorklistEntry
+from cases.selectors import blind_readings
 from pmi_site.errors import UserError
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ OPEN, ALL, SECOND = "open", "all", "second"
 # `Case.ReviewState`, and what is not a state of one case alone.
 STATES = (OPEN, *Case.ReviewState.values, SECOND, ALL)
 _ORDER = ("danger_rank", "waiting_since", "case_id")
+# Days that can be asked for. What lies outside means nothing, and some of it no clock can reckon with.
+FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(2200, 12, 31)
 
 
 @dataclass(frozen=True)
@@ -168,11 +171,14 @@ def entries(user: User, wanted: Filters) -> QuerySet[WorklistEntry]:
     if wanted.state == OPEN:
         found = found.filter(is_open=True)
     elif wanted.state == SECOND:
-        found = found.filter(case__in=_second_readings(user).values("scan__case"))
+        found = found.filter(case__in=blind_readings(user).values("scan__case"))
     elif wanted.state != ALL:
         found = found.filter(review_state=wanted.state)
     if wanted.level:
         found = found.filter(danger_rank=RANKS[wanted.level])
+    if wanted.level or wanted.state not in (OPEN, SECOND, ALL):
+        # What the first reader said must not show in which filter finds the case.
+        found = found.exclude(case__in=blind_readings(user).values("scan__case"))
     if wanted.kind:
         found = found.filter(kind=wanted.kind)
     if wanted.unread:
@@ -180,9 +186,10 @@ def entries(user: User, wanted: Filters) -> QuerySet[WorklistEntry]:
     if wanted.patient:
         found = found.filter(case__patient=wanted.patient)
     if wanted.opened_from:
-        found = found.filter(opened_at__gte=_start_of(wanted.opened_from))
+        found = found.filter(opened_at__gte=_start_of(max(wanted.opened_from, FIRST_DAY)))
     if wanted.opened_to:
-        found = found.filter(opened_at__lt=_start_of(wanted.opened_to + timedelta(days=1)))
+        last = min(wanted.opened_to, LAST_DAY)
+        found = found.filter(opened_at__lt=_start_of(last + timedelta(days=1)))
     if wanted.q.strip():
         found = found.filter(words=_WordStarts(wanted.q.replace("\x00", " ")))
     return found.order_by(*_ORDER)
@@ -199,7 +206,7 @@ def page(user: User, wanted: Filters, after: Cursor | None = None, size: int = P
     keys = keys[:size]
     unread = {case_id: is_new for _place, _since, case_id, is_new in keys}
     cases = _cases(user, unread)
-    blind = set(_second_readings(user).filter(scan__case__in=unread).values_list("scan__case", flat=True))
+    blind = set(blind_readings(user).filter(scan__case__in=unread).values_list("scan__case", flat=True))
     # A case that is gone or closed to this doctor since the first query is left out.
     rows = [Row(cases[pk], is_new, pk in blind) for pk, is_new in unread.items() if pk in cases]
     return Page(rows, Cursor(*keys[-1][:3]).encode() if more else "")
@@ -240,13 +247,6 @@ def no_longer_readable(user: User, case_ids: Sequence[uuid.UUID]) -> list[uuid.U
     """Those of the cases that the user may not read any more, or that are gone."""
     known = set(Case.objects.filter(case_access(user), pk__in=case_ids).values_list("pk", flat=True))
     return [pk for pk in case_ids if pk not in known]
-
-
-def _second_readings(user: User) -> QuerySet[Review]:
-    """The blind second readings that the doctor has begun and not signed."""
-    return Review.objects.filter(
-        reader=user, seat=Review.Seat.SECOND, status=Review.Status.DRAFT, previous__isnull=True
-    )
 
 
 def _start_of(day: date) -> datetime:

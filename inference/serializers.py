@@ -239,7 +239,7 @@ class AnalysisSerializer(serializers.ModelSerializer[Analysis]):
         """The decisive rule's advice, or what follows from the doctor's level."""
         if self.get_held_back(analysis):
             said = alarm(analysis.scan.case)
-            waits = _("Your doctor will look at it first. If you feel ill, do not wait for it: see a doctor.")
+            waits = _("A doctor looks at it first. If you feel ill, do not wait for it: see a doctor.")
             return str(said["said"].next_step) if said else waits
         return words(self._standing(analysis))[1]
 
@@ -248,6 +248,8 @@ class AnalysisSerializer(serializers.ModelSerializer[Analysis]):
         shown = super().to_representation(analysis)
         if self.get_held_back(analysis):
             shown.update(findings=[], probabilities={}, danger_rules=[], key_slice=None, key_plane="")
+            # Heatmaps are made of suspected diseases only, so even their time would tell.
+            shown.update(timings_ms={})
         return shown
 
     @functools.cached_property

@@ -23,7 +23,8 @@ from django.db.models import F, Q
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
-from accounts.models import User
+from accounts.consents import require_care
+from accounts.models import Role, User
 from cases.intake import IncomingFile
 from cases.storage import private_storage, remove_files, work_root
 from inference.models import Analysis, SimilarSearch
@@ -54,8 +55,11 @@ class Claim:
 def begin(owner: User, incoming: Sequence[IncomingFile], kind: str, wanted: dict[str, Any]) -> SimilarSearch:
     """Takes files in for a search; a worker does the rest. The sender's file names are not kept.
 
-    The row comes before the files, so that a process that is killed between leaves nothing unnamed.
+    The row comes before the files, so that a process that is killed between leaves nothing unnamed. Raises
+    UserError ``care_withdrawn`` for a patient who took back that PMI reads their scans.
     """
+    if owner.role == Role.PATIENT:
+        require_care(owner.pk)
     pk = uuid.uuid4()
     names = [f"searches/{str(pk)[:2]}/{pk}/{number:06d}" for number in range(len(incoming))]
     search = SimilarSearch.objects.create(
@@ -74,7 +78,11 @@ def begin(owner: User, incoming: Sequence[IncomingFile], kind: str, wanted: dict
 
 
 def begin_region(owner: User, analysis: Analysis, region: Region, wanted: dict[str, Any]) -> SimilarSearch:
-    """Asks for a search with a part of a scan: x, y, width, height as shares (0..1) of its key slice."""
+    """Asks for a search with a part of a scan: x, y, width, height as shares (0..1) of its key slice.
+
+    Raises UserError ``care_withdrawn`` when the patient took back that PMI reads their scans.
+    """
+    require_care(analysis.scan.case.patient_id)
     search = SimilarSearch.objects.create(
         owner=owner,
         kind=analysis.kind,
@@ -131,9 +139,14 @@ def answer(held: Claim) -> None:
     """
     from inference import similar_embedding
 
-    search = SimilarSearch.objects.select_related("analysis__scan__case").get(pk=held.search_id)
+    search = SimilarSearch.objects.select_related("owner", "analysis__scan__case").get(pk=held.search_id)
     with translation.override(search.language or settings.LANGUAGE_CODE):
         try:
+            # Taken back since it was asked: what waits is not read.
+            if search.analysis is not None:
+                require_care(search.analysis.scan.case.patient_id)
+            elif search.owner.role == Role.PATIENT:
+                require_care(search.owner_id)
             if search.analysis is not None:
                 region = tuple(search.region or ())
                 probe = similar_embedding.probe_of_region(search.analysis.scan, search.analysis, region)

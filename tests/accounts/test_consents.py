@@ -15,6 +15,7 @@ PAGE = "accounts:consent"
 # Who changes the words gives the text a new version and moves the old one to EARLIER; then both stand here.
 FINGERPRINTS = {
     ("care", "2026-11"): "f1644a092c693587",
+    ("care", "2026-12"): "57ee23b3a6662c9f",
     ("similar_search", "2026-11"): "7d30ce0fc066db3b",
     ("training", "2026-11"): "e9c274125577f79c",
     ("research", "2026-11"): "33f294c74efe1ac1",

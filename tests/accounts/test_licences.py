@@ -1,5 +1,6 @@
 """The queue of doctors who wait for an administrator."""
 
+import html
 from datetime import timedelta
 
 import pytest
@@ -108,3 +109,37 @@ def test_a_lost_telephone(as_user, admin_user, doctor):
     assert not second_factor.is_set_up(doctor)
     assert Authenticator.objects.filter(user=admin_user).exists()
     assert Notice.objects.get(user=doctor).kind == "second_factor_reset"
+
+
+def test_a_verified_doctor_with_a_new_name_is_checked_anew(as_user, doctor, patient):
+    client = as_user(doctor)
+    assert "we check your licence again" in client.get(reverse("accounts:account")).text
+    same = client.post(reverse("accounts:account"), {"full_name": doctor.full_name}, follow=True)
+    assert "Your name is saved." in same.text and selectors.is_verified_doctor(doctor)
+    page = client.post(reverse("accounts:account"), {"full_name": "Dr Somebody Else"}, follow=True)
+    assert "We check your licence again under the new name" in page.text
+    assert not selectors.is_verified_doctor(User.objects.get(pk=doctor.pk))
+    assert licences.waiting().get().user.full_name == "Dr Somebody Else"
+    assert AccessLog.objects.filter(action="correct_licence").exists()
+    answer = as_user(patient).post(reverse("accounts:account"), {"full_name": "Nia New"}, follow=True)
+    assert "Your name is saved." in answer.text and "licence" not in answer.text
+
+
+def test_a_licence_corrected_since_the_page_was_drawn_is_not_verified(as_user, admin_user, unverified_doctor):
+    client = as_user(admin_user)
+    seen = unverified_doctor.doctor_profile.waiting_since.isoformat()
+    assert f'name="waiting_since" value="{seen}"' in html.unescape(client.get(QUEUE).text)
+    licences.correct(unverified_doctor, number="L-99", country="Utopia", specialty="")
+    answer = decide(client, unverified_doctor, decision="verify", checks=ALL, waiting_since=seen)
+    assert answer.status_code == 400 and "has corrected the licence meanwhile" in answer.text
+    now = licences.waiting().get().waiting_since.isoformat()
+    decide(client, unverified_doctor, decision="verify", checks=ALL, waiting_since=now)
+    assert selectors.is_verified_doctor(unverified_doctor)
+
+
+def test_a_declined_doctor_is_told_so_on_the_account_page(as_user, admin_user, unverified_doctor):
+    client = as_user(unverified_doctor)
+    assert "waiting for verification" in client.get(reverse("accounts:account")).text
+    licences.decline(unverified_doctor, admin_user, "a digit too many")
+    page = client.get(reverse("accounts:account")).text
+    assert "could not be verified" in page and "See why" in page and "waiting for verification" not in page

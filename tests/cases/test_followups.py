@@ -11,10 +11,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from cases import followups
-from cases.models import Case, FollowUp
+from cases.models import Case, FollowUp, Review
 from cases.tasks import remind_follow_ups
 from pmi_site.errors import UserError
-from tests.factories import CareRelationshipFactory, CaseFactory
+from tests.factories import CareRelationshipFactory, CaseFactory, DoctorFactory, ScanFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -162,3 +162,17 @@ def test_anonymous_bad_id_and_wrong_method(as_user: Any, patient: Any, case: Cas
     assert add(as_user(patient), uuid.uuid4()).status_code == 404
     unknown = reverse("cases:follow_up_done", args=[uuid.uuid4()])
     assert as_user(patient).post(unknown).status_code == 404
+
+
+def test_a_blind_second_reader_does_not_see_what_the_first_one_set(case: Case, doctor: Any) -> None:
+    reader = DoctorFactory.create()
+    for one in (doctor, reader):
+        CareRelationshipFactory.create(patient=case.patient, doctor=one)
+    mine, theirs = own(case), own(case, created_by=doctor, text="Drain the effusion")
+    assert set(followups.visible_follow_ups(reader)) == {mine, theirs}
+    scan = ScanFactory.create(case=case)
+    draft = Review.objects.create(scan=scan, reader=reader, reader_name="x", seat="second")
+    assert set(followups.visible_follow_ups(reader)) == {mine}
+    assert set(followups.visible_follow_ups(case.patient)) == {mine, theirs}
+    draft.delete()
+    assert set(followups.visible_follow_ups(reader)) == {mine, theirs}

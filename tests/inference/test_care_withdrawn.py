@@ -8,11 +8,15 @@ from django.utils import timezone
 
 from accounts import consents
 from accounts.models import ConsentPurpose
+from cases import intake
 from cases.models import Scan
-from inference import services
-from inference.models import Analysis
+from cases.services import add_scans
+from inference import services, similar_searches
+from inference.models import Analysis, SimilarSearch
+from pmi_site.errors import UserError
 from tests.cases.conftest import png
 from tests.factories import CaseFactory, ScanFactory
+from tests.inference import reading_rows as rows
 
 pytestmark = pytest.mark.django_db
 JSON = {"HTTP_ACCEPT": "application/json"}
@@ -87,3 +91,48 @@ def test_what_is_stored_stays_and_agreeing_again_is_enough(as_user, patient, cas
     assert as_user(patient).get(reverse("inference:scan_result", args=[case.pk, scan.pk])).status_code == 200
     consents.give_consent(patient, ConsentPurpose.CARE)
     assert services.request_analysis(scan.pk) is not None
+
+
+def test_nothing_is_searched_with_either(as_user, api_as, patient, case):
+    scan = ScanFactory.create(case=case)
+    reading = rows.reading(scan)
+    region = reverse("inference:similar_region", args=[case.pk, scan.pk])
+    answer = as_user(patient).post(region, {"region": "0.1,0.1,0.5,0.5"})
+    assert answer.status_code == 400 and "You can agree again" in answer.text
+    asked = {"analysis": str(reading.pk), "region": "0.1,0.1,0.5,0.5"}
+    answer = api_as(patient).post(reverse("v1:similar-list"), asked, format="json")
+    assert (answer.status_code, answer.json()["code"]) == (400, "care_withdrawn")
+    answer = as_user(patient).post(reverse("inference:similar_search"), {"files": png()})
+    assert answer.status_code == 400 and "You can agree again" in answer.text
+    assert not SimilarSearch.objects.exists()
+
+
+def test_a_search_that_waits_is_not_done(patient, case):
+    scan = ScanFactory.create(case=case)
+    for fields in ({"analysis": rows.reading(scan), "region": [0.1, 0.1, 0.5, 0.5]}, {}):
+        search = SimilarSearch.objects.create(
+            owner=patient, kind="chest_xray", state=SimilarSearch.State.QUEUED, **fields
+        )
+        similar_searches.answer(similar_searches.claim(search.pk))
+        search.refresh_from_db()
+        assert (search.state, search.reason_code) == (SimilarSearch.State.FAILED, "care_withdrawn")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_upload_on_its_way_is_not_kept(patient, monkeypatch, tmp_path, private_root):
+    case = CaseFactory.create(patient=patient)
+    real = intake.prepare
+
+    def slow(*args, **options):
+        found = real(*args, **options)
+        consents.revoke_consent(patient, ConsentPurpose.CARE)
+        return found
+
+    monkeypatch.setattr(intake, "prepare", slow)
+    path = tmp_path / "film"
+    path.write_bytes(png().read())
+    with pytest.raises(UserError) as caught:
+        add_scans(case, patient, [intake.IncomingFile("film.png", path)])
+    assert caught.value.code == "care_withdrawn"
+    assert not Scan.objects.exists()
+    assert not [found for found in private_root.rglob("*") if found.is_file()]
