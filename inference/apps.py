@@ -25,7 +25,7 @@ class InferenceConfig(AppConfig):
         use_check(problem_with)
         coverage.provide_labels(explained.labels_in_use)
         NOTICE_TEXTS["reading_ready"] = _("A reading of one of your scans is ready.")
-        NOTICE_TEXTS["reading_held"] = _("One of your scans was read. Your doctor will look at it first.")
+        NOTICE_TEXTS["reading_held"] = _("One of your scans was read. A doctor looks at it first.")
         NOTICE_TEXTS["reading_released"] = _("A doctor has looked at one of your scans. You can see it now.")
         NOTICE_TEXTS["review_amended"] = _("A doctor changed what they wrote about one of your scans.")
         NOTICE_TEXTS["readers_differ"] = _("Another doctor read one of your patients' scans in another way.")

@@ -54,6 +54,13 @@ def words(analysis: Analysis) -> tuple[list[str], str]:
     return list(rendered[0]), rendered[1]
 
 
+def is_felt(analysis: Analysis) -> bool:
+    """Whether what the person answered, rather than the scan, decided the level of an analysis."""
+    rules = rules_for(analysis.rules_version) if analysis.rules_version else None
+    decisive = rules.rule(analysis.danger_rules[0]) if rules and analysis.danger_rules else None
+    return decisive is not None and bool(decisive.symptoms)
+
+
 def case_of(analysis_id: uuid.UUID | str) -> Case:
     """The case of an analysis, held until the end of the transaction so that its answers stay as they are."""
     return Case.objects.select_for_update(no_key=True).get(scans__analyses__id=analysis_id)

@@ -152,9 +152,9 @@ TEXTS = {
     ),
     # --- nothing found --------------------------------------------------------------------------------------
     "none.brain": _(
-        "The reading found no sign of the three kinds of brain tumour that it knows. It misses many of them "
-        "if no contrast agent (a dye) was given for the scan. It cannot see other problems, such as a stroke "
-        "or bleeding."
+        "The reading found no sign of the three kinds of brain tumour that it knows. It misses most of them "
+        "if no contrast agent (a dye) was given, and in other kinds of MRI pictures. It cannot see other "
+        "problems, such as a stroke or bleeding."
     ),
     "none.chest": _(
         "The reading found no sign of pneumonia. It cannot see other problems, such as a small tumour, a "
@@ -215,7 +215,9 @@ TEXTS = {
         "You said: coughing up blood. A doctor should find the cause soon, whatever the X-ray shows."
     ),
     "symptom.high_fever": _("You said: fever above 38.5 °C. A doctor should look for the cause."),
-    "symptom.child_not_drinking": _("You said that the child will not drink. A child can dry out quickly."),
+    "symptom.child_not_drinking": _(
+        "You said that the child will not drink. In a sick child that is a danger sign."
+    ),
     "symptom.first_seizure": _(
         "You said: a seizure, now or for the first time. That needs help at once, whatever the scan shows."
     ),

@@ -42,7 +42,7 @@ TEXTS_ES: dict[str, str] = {
     "knee.child": "La lectura apunta a un desgaste de la articulación, pero se hizo para adultos y puede equivocarse en una persona joven. Un médico debe ver esta radiografía.",
     "knee.child_do": "Pida cita con un médico en las próximas dos semanas. Vaya el mismo día si la rodilla está caliente e hinchada con fiebre, si el niño o la niña no puede apoyar la pierna o si el dolor le despierta por la noche.",
     # --- nothing found
-    "none.brain": "La lectura no encontró señales de los tres tipos de tumor cerebral que conoce. Pasa muchos por alto si para la exploración no se dio contraste (un tinte). No puede ver otros problemas, como un ataque cerebral o una hemorragia.",
+    "none.brain": "La lectura no encontró señales de los tres tipos de tumor cerebral que conoce. Pasa la mayoría por alto si no se dio contraste (un tinte), y en otros tipos de imágenes de resonancia. No puede ver otros problemas, como un ataque cerebral o una hemorragia.",
     "none.chest": "La lectura no encontró señales de neumonía. No puede ver otros problemas, como un tumor pequeño, una costilla rota o una enfermedad del corazón.",
     "none.unsure": "La lectura se inclina por que no hay nada, pero no está segura. Solo busca las pocas enfermedades que conoce.",
     "none.nothing": "No destacó nada de lo que esta lectura busca. Eso no prueba que todo esté bien: solo busca las pocas enfermedades que conoce y puede no verlas.",
@@ -63,7 +63,7 @@ TEXTS_ES: dict[str, str] = {
     "symptom.oxygen_reduced": "El nivel de oxígeno que indicó está por debajo del 95 %. Para la mayoría de las personas es más bajo de lo que debería.",
     "symptom.coughing_blood": "Usted dijo: tos con sangre. Un médico debe buscar pronto la causa, muestre lo que muestre la radiografía.",
     "symptom.high_fever": "Usted dijo: fiebre de más de 38,5 °C. Un médico debe buscar la causa.",
-    "symptom.child_not_drinking": "Usted dijo que el niño o la niña no quiere beber. Un niño puede deshidratarse rápido.",
+    "symptom.child_not_drinking": "Usted dijo que el niño o la niña no quiere beber. En un niño enfermo es una señal de peligro.",
     "symptom.first_seizure": "Usted dijo: una convulsión, ahora o por primera vez. Necesita ayuda inmediata, muestre lo que muestre la imagen.",
     "symptom.sudden_weakness": "Usted dijo: debilidad o adormecimiento repentino, o dificultad para hablar. Puede ser un ataque cerebral, y cada minuto cuenta.",
     "symptom.worst_headache": "Usted dijo: un dolor de cabeza repentino, el peor de la vida. Puede ser una hemorragia en la cabeza, que esta lectura no puede ver.",

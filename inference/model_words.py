@@ -165,6 +165,24 @@ def _name(part: str) -> str:
     return part.replace("_", " ")
 
 
+def operating_points(
+    metadata: Mapping[str, Any], *, age_group: str, is_volume: bool, slices_read: int
+) -> dict[str, Mapping[str, Any]]:
+    """By label name the marks that make its calls: of volumes of several slices the bundle's own for volumes,
+    of single pictures those of the age group, else the label's. The engine calls by the same ones.
+    """
+    labels = metadata.get("labels")
+    points: dict[str, Mapping[str, Any]] = {
+        str(label.get("name")): label
+        for label in (labels if isinstance(labels, list) else [])
+        if isinstance(label, Mapping)
+    }
+    own = (metadata.get("operating_points_by_age") or {}).get(age_group) if not is_volume else None
+    if is_volume and slices_read > 1:
+        own = (metadata.get("pooling") or {}).get("operating_points")
+    return points | {name: {**points.get(name, {}), **marks} for name, marks in (own or {}).items()}
+
+
 def data_sets(training_data: object) -> list[str]:
     """The collections that a model learnt from, by name and licence."""
     names: list[str] = []

@@ -34,6 +34,11 @@ POLICIES = (AT_ONCE, AFTER_REVIEW, ROUTINE_AT_ONCE)
 MILD = ("routine", "none_found")
 
 
+def are_some_shown_at_once() -> bool:
+    """Whether mild readings are shown before a doctor has looked, and the others are not."""
+    return bool(settings.PMI_RELEASE == ROUTINE_AT_ONCE)
+
+
 def is_at_once() -> bool:
     """Nothing is held back. Any setting but `at_once` that means nothing holds everything back."""
     return bool(settings.PMI_RELEASE == AT_ONCE)

@@ -50,6 +50,12 @@ def review_state(analysis: Analysis, review: Review | None) -> ReviewState:
     for this reader (`cases.reviews.seen_review`).
     """
     standing = Standing(analysis, review)
+    if review is None and analysis.status == Analysis.Status.REJECTED:
+        return ReviewState(
+            False,
+            _("Neither read by AI nor looked at by a doctor."),
+            _("It says nothing about the person's health."),
+        )
     if review is None:
         return unreviewed()
     if not standing.is_reviewed:
@@ -101,9 +107,13 @@ def verdict_words(verdict: ReviewVerdict) -> str:
 
 
 def by_doctor(said: Sequence[ReviewVerdict], slugs: Iterable[str]) -> list[str]:
-    """Conditions to explain: without those that the doctor refuted, with what they see instead."""
+    """Conditions to explain: without those that the doctor refuted, with what they see instead.
+
+    That they see nothing instead is said with their verdict; what the model's "nothing found" means is
+    another matter.
+    """
     refuted = {one.condition for one in said if one.verdict == ReviewVerdict.Verdict.DISAGREE}
-    right = [one.right_condition for one in said if one.right_condition]
+    right = [one.right_condition for one in said if one.right_condition not in ("", *NORMAL_CONDITIONS)]
     return list(dict.fromkeys([*right, *(slug for slug in slugs if slug not in refuted)]))
 
 

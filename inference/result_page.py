@@ -8,18 +8,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from django.db.models import Q
 from django.utils.functional import cached_property
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
+from accounts.selectors import grants_of
 from cases.models import Case, Review, ReviewVerdict, Scan
-from inference import model_words, presenters
+from inference import model_words, presenters, release
 from inference.calls import NORMAL_CONDITIONS
 from inference.display import needs_reduction, reduction
 from inference.models import Analysis, Finding
 from inference.report_review import ReviewState, by_doctor, review_state
 from inference.result_parts import Figure, FindingView, Progress
-from inference.standing import Standing, words
+from inference.standing import Standing, advice_fits, words
+from ml_training.labels import TASKS
 from resources.choices import Audience
 from resources.selectors import ConditionGuide, published_for
 
@@ -99,6 +102,17 @@ class Result:
     def may_read_again(self) -> bool:
         """Reading again could change something: no reading yet, a failure, a refusal, or a newer model."""
         return self.pending is None and (not self.is_read or self.failed is not None or self.outdated)
+
+    @property
+    def are_some_shown_at_once(self) -> bool:
+        """This site holds back only what is not mild, so that being held back says something."""
+        return release.are_some_shown_at_once()
+
+    @property
+    def has_doctor(self) -> bool:
+        """A doctor may read the scan now."""
+        case = self.scan.case
+        return grants_of(case.patient).filter(Q(case=None) | Q(case=case)).exists()
 
     @property
     def kind(self) -> str:
@@ -246,9 +260,10 @@ class Result:
             raised.sort(key=lambda f: (f.call != Finding.Call.LIKELY, f.condition in NORMAL_CONDITIONS))
             slugs = by_doctor(list(self._verdicts.values()), (f.condition for f in raised))[:_MOST_GUIDES]
         audience = Audience.CARER if self.scan.case.age_group == Case.AgeGroup.CHILD else Audience.PATIENT
+        fits = self.for_doctor or self.standing is None or advice_fits(self.standing)
         return published_for(
             slugs,
-            self.level,
+            self.level if fits else "",
             Audience.DOCTOR if self.for_doctor else audience,
             language=get_language() or "en",
             country=self.country,
@@ -343,13 +358,22 @@ class Result:
         return presenters.age_limits(self.kind, self.scan.case.age_group)
 
     @property
+    def is_one_of_several(self) -> bool:
+        """The model's labels exclude each other, so that its calls compete."""
+        task = TASKS.get(self.kind)
+        return task is not None and task.activation == "softmax"
+
+    @property
     def figures(self) -> list[Figure]:
         """Every probability with its label's operating points, the highest first."""
         if self.answer is None:
             return []
-        points = {str(x.get("name")): x for x in self._metadata.get("labels", []) if isinstance(x, dict)}
-        by_age = self._metadata.get("operating_points_by_age") or {}
-        points |= by_age.get(self.scan.case.age_group, {})
+        points = model_words.operating_points(
+            self._metadata,
+            age_group=self.scan.case.age_group,
+            is_volume=self.scan.is_volume,
+            slices_read=self.answer.slices_read,
+        )
         calls = {f.label: str(f.get_call_display()) for f in self.answer.findings.all()}
         rows = [
             Figure(

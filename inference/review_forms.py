@@ -78,7 +78,7 @@ class ReviewForm(forms.Form):
         """
         self.views = views
         super().__init__(data, prefix="review", **rest)
-        kept = _("As the AI has it: %(level)s") % {"level": danger_words(level).label}
+        kept = _("As it stands: %(level)s") % {"level": danger_words(level).label}
         choices = [("", kept), *((str(value), str(label)) for value, label in DangerLevel.choices)]
         self.fields["danger_level"].choices = choices  # type: ignore[attr-defined]
         for view in views:

@@ -85,6 +85,21 @@ class Standing:
         return self.analysis.danger
 
 
+def advice_fits(standing: Standing) -> bool:
+    """Whether the knowledge base's advice on the findings goes with the level that counts.
+
+    It is written for what a scan shows. Where symptoms or a doctor decided, their own next step stands, and a
+    second one beside it could say less.
+    """
+    if standing.source == "symptoms" or assessing.is_felt(standing.analysis):
+        return False
+    if standing.source == "model" or standing.review is None:
+        return True
+    # "Let a doctor confirm this" has been done.
+    agreed = standing.review.is_agreement and standing.level == standing.analysis.danger
+    return agreed and standing.level not in ("none_found", "inconclusive")
+
+
 def words(standing: Standing) -> tuple[list[str], str]:
     """Reasons and next step for the level that counts, in the reader's language."""
     analysis, review = standing.analysis, standing.review
@@ -96,7 +111,9 @@ def words(standing: Standing) -> tuple[list[str], str]:
         return reasons, step
     own_step = str(presenters.doctor_words(standing.level).next_step)
     if standing.level != analysis.danger:
-        said = _("The AI alone said: %(level)s. Where doctor and AI differ, the doctor's word counts.")
+        said = _(
+            "Before the doctor looked, PMI said: %(level)s. Where they differ, the doctor's word counts."
+        )
         return [said % {"level": presenters.danger_words(analysis.danger).label}], own_step
     return (reasons, step or own_step) if review.is_agreement else ([], own_step)
 

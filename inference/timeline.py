@@ -14,6 +14,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from inference.calls import NORMAL_CONDITIONS
+from inference.model_words import operating_points
 from inference.models import Analysis, Finding, ModelVersion
 from inference.presenters import shown_words
 
@@ -198,15 +199,20 @@ def _chart(
         name=words[:1].upper() + words[1:],
         points=points,
         lines=[" ".join(f"{p.x:.1f},{p.y:.1f}" for p in run) for run in runs.values() if len(run) > 1],
-        limits=_limits(version, rows[-1][1].label),
+        limits=_limits(version, *rows[-1]),
         is_raised=condition not in NORMAL_CONDITIONS
         and min(_CALL_ORDER.get(p.call, 2) for p in points) < _CALL_ORDER["unlikely"],
     )
 
 
-def _limits(version: ModelVersion | None, label: str) -> list[tuple[str, float]]:
-    labels = version.metadata.get("labels", []) if version and isinstance(version.metadata, dict) else []
-    found = next((one for one in labels if isinstance(one, dict) and one.get("name") == label), {})
+def _limits(version: ModelVersion | None, reading: Analysis, finding: Finding) -> list[tuple[str, float]]:
+    """The marks of the newest reading; volumes and age groups may have their own."""
+    found = operating_points(
+        version.metadata if version and isinstance(version.metadata, dict) else {},
+        age_group=reading.scan.case.age_group,
+        is_volume=reading.scan.is_volume,
+        slices_read=reading.slices_read,
+    ).get(finding.label, {})
     names = (("possible", "high_sensitivity"), ("likely", "high_specificity"))
     return [
         (name, _height(float(found[key])))

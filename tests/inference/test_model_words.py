@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from inference.model_words import data_sets, measured
+from inference.model_words import data_sets, measured, operating_points
 
 LABELS = [
     {"name": "pneumonia", "condition": "pneumonia", "claimed": True},
@@ -105,3 +105,32 @@ def test_training_data_are_named_with_their_licence() -> None:
     entries = [{"name": "Set A", "licence": "CC BY 4.0"}, {"name": "Set B"}, {"licence": "none"}, "text"]
     assert data_sets(entries) == ["Set A (CC BY 4.0)", "Set B"]
     assert data_sets(None) == []
+
+
+POINTS: dict[str, Any] = {
+    "labels": [{"name": "glioma", "high_sensitivity": 0.4, "high_specificity": 0.5}],
+    "operating_points_by_age": {"adult": {"glioma": {"high_sensitivity": 0.1, "high_specificity": 0.9}}},
+    "pooling": {"operating_points": {"glioma": {"high_sensitivity": 0.2, "high_specificity": 0.8}}},
+}
+
+
+@pytest.mark.parametrize(
+    ("age_group", "is_volume", "slices_read", "marks"),
+    [
+        ("unknown", False, 1, (0.4, 0.5)),
+        ("adult", False, 1, (0.1, 0.9)),
+        ("adult", True, 30, (0.2, 0.8)),
+        ("adult", True, 1, (0.4, 0.5)),
+    ],
+)
+def test_marks_are_those_that_make_the_call(
+    age_group: str, is_volume: bool, slices_read: int, marks: tuple[float, float]
+) -> None:
+    found = operating_points(POINTS, age_group=age_group, is_volume=is_volume, slices_read=slices_read)[
+        "glioma"
+    ]
+    assert (found["high_sensitivity"], found["high_specificity"]) == marks
+
+
+def test_marks_of_a_bundle_that_gives_none() -> None:
+    assert operating_points({}, age_group="adult", is_volume=True, slices_read=9) == {}

@@ -19,7 +19,7 @@ from tests.inference.reviewed import correct, doctor_of, sign
 
 pytestmark = pytest.mark.django_db
 HOLD = "after_review"
-FIRST = "Your doctor will look at it first."
+FIRST = "A doctor looks at it first."
 
 
 @pytest.fixture
@@ -131,6 +131,20 @@ def test_every_door_is_shut(
     assert similar.status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("policy", "wait"),
+    [(HOLD, "The wait says nothing"), ("routine_at_once", "Do not take the wait for good")],
+)
+def test_what_is_said_of_the_wait_is_true(
+    as_user: Any, patient: Any, reading: Analysis, settings: Any, policy: str, wait: str
+) -> None:
+    settings.PMI_RELEASE = policy
+    text = result_page(as_user(patient), reading.scan)
+    assert wait in text and "No doctor can see this scan yet." in text and "Invite a doctor" in text
+    doctor_of(patient)
+    assert "No doctor can see this scan yet." not in result_page(as_user(patient), reading.scan)
+
+
 def test_the_fragment_of_a_reading_that_has_just_ended(
     as_user: Any, patient: Any, reading: Analysis, settings: Any
 ) -> None:
@@ -151,7 +165,7 @@ def test_the_api_says_that_it_is_held_and_nothing_else(
         assert told["held_back"] and told["status"] == "succeeded"
         assert told["findings"] == [] and told["probabilities"] == {} and told["danger_rules"] == []
         assert told["danger"] == "" == told["ai_danger"] and told["review"] is None
-        assert FIRST in told["next_step"]
+        assert FIRST in told["next_step"] and told["timings_ms"] == {}
     seen = api_as(doctor_of(patient)).get(reverse("v1:analysis-detail", args=[reading.pk])).json()
     assert not seen["held_back"] and seen["danger"] == "urgent" and seen["findings"]
 

@@ -4,12 +4,14 @@ import html
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.urls import reverse
 from django.utils import timezone
 
 from cases import second_reader, sharing
 from cases.models import Scan
 from inference import services
+from inference.danger import default_rules
 from inference.models import Analysis, DangerAssessment
 from inference.reading import Reading
 from inference.standing import Standing, is_worse
@@ -67,7 +69,10 @@ def test_a_correction_counts_everywhere(
     text = page(client, scan)
     assert "danger-banner danger-routine" in text and "danger-banner danger-urgent" not in text
     assert "Corrected and confirmed by Dr Ada Reader on" in text and "Read by AI, not yet" not in text
-    assert "Your doctor says: there is no hurry" in text and "The AI alone said: Urgent." in text
+    assert (
+        "Your doctor says: there is no hurry" in text
+        and "Before the doctor looked, PMI said: Urgent." in text
+    )
     assert "Pneumonia: the doctor disagrees and sees no sign of it." in text
     assert "A fold of the skin." in text
     card = client.get(reverse("cases:detail", args=[scan.case_id])).content.decode()
@@ -230,3 +235,24 @@ def test_many_reviewed_scans_cost_no_more_queries(
     ):
         with django_assert_max_num_queries(most):
             client.get(path)
+
+
+def test_advice_on_a_finding_goes_where_symptoms_or_a_doctor_decided(
+    as_user: Any, patient: Any, reader: Any, scan: Scan
+) -> None:
+    call_command("load_knowledge_base", verbosity=0)
+    advice = "Pneumonia can get worse within hours"
+    judged = rows.reading(scan, rules_version=default_rules().version, danger_rules=["pneumonia.likely"])
+    assert advice in page(as_user(patient), scan)
+    Analysis.objects.filter(pk=judged.pk).update(
+        danger_rules=["symptom.morning_vomiting", "pneumonia.likely"]
+    )
+    assert advice not in page(as_user(patient), scan)
+    assert "Assess today" in page(as_user(reader), scan)
+    Analysis.objects.filter(pk=judged.pk).update(danger_rules=["pneumonia.likely"])
+    review = sign(judged, reader)
+    assert advice in page(as_user(patient), scan)
+    correct(judged, reader, amends=review.pk, amend_reason="Second look")
+    text = page(as_user(patient), scan)
+    assert advice not in text and "PMI looked for pneumonia" not in text
+    assert "Let a doctor confirm this" not in text

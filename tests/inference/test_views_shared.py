@@ -16,6 +16,7 @@ from accounts.models import AccessLog
 from cases import sharing
 from cases.models import Scan
 from cases.sharing_models import ShareLink
+from inference.danger import default_rules
 from inference.models import Analysis
 from tests.factories import CaseFactory, ScanFactory
 from tests.inference import pdf
@@ -295,3 +296,21 @@ def test_a_token_does_not_reach_the_log() -> None:
     line = LogRecord("x", 30, "x", 1, "Not Found: %s", ("/shared/abc-DEF_1/scans/2/report.pdf",), None)
     assert WithoutIdentifiers().filter(line)
     assert line.getMessage() == "Not Found: /shared/[...]/scans/2/report.pdf"
+
+
+def test_a_scan_that_was_not_read_keeps_the_alarm_and_says_what_to_do(patient: Any, scan: Scan) -> None:
+    rows.analysis(
+        scan,
+        "rejected",
+        danger="emergency",
+        rules_version=default_rules().version,
+        danger_rules=["symptom.blue_lips", "rejected"],
+    )
+    made = sharing.make_link(scan.case, patient)
+    text = enter(made).get(at(made), follow=True).text
+    assert "danger-banner danger-emergency" in text and "Call your local emergency number now" in text
+    assert "the symptoms that were given" in text and "symptoms you gave" not in text
+    assert "Neither read by AI nor looked at by a doctor." in text and "Read by AI, not yet" not in text
+    assert "Show the scan to a doctor." in text
+    report = enter(made).get(reverse("inference:shared_report", args=[made.token, scan.pk]))
+    assert "Neither read by AI" in " ".join(pdf.text(body(report)).split())
