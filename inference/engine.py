@@ -299,7 +299,7 @@ class _Run:
                 ordinal=self.reader.ordinal,
                 age_group=self.age_group,
             )
-        key = self._key_position(called, each)
+        key = self._key_position(called, each, weights)
         findings = []
         with self.clock.stage("cam"):
             for label in called:
@@ -352,14 +352,16 @@ class _Run:
         """A slice (rows, columns) with square pixels."""
         return square_pixels(self.volume.slice_image(index, self.plane), self.aspect)
 
-    def _key_position(self, called: list[CalledLabel], each: np.ndarray) -> int:
-        """Position of the slice that tells most about the first suspected disease, also where "nothing found"
-        is more probable; the middle one where nothing is suspected.
+    def _key_position(self, called: list[CalledLabel], each: np.ndarray, weights: np.ndarray) -> int:
+        """Position of the slice that tells most about the first suspected disease, of those that the reading
+        rests on (`weights` above 0), also where "nothing found" is more probable; the middle one where
+        nothing is suspected.
         """
         suspected = [label.name for label in called if label.call != "unlikely" and not label.is_normal]
         if not suspected:
             return len(self.indices) // 2
-        return int(each[:, self.reader.names.index(suspected[0])].argmax())
+        column = each[:, self.reader.names.index(suspected[0])]
+        return int(np.where(weights > 0, column, -1.0).argmax())
 
     def _finding(self, label: CalledLabel, each: np.ndarray, features: np.ndarray) -> LabelFinding:
         heatmap = None
