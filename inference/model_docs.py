@@ -79,6 +79,8 @@ def _walk(prefix: str, values: dict[str, Any]) -> Iterator[Figure]:
         if isinstance(value, int | float):
             yield Figure(title, float(value))
         elif isinstance(value, dict) and "value" in value:
+            if value["value"] is None:  # not defined on this part, such as an AUC of one class
+                continue
             low, high = (value.get("ci95") or [None, None])[:2]
             yield Figure(title, float(value["value"]), low, high)
         elif isinstance(value, dict):

@@ -30,8 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
     except Unfinished as error:
         sys.stdout.write(f"not finished: {error}; the same command goes on\n")
         return UNFINISHED
-    except (TrainingError, BundleError) as error:
-        sys.stderr.write(f"error: {error}\n")
+    except (TrainingError, BundleError, OSError) as error:
+        # A full disk or a folder that is not ours to write is told like any other known problem.
+        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
         return 2
 
 

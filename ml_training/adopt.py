@@ -17,8 +17,9 @@ from ml_training.checkpoints import WholeCheckpoints
 from ml_training.errors import BundleError, TrainingError
 from ml_training.labels import task_of
 from ml_training.networks import build_network
+from ml_training.run_folder import CONFIG, RUN
 from ml_training.specs import PreprocessingSpec, TrainConfig, to_plain
-from ml_training.train import RUN, make_splits
+from ml_training.train import make_splits
 from ml_training.weights import bundle_weights, load_network, read_run, start_from
 
 
@@ -57,7 +58,7 @@ def adopt(config: TrainConfig, data_dir: Path, run_dir: Path, bundle_dir: Path) 
     # A bundle names the day on which its training ended: the age of this file.
     day = calendar.timegm(time.strptime(str(bundle.metadata["created"]), "%Y-%m-%d"))
     os.utime(best, (day, day))
-    (run_dir / "config.json").write_text(json.dumps(to_plain(config), indent=1), encoding="utf-8")
+    (run_dir / CONFIG).write_text(json.dumps(to_plain(config), indent=1), encoding="utf-8")
     revision = bundle.metadata.get("source_revision") or "unknown"
     about = {"images": images, "git": revision, "torch": torch.__version__}
     (run_dir / RUN).write_text(json.dumps(about), encoding="utf-8")
@@ -97,6 +98,6 @@ def blend(finished: Path, run_dir: Path, share: float, start: Path | None = None
     }
     run_dir.mkdir(parents=True, exist_ok=True)
     WholeCheckpoints().save_checkpoint({"state_dict": state}, best)
-    for name in ("config.json", RUN):
+    for name in (CONFIG, RUN):
         shutil.copy(finished / name, run_dir / name)
     return best

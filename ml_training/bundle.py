@@ -239,7 +239,11 @@ def write_bundle(
     `metadata` lacks `format` and `files`; `network` is a `ReadingNetwork`; `claim` is the reporting
     table. An existing bundle at `path` is replaced file by file, its metadata last: a
     half-written one never verifies.
+
+    Raises:
+        BundleError: the weights cannot be written, for example because the disk is full.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     for folder in ("configs", "models", "docs"):
@@ -249,7 +253,10 @@ def write_bundle(
         for key, value in network.densenet.state_dict().items()
     }
     (path / METADATA).unlink(missing_ok=True)
-    save_file(state, path / WEIGHTS)
+    try:
+        save_file(state, path / WEIGHTS)
+    except SafetensorError as error:
+        raise BundleError(f"{path / WEIGHTS} cannot be written ({error})") from error
     (path / "configs/inference.json").write_text(json.dumps(inference, indent=1) + "\n", encoding="utf-8")
     (path / "docs/README.md").write_text(card, encoding="utf-8")
     names = [WEIGHTS, "configs/inference.json", "docs/README.md"]

@@ -5,6 +5,7 @@ All of it is fitted on validation items only; `ml_training.crossfit` says how we
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -112,22 +113,36 @@ def platt(logit: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
     return round(float(best.x[0]), 5), round(float(best.x[1]), 5)
 
 
+def finding(positive: np.ndarray, share: float) -> float:
+    """A threshold of four digits that at least `share` of the positives (N,), one or more, reach."""
+    # One of their own values: between two of them, few positives would be fewer than promised.
+    return math.floor(float(np.quantile(positive, 1 - share, method="lower")) * 1e4) / 1e4
+
+
+def sparing(negative: np.ndarray, share: float) -> float:
+    """The lowest threshold of four digits that at least `share` of the negatives (N,), one or more, stay
+    below."""
+    passing = math.floor((1 - share) * len(negative) + 1e-9)
+    highest = float(np.sort(negative)[len(negative) - passing - 1])
+    return (math.floor(highest * 1e4) + 1) / 1e4
+
+
 def operating_points(
     task: Task, probs: np.ndarray, targets: np.ndarray, sensitivity: float = 0.95, specificity: float = 0.95
 ) -> dict[str, dict[str, float]]:
     """Per label, the calibrated probabilities from which a finding is `possible` and `likely`.
 
     `high_sensitivity` finds at least `sensitivity` of the positives; `high_specificity` lets at most
-    `1 - specificity` of the negatives pass. Both come from validation items. `likely` never starts below 0.5,
-    nor below `possible`.
+    `1 - specificity` of the negatives pass. Both come from validation items. `possible` never starts below
+    0.02, `likely` never below 0.5, nor below `possible`, nor above 0.98, whatever that promise takes.
     """
     points = {}
     for k, name in enumerate(task.names):
         known = ~np.isnan(targets[:, k])
         positive = probs[known, k][targets[known, k] > 0.5]
         negative = probs[known, k][targets[known, k] < 0.5]
-        sensitive = float(np.quantile(positive, 1 - sensitivity)) if len(positive) else 0.5
-        specific = float(np.quantile(negative, specificity)) if len(negative) else 0.5
+        sensitive = finding(positive, sensitivity) if len(positive) else 0.5
+        specific = sparing(negative, specificity) if len(negative) else 0.5
         possible = min(sensitive, 0.5)
         points[name] = {
             "high_sensitivity": round(max(possible, 0.02), 4),
@@ -164,7 +179,7 @@ def points_by_age(
             sensitivity = float((positive >= points[name]["high_sensitivity"]).mean())
             specificity = float((negative < points[name]["high_specificity"]).mean())
             if min(sensitivity, specificity) < promise - _BROKEN:
-                possible = max(own[name]["high_sensitivity"], round(float(np.quantile(negative, _SPARED)), 4))
+                possible = max(own[name]["high_sensitivity"], sparing(negative, _SPARED))
                 found.setdefault(age, {})[name] = {
                     "high_sensitivity": min(possible, own[name]["high_specificity"]),
                     "high_specificity": own[name]["high_specificity"],

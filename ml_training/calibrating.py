@@ -25,13 +25,14 @@ from ml_training.data.manifest import Item, age_groups
 from ml_training.errors import TrainingError
 from ml_training.labels import Task, required_healthy_label, task_of
 from ml_training.report import write_atomic
+from ml_training.run_folder import refuse_learnt, refuse_other_config
 from ml_training.specs import TrainConfig, to_plain
 from ml_training.train import Splits, make_splits, predict
 from ml_training.weights import load_network
 
 FILE = "calibration.json"
 # Raise it when the same run would be calibrated otherwise.
-_FORMAT = 4
+_FORMAT = 5
 # Share of readable validation images that the gate's distance bound lets through.
 _KEPT = 0.99
 # What a config says about a model rather than about how it was trained.
@@ -81,21 +82,33 @@ def shipped_network(config: TrainConfig, run_dir: Path) -> nn.Module:
     """The run's best network with the half-precision weights that a bundle ships.
 
     Raises:
-        TrainingError: no whole checkpoint.
+        TrainingError: no whole checkpoint, or a network or preprocessing that is not the run's.
     """
+    refuse_other_config(config, run_dir)
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
     return load_network(config, run_dir / "best.ckpt").half().float()
+
+
+def judged_splits(config: TrainConfig, data_dir: Path, run_dir: Path) -> Splits:
+    """The config's items, for a run that has learnt from none of those it is judged on.
+
+    Raises:
+        TrainingError: it has, or see `make_splits`.
+    """
+    splits = make_splits(config, data_dir)
+    refuse_learnt(run_dir, splits.val, splits.test)
+    return splits
 
 
 def calibrate_run(config: TrainConfig, data_dir: Path, run_dir: Path) -> Calibrated:
     """Calibrate a finished run and write `calibration.json`.
 
     Raises:
-        TrainingError: no whole checkpoint, or data that no longer match.
+        TrainingError: no whole checkpoint, or a config or data that are not the run's.
     """
     network = shipped_network(config, run_dir)
-    return _calibrated(config, run_dir, network, make_splits(config, data_dir))
+    return _calibrated(config, run_dir, network, judged_splits(config, data_dir, run_dir))
 
 
 def stored_or_new(config: TrainConfig, run_dir: Path, network: nn.Module, splits: Splits) -> Calibrated:
@@ -234,6 +247,8 @@ def _pooling(task: Task, config: TrainConfig, items: Sequence[Item], read: Read)
     fitted = pooling.fit(volumes, normal)
     if doubtful:
         fitted["ceilings"] = pooling.ceilings(task, doubtful)
+    if "max_slices" in config.pooling:
+        fitted["max_slices"] = config.pooling["max_slices"]
     truth = np.stack([volume.truth for volume in volumes])
     answers = pooling.read_volumes(volumes, normal, fitted)
     points = calibrate.operating_points(task, answers, truth)

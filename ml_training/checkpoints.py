@@ -11,7 +11,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from ml_training.errors import TrainingError
 from ml_training.report import write_atomic
@@ -49,6 +49,38 @@ class WholeCheckpoints(TorchCheckpointIO):
             draft.unlink(missing_ok=True)
 
 
+class KeptCheckpoint(ModelCheckpoint):
+    """Knows its best checkpoint again after the run folder was moved.
+
+    Lightning forgets how good that one was where the absolute path differs, and the next epoch takes its
+    place whatever its loss.
+    """
+
+    @property
+    def state_key(self) -> str:
+        """Lightning's own, under which runs that began before this class keep their state."""
+        return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the state, with the files where they lie now."""
+        here = Path(str(self.dirpath))
+
+        def moved(path: str) -> str:
+            return str(here / Path(path).name) if path else path
+
+        # Without the file there is nothing to keep, and the next epoch is the best there is.
+        if self.dirpath and Path(moved(state_dict["best_model_path"])).is_file():
+            models = state_dict.get("best_k_models", {})
+            state_dict = {
+                **state_dict,
+                "dirpath": self.dirpath,
+                "best_k_models": {moved(path): score for path, score in models.items()},
+            }
+            for name in ("best_model_path", "kth_best_model_path", "last_model_path"):
+                state_dict[name] = moved(state_dict.get(name, ""))
+        super().load_state_dict(state_dict)
+
+
 class Sitting(Callback):
     """Ends a sitting between two epochs, where the next one would not end before `deadline`; None is never.
 
@@ -69,7 +101,7 @@ class Sitting(Callback):
         self._longest = max(self._longest, now - self._began)
         late = self.deadline is not None and now + 1.1 * self._longest > self.deadline
         # All processes stop if one is late.
-        if trainer.strategy.reduce_boolean_decision(late, all=False):
+        if trainer.strategy.reduce_boolean_decision(late, all=False) and not trainer.should_stop:
             trainer.should_stop = True
             self.ended = trainer.current_epoch + 1 < (trainer.max_epochs or 0)
 

@@ -8,26 +8,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import cohen_kappa_score
 
 from ml_training.crossfit import log_losses
 from ml_training.cv import Judged, judged
 from ml_training.errors import TrainingError
-from ml_training.evaluate import headline, interval
+from ml_training.evaluate import headline, interval, quadratic_kappa
 from ml_training.labels import Task
 
-Figure = Callable[[np.ndarray, np.ndarray], float]
+Figure = Callable[[np.ndarray, np.ndarray], float | None]
 
 
 @dataclass(frozen=True)
 class Row:
     """One cross-validation: its folder, the figures over all held items, and how far each is from the
-    first one's (value and 95 % interval of a bootstrap over groups that draws both alike).
+    first one's (value and 95 % interval of a bootstrap over groups that draws both alike). None is what
+    is not defined.
     """
 
     run_dir: Path
-    figures: dict[str, float]
-    differences: dict[str, tuple[float, list[float]]]
+    figures: dict[str, float | None]
+    differences: dict[str, tuple[float | None, list[float]]]
 
 
 def compare(run_dirs: Sequence[Path], data_dir: Path) -> list[Row]:
@@ -43,15 +43,17 @@ def compare(run_dirs: Sequence[Path], data_dir: Path) -> list[Row]:
         own = first if run_dir == run_dirs[0] else judged(run_dir, data_dir)
         if own.parts != first.parts or own.config.kind != first.config.kind:
             raise TrainingError(f"{run_dir} has other items or folds than {run_dirs[0]}")
-        found: dict[str, float] = {}
-        away: dict[str, tuple[float, list[float]]] = {}
+        found: dict[str, float | None] = {}
+        away: dict[str, tuple[float | None, list[float]]] = {}
         for name, figure in _figures(first.task).items():
             found[name] = figure(own.probs, own.targets)
             if own is first:
                 continue
 
-            def difference(i: np.ndarray, figure: Figure = figure, own: Judged = own) -> float:
-                return figure(own.probs[i], own.targets[i]) - figure(first.probs[i], first.targets[i])
+            def difference(i: np.ndarray, figure: Figure = figure, own: Judged = own) -> float | None:
+                theirs = figure(first.probs[i], first.targets[i])
+                mine = figure(own.probs[i], own.targets[i])
+                return None if mine is None or theirs is None else mine - theirs
 
             away[name] = (difference(np.arange(len(groups))), interval(difference, groups))
         rows.append(Row(run_dir, found, away))
@@ -67,8 +69,8 @@ def _figures(task: Task) -> dict[str, Figure]:
     def score(probs: np.ndarray, targets: np.ndarray) -> float:
         return headline(task, probs, targets)
 
-    def kappa(probs: np.ndarray, targets: np.ndarray) -> float:
-        return float(cohen_kappa_score(targets.argmax(1), probs.argmax(1), weights="quadratic"))
+    def kappa(probs: np.ndarray, targets: np.ndarray) -> float | None:
+        return quadratic_kappa(targets.argmax(1), probs.argmax(1), len(task.labels))
 
     figures: dict[str, Figure] = {
         "log loss": log_loss,
@@ -84,13 +86,22 @@ def table(rows: Sequence[Row]) -> str:
     for row in rows:
         cells = []
         for name in names:
-            cell = f"{row.figures[name]:.3f}"
+            cell = _shown(row.figures[name])
             if name in row.differences:
                 value, ends = row.differences[name]
-                cell += f" ({value:+.3f} [{ends[0]:+.3f}, {ends[1]:+.3f}])" if ends else f" ({value:+.3f})"
+                cell += f" ({_shown(value, '+')}"
+                cell += f" [{ends[0]:+.3f}, {ends[1]:+.3f}])" if ends else ")"
             cells.append(cell)
         lines.append(f"| {row.run_dir.name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _shown(value: float | None, sign: str = "") -> str:
+    return "not defined" if value is None else f"{value:{sign}.3f}"
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
 def plain(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -98,9 +109,9 @@ def plain(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return [
         {
             "run": row.run_dir.name,
-            "figures": {name: round(value, 4) for name, value in row.figures.items()},
+            "figures": {name: _rounded(value) for name, value in row.figures.items()},
             "differences": {
-                name: {"value": round(value, 4), "ci95": ends}
+                name: {"value": _rounded(value), "ci95": ends}
                 for name, (value, ends) in row.differences.items()
             },
         }

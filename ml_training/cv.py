@@ -17,17 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
 
 from ml_training.bundle import Bundle
 from ml_training.crossfit import Validation, fit_by_age
-from ml_training.data.manifest import Item, age_groups, group_split, refuse_straddling, stratum
+from ml_training.data.manifest import Item, age_groups, group_parts, group_split, refuse_straddling
 from ml_training.errors import BundleError, TrainingError
 from ml_training.evaluate import by_part, report
 from ml_training.labels import Task, task_of
 from ml_training.report import Report, write_atomic
+from ml_training.run_folder import RUN, mark, read_about
 from ml_training.specs import TrainConfig, to_plain
-from ml_training.train import RUN, Splits, make_splits, mark, predict, train
+from ml_training.train import Splits, make_splits, predict, train
 from ml_training.weights import load_network, read_run
 
 FIGURES = "cv.json"
@@ -105,13 +105,13 @@ def _development(config: TrainConfig, data_dir: Path) -> list[Item]:
 
 def _parts(items: Sequence[Item], folds: int, seed: int) -> list[list[int]]:
     """Positions of the held items of each fold: whole groups, strata in proportion."""
-    groups = [item.group for item in items]
-    if len(set(groups)) < folds:
-        raise TrainingError(f"--cv {folds}: there are only {len(set(groups))} groups")
-    names = sorted({stratum(item) for item in items})
-    strata = [names.index(stratum(item)) for item in items]
-    split = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
-    return [held.tolist() for _, held in split.split(np.zeros(len(items)), strata, groups)]
+    groups = {item.group for item in items}
+    if len(groups) < folds:
+        raise TrainingError(f"--cv {folds}: there are only {len(groups)} groups")
+    try:
+        return group_parts(items, folds, seed)
+    except TrainingError as error:
+        raise TrainingError(f"--cv {folds}: {error}") from error
 
 
 def _digest(plain: Any) -> str:
@@ -245,9 +245,9 @@ def judged(run_dir: Path, data_dir: Path) -> Judged:
 def _learnt_elsewhere(config: TrainConfig, items: Sequence[Item]) -> bool:
     """Whether `init` is the weights of a bundle that reads another part of the body, or of a run that says
     what it learnt from, none of which is among `items`."""
-    run = Path(config.init).parent / RUN
-    if run.is_file():
-        marks = json.loads(run.read_text(encoding="utf-8")).get("learnt")
+    folder = Path(config.init).parent
+    if (folder / RUN).is_file():
+        marks = read_about(folder).get("learnt", [])
         return bool(marks) and not {mark(item) for item in items}.intersection(marks)
     if not config.init.endswith(".safetensors"):
         return False

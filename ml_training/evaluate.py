@@ -42,10 +42,30 @@ def auc(score: np.ndarray, truth: np.ndarray) -> float | None:
     return float(roc_auc_score(truth[known], score[known]))
 
 
+def quadratic_kappa(truth: np.ndarray, guess: np.ndarray, grades: int) -> float | None:
+    """Cohen's kappa of grades (N,) in 0..`grades` - 1, weighted by the square of how far they lie apart; None
+    where truth and guess know one and the same grade only."""
+    if len(set(truth.tolist()) | set(guess.tolist())) < 2:
+        return None
+    # Without `labels`, grades would count as neighbours wherever those between them are missing.
+    labels = list(range(grades))
+    return float(cohen_kappa_score(truth, guess, labels=labels, weights="quadratic"))
+
+
+def finite(figures: Any) -> Any:
+    """Figures as JSON can hold them: None where a number is not defined (nan) or infinite."""
+    if isinstance(figures, dict):
+        return {name: finite(value) for name, value in figures.items()}
+    if isinstance(figures, list | tuple):
+        return [finite(value) for value in figures]
+    return None if isinstance(figures, float) and not np.isfinite(figures) else figures
+
+
 def interval(
     figure: Callable[[np.ndarray], float | None], groups: Sequence[str], rounds: int = 300
 ) -> list[float]:
-    """95 % percentile bootstrap of `figure(row indices)`, drawing whole groups (patients), not images."""
+    """95 % percentile bootstrap of `figure(row indices)`, drawing whole groups (patients), not images; draws
+    for which it is not defined are left out, and it is empty where all are."""
     names, member = np.unique(np.asarray(groups), return_inverse=True)
     rows = [np.flatnonzero(member == g) for g in range(len(names))]
     rng = np.random.default_rng(0)
@@ -53,7 +73,7 @@ def interval(
     for _ in range(rounds):
         drawn = np.concatenate([rows[g] for g in rng.integers(0, len(rows), len(rows))])
         value = figure(drawn)
-        if value is not None:
+        if value is not None and np.isfinite(value):
             values.append(value)
     return [round(float(v), 4) for v in np.percentile(values, [2.5, 97.5])] if values else []
 
@@ -86,11 +106,8 @@ def error_by_chance(confidence: np.ndarray, bins: int = 15, rounds: int = 100) -
 
 def report(task: Task, probs: np.ndarray, targets: np.ndarray, groups: list[str]) -> dict[str, Any]:
     """All figures for calibrated probabilities (N, K) against targets (N, K; nan unknown)."""
-    return (
-        _exclusive(task, probs, targets, groups)
-        if task.activation == "softmax"
-        else _separate(task, probs, targets, groups)
-    )
+    figures = _exclusive if task.activation == "softmax" else _separate
+    return dict(finite(figures(task, probs, targets, groups)))
 
 
 def by_part(
@@ -148,7 +165,7 @@ def _exclusive(task: Task, probs: np.ndarray, targets: np.ndarray, groups: list[
     }
     if task.ordinal:
         figures["quadratic_weighted_kappa"] = _with_interval(
-            lambda i: float(cohen_kappa_score(truth[i], guess[i], weights="quadratic")), groups
+            lambda i: quadratic_kappa(truth[i], guess[i], len(labels)), groups
         )
         figures["auc_grade_2_or_more"] = _with_interval(
             lambda i: auc(probs[i, 2:].sum(1), (truth[i] >= 2).astype(float)), groups

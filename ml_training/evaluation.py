@@ -21,7 +21,7 @@ from ml_training.bundle import Bundle
 from ml_training.data.dataset import load_grey
 from ml_training.data.manifest import Item, age_groups, read_manifest
 from ml_training.errors import TrainingError
-from ml_training.evaluate import by_part, report
+from ml_training.evaluate import by_part, finite, report
 from ml_training.labels import Task, task_of
 from ml_training.looking import BORDER, heat_on_body, masked_logits, stripped_logits
 from ml_training.report import Report, write_atomic
@@ -130,7 +130,7 @@ def evaluate(
         "figures": figures,
     }
     out.mkdir(parents=True, exist_ok=True)
-    write_atomic(out / "metrics.json", (json.dumps(whole, indent=1) + "\n").encode())
+    write_atomic(out / "metrics.json", (json.dumps(finite(whole), indent=1, allow_nan=False) + "\n").encode())
     write_atomic(out / "predictions.csv", _predictions(answers).encode())
     _page(bundle, manifest, answers, whole).write(out / "report.html")
     return figures

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
+from ml_training.calibrate import sparing
 from ml_training.data.manifest import Item
 from ml_training.labels import Task
 
@@ -197,7 +198,7 @@ def spare_the_healthy(
     for k, name in enumerate(task.names):
         own = dict(points[name])
         if k != normal:
-            floor = float(np.quantile(healthy[:, k], 0.95)) if len(healthy) else 0.1
+            floor = sparing(healthy[:, k], 0.95) if len(healthy) else 0.1
             own["high_sensitivity"] = round(min(0.5, max(own["high_sensitivity"], floor, 0.1)), 4)
             own["high_specificity"] = max(own["high_specificity"], _LIKELY)
         spared[name] = own

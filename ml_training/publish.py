@@ -16,6 +16,7 @@ from ml_training import pooling
 from ml_training.bundle import WEIGHTS, write_bundle
 from ml_training.calibrating import (
     Calibrated,
+    judged_splits,
     reader_of,
     shipped_network,
     stored_or_new,
@@ -24,14 +25,14 @@ from ml_training.card import model_card
 from ml_training.claim import claim_table
 from ml_training.data.manifest import age_groups
 from ml_training.errors import TrainingError
-from ml_training.evaluate import by_part, report
+from ml_training.evaluate import by_part, finite, report
 from ml_training.evaluation import label_words
 from ml_training.gate_figures import gate_figures
 from ml_training.labels import BACKBONE, Task, required_healthy_label, task_of
 from ml_training.looking import heat_on_body, masked_logits, stripped_logits
 from ml_training.retrieval import retrieval
 from ml_training.specs import TrainConfig, to_plain
-from ml_training.train import Splits, make_splits, predict
+from ml_training.train import Splits, predict
 
 _GATE_MIN_PROBABILITY = 0.6
 
@@ -43,20 +44,19 @@ def publish(config: TrainConfig, data_dir: Path, run_dir: Path, bundle_dir: Path
     and data give the same bundle, bit by bit.
 
     Raises:
-        TrainingError: no whole checkpoint, or data that no longer match.
+        TrainingError: no whole checkpoint, or a config or data that are not the run's.
     """
     task = task_of(config.kind)
     if task.kind == BACKBONE:
         raise TrainingError("a backbone is for starting from (init), not for reading; it is never published")
     if config.network.architecture != "densenet":
         raise TrainingError("a teacher is for learning from; only network.architecture densenet is published")
-    splits = make_splits(config, data_dir)
+    splits = judged_splits(config, data_dir, run_dir)
     # Figures are those of the half-precision weights that are shipped, not of the ones that were trained.
     network = shipped_network(config, run_dir)
     found = stored_or_new(config, run_dir, network, splits)
-    metadata = _metadata(config, task, found, splits, run_dir) | _measured(
-        config, task, network, found, splits
-    )
+    measured = _measured(config, task, network, found, splits)
+    metadata = _metadata(config, task, found, splits, run_dir) | finite(measured)
     bundle = write_bundle(
         bundle_dir / config.kind,
         metadata,

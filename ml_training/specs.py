@@ -19,6 +19,12 @@ from ml_training.errors import TrainingError
 LITE_ARCHITECTURES = ("efficientnet_lite0", "efficientnet_lite2")
 ARCHITECTURES = ("densenet", *LITE_ARCHITECTURES)
 PRECISIONS = ("auto", "32", "bf16")
+# The ways of pooling a volume's slices, and the keys that each of them takes (`inference/slices.py`).
+POOLING = {
+    "window": ("doubtful", "max_slices"),
+    "mean": ("max_slices",),
+    "top_mean": ("fraction", "max_slices"),
+}
 
 
 @dataclass(frozen=True)
@@ -133,6 +139,14 @@ class SourceSpec:
     learn_only: bool = False
     follows: str = ""
 
+    def __post_init__(self) -> None:
+        for key in ("test_column", "test_values", "test_fraction", "learn_only"):
+            if self.follows and getattr(self, key):
+                raise TrainingError(
+                    f"sources: {self.manifest}: leave out {key}, since it follows {self.follows}, which says "
+                    "where each group goes"
+                )
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -161,6 +175,9 @@ class TrainConfig:
     `synthetic_negatives` are so many drawn pictures that nothing may be read from; `turned_negatives` is the
     share of the scans that a gate also sees upside down, on their side or with inverted grey values, as
     `other`.
+
+    `pooling` is how a volume's slices become one reading: `method` (`window`, fitted on volumes simulated
+    from validation slices; `mean`; `top_mean`) with its keys, see `POOLING`.
 
     `precision: auto` computes in bf16 on a GPU and in 32 bits on a CPU; `bf16` does so on a CPU as well,
     which pays where the processor has instructions for it. Weights stay in 32 bits.
@@ -212,6 +229,29 @@ class TrainConfig:
             raise TrainingError(f"val_fraction must lie between 0 and 0.5, not {self.val_fraction}")
         if self.patience and not self.val_fraction:
             raise TrainingError("patience needs validation items, and val_fraction is 0")
+        _check_pooling(self.pooling)
+
+
+def _check_pooling(pooling: dict[str, Any]) -> None:
+    """Raise TrainingError for a key or value that pooling a volume would not heed."""
+    if not pooling:
+        return
+    method = pooling.get("method", "top_mean")
+    if not isinstance(method, str) or method not in POOLING:
+        raise TrainingError(f"pooling.method must be one of {', '.join(POOLING)}, not {method!r}")
+    known = ("method", *POOLING[method])
+    for key in pooling:
+        if key not in known:
+            raise TrainingError(f"pooling.{key}: unknown key of {method}; known: {', '.join(known)}")
+    doubtful = pooling.get("doubtful", [])
+    if not isinstance(doubtful, list) or not all(isinstance(name, str) for name in doubtful):
+        raise TrainingError(f"pooling.doubtful: expected a list of labels, got {doubtful!r}")
+    most = pooling.get("max_slices", 1)
+    if not isinstance(most, int) or isinstance(most, bool) or most < 1:
+        raise TrainingError(f"pooling.max_slices: expected a whole number of 1 or more, got {most!r}")
+    share = pooling.get("fraction", 1)
+    if not isinstance(share, int | float) or isinstance(share, bool) or not 0 < share <= 1:
+        raise TrainingError(f"pooling.fraction: expected a share above 0 and at most 1, got {share!r}")
 
 
 def build(cls: type, raw: Any, where: str) -> Any:
@@ -244,12 +284,16 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         inner = typing.get_args(hint)
         if len(inner) == 2 and inner[1] is Ellipsis:
             return tuple(_convert(inner[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+        if len(value) != len(inner):
+            raise TrainingError(f"{where}: expected {len(inner)} values, got {value!r}")
         return tuple(_convert(t, item, where) for t, item in zip(inner, value, strict=True))
     if hint is str and isinstance(value, int) and not isinstance(value, bool):
         # YAML reads `precision=32` and `fold: [4]` as numbers.
         return str(value)
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
+    if origin is dict and not isinstance(value, dict):
+        raise TrainingError(f"{where}: expected keys and values, got {value!r}")
     if origin is dict or hint is Any:
         return value
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
@@ -266,7 +310,9 @@ def load_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
-        raise TrainingError(f"{path}: {error}") from error
+        raise TrainingError(f"{path}: {' '.join(str(error).split())}") from error
+    if not isinstance(raw, dict):
+        raise TrainingError(f"{path}: expected keys and values")
     return typing.cast(TrainConfig, build(TrainConfig, override(raw, overrides or []), "config"))
 
 
@@ -274,7 +320,8 @@ def override(raw: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """Put `dotted.key=value` with YAML values into a plain config, and return it.
 
     Raises:
-        TrainingError: one that does not look like that.
+        TrainingError: one that does not look like that, whose value is no YAML, or that reaches into a list
+            or a single value.
     """
     for given in overrides:
         key, equals, text = given.partition("=")
@@ -282,9 +329,15 @@ def override(raw: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
             raise TrainingError(f"override {given!r} must look like key=value")
         node = raw
         *parents, last = key.split(".")
-        for parent in parents:
+        for depth, parent in enumerate(parents, start=1):
             node = node.setdefault(parent, {})
-        node[last] = yaml.safe_load(text)
+            if not isinstance(node, dict):
+                whole = ".".join(parents[:depth])
+                raise TrainingError(f"override {given!r}: {whole} has no keys of its own; give it as a whole")
+        try:
+            node[last] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise TrainingError(f"override {given!r}: {' '.join(str(error).split())}") from error
     return raw
 
 

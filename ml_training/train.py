@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,6 @@ from lightning.pytorch.callbacks import (
     Callback,
     EarlyStopping,
     EMAWeightAveraging,
-    ModelCheckpoint,
     TQDMProgressBar,
 )
 from lightning.pytorch.loggers import CSVLogger
@@ -27,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Sampler
 
-from ml_training.checkpoints import History, Sitting, WholeCheckpoints
+from ml_training.checkpoints import History, KeptCheckpoint, Sitting, WholeCheckpoints
 from ml_training.data.crossing import Crossing
 from ml_training.data.dataset import SeededItems, cached_dataset
 from ml_training.data.manifest import Item, group_split, read_source, refuse_straddling, sampling_weights
@@ -37,11 +34,10 @@ from ml_training.data.transplant import Transplant, donors
 from ml_training.errors import TrainingError, Unfinished
 from ml_training.labels import Task, required_healthy_label, task_of
 from ml_training.networks import build_network
-from ml_training.specs import TrainConfig, config_from_plain, to_plain
+from ml_training.run_folder import BEST, LAST, claim, finish, learnt_marks
+from ml_training.specs import TrainConfig
 from ml_training.transforms import augmentation
-from ml_training.weights import finished_epochs, load_teacher, read_run, start_from
-
-RUN = "run.json"
+from ml_training.weights import finished_epochs, load_teacher, start_from
 
 
 @dataclass(frozen=True)
@@ -329,26 +325,33 @@ def train(
     deadline: float | None = None,
 ) -> Path:
     """Train until `config.epochs` and return the best checkpoint; continues from `run_dir/last.ckpt`.
+    A run that has come to its end is left as it is.
 
     `splits` are the config's own where none are given. `devices` is Lightning's: "auto", a count, or a list
     such as "0,2"; several train by DDP. With a `deadline` (of `time.monotonic`) no epoch begins that would
     not end before it, but for the first.
 
     Raises:
-        TrainingError: bad data, a checkpoint that is not whole, a run folder of another config, or a start or
-            teacher that has learnt from items that this run is judged on.
+        TrainingError: bad data or columns, a checkpoint that is not whole, a run folder of another config or
+            begun with another number of devices, or a start or teacher that has learnt from items that this
+            run is judged on.
         Unfinished: the deadline came before the last epoch.
     """
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     splits = splits or make_splits(config, data_dir)
-    learnt = _learnt(config, splits)
-    _claim_run(config, splits, run_dir, learnt)
+    for column in config.balance_columns:
+        if not any(column in item.row for item in splits.train):
+            raise TrainingError(f"balance_columns: no manifest has a column {column!r}")
+    learnt = learnt_marks(config, splits.train, splits.val + splits.test)
+    sitting = Sitting(deadline)
+    trainer = _trainer(config, run_dir, progress, devices, [sitting, *callbacks])
+    best, last = run_dir / BEST, run_dir / LAST
+    images = {name: len(getattr(splits, name)) for name in ("train", "val", "test")}
+    if not claim(config, run_dir, images, learnt, trainer.world_size):
+        return best
     training = loader(config, splits.train, True)
     validation = loader(config, splits.val, False) if splits.val else None
     module = ReadingModule(config, steps=len(training) * config.epochs)
-    sitting = Sitting(deadline)
-    trainer = _trainer(config, run_dir, progress, devices, [sitting, *callbacks])
-    last = run_dir / "last.ckpt"
     if last.is_file() and isinstance(training.sampler, EpochSampler):
         # Workers fetch ahead before Lightning tells the sampler which epoch it is.
         training.sampler.set_epoch(finished_epochs(last))
@@ -357,9 +360,10 @@ def train(
     )
     if sitting.ended:
         raise Unfinished(f"{run_dir}: {trainer.current_epoch} of {config.epochs} epochs")
-    best = run_dir / "best.ckpt"
     if not best.is_file():
         raise TrainingError(f"{run_dir}: training ended without a checkpoint")
+    if trainer.is_global_zero:
+        finish(run_dir)
     return best
 
 
@@ -374,20 +378,23 @@ def _trainer(
     # must be of the same epoch. Without validation items the newest epoch is the best one there is.
     if config.val_fraction:
         checkpoints = [
-            ModelCheckpoint(
+            KeptCheckpoint(
                 run_dir, filename="best", monitor="val_loss", mode="min", enable_version_counter=False
             ),
-            ModelCheckpoint(run_dir, filename="last", enable_version_counter=False),
+            KeptCheckpoint(run_dir, filename="last", enable_version_counter=False),
         ]
     else:
-        checkpoints = [
-            ModelCheckpoint(run_dir, filename="best", save_last=True, enable_version_counter=False)
-        ]
-    callbacks: list[Callback] = [*checkpoints, History(run_dir), *more]
+        checkpoints = [KeptCheckpoint(run_dir, filename="best", save_last=True, enable_version_counter=False)]
+    callbacks: list[Callback] = [*checkpoints, History(run_dir)]
+    if config.patience:
+        # On validation, before the checkpoints are written, so that they hold how long was waited, and before
+        # the sitting looks at its deadline: what patience ends was not cut off.
+        callbacks.append(
+            EarlyStopping("val_loss", mode="min", patience=config.patience, check_on_train_epoch_end=False)
+        )
+    callbacks += more
     if config.ema_decay:
         callbacks.append(EMAWeightAveraging(decay=config.ema_decay))
-    if config.patience:
-        callbacks.append(EarlyStopping("val_loss", mode="min", patience=config.patience))
     if progress:
         callbacks.append(TQDMProgressBar(refresh_rate=20))
     try:
@@ -414,55 +421,6 @@ def _trainer(
 
 def _in_bf16(config: TrainConfig) -> bool:
     return config.precision == "bf16" or (config.precision == "auto" and torch.cuda.is_available())
-
-
-def _learnt(config: TrainConfig, splits: Splits) -> list[str]:
-    """Marks of the groups that the run's weights will have learnt from, by itself, its start or its teachers.
-
-    Raises:
-        TrainingError: some of them are among the items that the run is judged on.
-    """
-    judged = {mark(item) for item in splits.val + splits.test}
-    learnt = {mark(item) for item in splits.train}
-    before = [("teachers", Path(teacher)) for teacher in config.teachers]
-    before += [("init", Path(config.init).parent)] if config.init else []
-    for key, folder in before:
-        if not (folder / RUN).is_file():
-            continue
-        theirs = set(json.loads((folder / RUN).read_text(encoding="utf-8")).get("learnt", []))
-        if theirs & judged:
-            raise TrainingError(
-                f"{key}: {folder} has learnt from items that this run is judged on; "
-                "give both the same sources, split_seed and val_fraction"
-            )
-        learnt |= theirs
-    return sorted(learnt)
-
-
-def mark(item: Item) -> str:
-    """What stands for an item's group in `run.json`: no name of a patient or file."""
-    return hashlib.sha256(item.group.encode()).hexdigest()[:12]
-
-
-def _claim_run(config: TrainConfig, splits: Splits, run_dir: Path, learnt: list[str]) -> None:
-    run_dir.mkdir(parents=True, exist_ok=True)
-    described = json.loads(json.dumps(to_plain(config)))
-    path = run_dir / "config.json"
-    # Compared as configs: a run that began before a key was known has its default.
-    if path.is_file() and read_run(run_dir, "--run-dir") != config_from_plain(described):
-        raise TrainingError(f"{run_dir} holds a run of another config; choose another --run-dir")
-    path.write_text(json.dumps(described, indent=1))
-    sizes = {name: len(getattr(splits, name)) for name in ("train", "val", "test")}
-    about = {"images": sizes, "git": _git_revision(), "torch": torch.__version__, "learnt": learnt}
-    (run_dir / RUN).write_text(json.dumps(about))
-
-
-def _git_revision() -> str:
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 @torch.inference_mode()

@@ -104,6 +104,8 @@ def _range(where: str, key: str, given: Any, config: TrainConfig) -> Range:
             raise TrainingError(f"{where}: step and log exclude each other")
         found = Range(key, kind, low, high, given.get("step"), is_log)
     for value in found.ends():
+        if key == "val_fraction" and not value:
+            raise TrainingError(f"{where}: 0 leaves no validation items to compare trials on")
         config_with(config, {key: value})
     return found
 
@@ -156,15 +158,21 @@ def tune(
     `storage` is a database URL that several workers may share; the default is a file in the run folder.
 
     Raises:
-        TrainingError: a study of another config or space, no database, or bad data.
+        TrainingError: a study of another config or space, no database or one that cannot be written, no
+            validation items, or bad data.
     """
     if trials < 1:
         raise TrainingError(f"--trials {trials}: at least 1")
+    if not config.val_fraction:
+        raise TrainingError("val_fraction is 0: there are no validation items to compare trials on")
     run_dir.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = _study(config, space, run_dir, storage)
     while _finished(study) < trials:
-        study.optimize(_objective(config, space, data_dir, run_dir, progress), n_trials=1)
+        try:
+            study.optimize(_objective(config, space, data_dir, run_dir, progress), n_trials=1)
+        except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+            raise TrainingError(f"--storage: {' '.join(str(error).split())[:200]}") from error
         log.info("%d of %d trials, best %s", _finished(study), trials, _best_value(study))
         _page(config, study).write(run_dir / "report.html")
     _page(config, study).write(run_dir / "report.html")

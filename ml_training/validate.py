@@ -7,7 +7,6 @@ images are for the one that is published.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +26,9 @@ from ml_training.data.transplant import donors, put
 from ml_training.errors import BundleError, TrainingError
 from ml_training.evaluate import headline
 from ml_training.labels import Task, healthy_label, required_healthy_label, task_of
+from ml_training.run_folder import mark, read_about
 from ml_training.specs import PreprocessingSpec, TrainConfig
-from ml_training.train import RUN, make_splits, mark, predict
+from ml_training.train import make_splits, predict
 from ml_training.transforms import serving_transform
 from ml_training.weights import load_network, read_run
 
@@ -167,9 +167,7 @@ def _opened(path: Path, kind: str, items: Sequence[Item]) -> tuple[nn.Module, Pr
     folder, checkpoint = (path.parent, path) if path.suffix == ".ckpt" else (path, path / "best.ckpt")
     own = read_run(folder, "--of")
     _refuse_other_kind(path, own.kind, kind)
-    about = folder / RUN
-    learnt = json.loads(about.read_text(encoding="utf-8")).get("learnt", []) if about.is_file() else []
-    if not {mark(item) for item in items}.isdisjoint(learnt):
+    if not {mark(item) for item in items}.isdisjoint(read_about(folder).get("learnt", [])):
         raise TrainingError(f"--of: {folder} has learnt from these validation items")
     return load_network(own, checkpoint), own.preprocessing
 

@@ -32,16 +32,20 @@ def read_manifest(path: Path) -> list[dict[str, str]]:
     """The manifest's rows.
 
     Raises:
-        TrainingError: the file cannot be read, or has no `file` column.
+        TrainingError: the file cannot be read, has no `file` column, or a row that is cut short.
     """
     try:
         with path.open(newline="", encoding="utf-8") as handle:
             reader = csv.DictReader(handle)
             rows = list(reader)
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TrainingError(f"{path}: {error}") from error
     if not rows or "file" not in rows[0]:
         raise TrainingError(f"{path}: a manifest needs a header with the column 'file' and at least one row")
+    for number, row in enumerate(rows, start=2):
+        for column, cell in row.items():
+            if cell is None:
+                raise TrainingError(f"{path} line {number}: the row is cut short, it has no {column!r}")
     return rows
 
 
@@ -49,12 +53,14 @@ def read_source(source: SourceSpec, data_dir: Path, task: Task) -> tuple[list[It
     """Development and test items of one source.
 
     Raises:
-        TrainingError: names the row of a missing image, a label outside the set, or a group in both parts.
+        TrainingError: names the row of a missing image, a label outside the set, a group in both parts, or a
+            test value that no row has.
     """
     manifest = data_dir / source.manifest
     development: list[Item] = []
     test: list[Item] = []
-    for number, row in enumerate(read_manifest(manifest), start=2):
+    rows = read_manifest(manifest)
+    for number, row in enumerate(rows, start=2):
         for column in (source.group_column, source.test_column):
             if column and column not in row:
                 raise TrainingError(f"{manifest}: no column {column!r}")
@@ -74,6 +80,9 @@ def read_source(source: SourceSpec, data_dir: Path, task: Task) -> tuple[list[It
         else:
             held = _share(group) < source.test_fraction
         (test if held else development).append(item)
+    for value in source.test_values if source.test_column else ():
+        if not any(row[source.test_column] == value for row in rows):
+            raise TrainingError(f"{manifest}: test_values: no row has {value!r} as its {source.test_column}")
     refuse_straddling(development, test, str(manifest))
     if source.limit and len(development) > source.limit:
         chosen = np.random.default_rng(0).permutation(len(development))[: source.limit]
@@ -104,19 +113,35 @@ def group_split(items: list[Item], fraction: float, seed: int) -> tuple[list[Ite
     """Split off about `fraction` of the items, whole groups only, strata kept in proportion.
 
     Raises:
-        TrainingError: fewer groups than parts.
+        TrainingError: fewer groups, or items of every stratum, than parts.
     """
     parts = max(2, round(1 / fraction))
     groups = [item.group for item in items]
     if len(set(groups)) < parts:
-        raise TrainingError(f"{len(set(groups))} groups cannot be split into {parts} parts")
-    names = sorted({stratum(item) for item in items})
-    strata = [names.index(stratum(item)) for item in items]
-    folds = StratifiedGroupKFold(n_splits=parts, shuffle=True, random_state=seed)
-    kept, held = next(folds.split(np.zeros(len(items)), strata, groups))
-    left, right = [items[i] for i in kept], [items[i] for i in held]
+        raise TrainingError(f"val_fraction: {len(set(groups))} groups cannot be split into {parts} parts")
+    try:
+        held = set(group_parts(items, parts, seed)[0])
+    except TrainingError as error:
+        raise TrainingError(f"val_fraction: {error}") from error
+    left = [item for i, item in enumerate(items) if i not in held]
+    right = [item for i, item in enumerate(items) if i in held]
     refuse_straddling(left, right, "split")
     return left, right
+
+
+def group_parts(items: Sequence[Item], parts: int, seed: int) -> list[list[int]]:
+    """Positions of the items of each of so many parts: whole groups, strata in proportion.
+
+    Raises:
+        TrainingError: every stratum has fewer items than there are parts.
+    """
+    names = sorted({stratum(item) for item in items})
+    strata = [names.index(stratum(item)) for item in items]
+    if max(strata.count(number) for number in range(len(names))) < parts:
+        raise TrainingError(f"{len(items)} items are too few of each label for {parts} parts")
+    folds = StratifiedGroupKFold(n_splits=parts, shuffle=True, random_state=seed)
+    groups = [item.group for item in items]
+    return [held.tolist() for _, held in folds.split(np.zeros(len(items)), strata, groups)]
 
 
 def age_groups(items: Sequence[Item]) -> list[str]:

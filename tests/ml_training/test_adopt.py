@@ -13,9 +13,9 @@ import torch
 
 from ml_training.__main__ import main
 from ml_training.adopt import adopt, blend
-from ml_training.bundle import WEIGHTS, Bundle
+from ml_training.bundle import WEIGHTS, Bundle, write_bundle
 from ml_training.crossfit import Validation, fit_by_age
-from ml_training.errors import TrainingError
+from ml_training.errors import BundleError, TrainingError
 from ml_training.labels import task_of
 from ml_training.specs import TrainConfig
 from ml_training.train import train
@@ -55,6 +55,14 @@ def test_what_is_not_the_bundles_is_refused(
     shutil.rmtree(bundle_path / "docs")
     with pytest.raises(TrainingError, match="--bundle: "):
         adopt(config, data_dir, tmp_path / "b", bundle_path)
+
+
+def test_weights_that_cannot_be_written_are_one_line(bundle_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "new" / WEIGHTS).mkdir(parents=True)
+    network = Bundle.load(bundle_path).torch_network()
+    with pytest.raises(BundleError, match=r"model.safetensors cannot be written") as caught:
+        write_bundle(tmp_path / "new", {}, network, "", {})
+    assert "\n" not in str(caught.value)
 
 
 def test_harder_variants_make_a_calibration_more_careful() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from scipy.special import expit
 
 from ml_training import calibrate, crossfit, ood
@@ -57,6 +58,22 @@ def test_operating_points_keep_their_promise() -> None:
         assert point["high_sensitivity"] <= point["high_specificity"]
         assert (probs[targets[:, k] == 1, k] >= point["high_sensitivity"]).mean() >= 0.945
         assert (probs[targets[:, k] == 0, k] >= point["high_specificity"]).mean() <= 0.055
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 19, 20, 21, 39, 40, 41, 100])
+def test_operating_points_keep_their_promise_on_few_items(count: int) -> None:
+    rng = np.random.default_rng(count)
+    for _ in range(20):
+        probs = rng.uniform(0.1, 0.9, (2 * count, 5))
+        targets = np.repeat([[1.0], [0.0]], count, axis=0).repeat(5, axis=1)
+        for k, point in enumerate(calibrate.operating_points(CHEST, probs, targets).values()):
+            found = (probs[:count, k] >= point["high_sensitivity"]).mean()
+            passed = (probs[count:, k] >= point["high_specificity"]).mean()
+            assert found >= 0.95 and passed <= 0.05, (found, passed)
+            assert all(value == round(value, 4) for value in point.values())
+            # No further than the promise asks, but for what lies within the last digit.
+            spared = (probs[count:, k] < calibrate.sparing(probs[count:, k], 0.6)).mean()
+            assert 0.6 <= spared < 0.6 + 2 / count
 
 
 def test_far_embeddings_are_far() -> None:

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from ml_training.__main__ import main
-from ml_training.compare import compare, table
+from ml_training.compare import Row, compare, plain, table
 from ml_training.cv import cross_validate
 from ml_training.errors import TrainingError
+from ml_training.run_folder import RUN
 from ml_training.specs import load_config
-from ml_training.train import RUN, train
+from ml_training.train import train
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +103,10 @@ def test_folds_may_start_from_a_run_that_saw_none_of_their_images(
     (seen / RUN).write_text(json.dumps(about))
     with pytest.raises(TrainingError, match="has learnt from held items"):
         cross_validate(load_config(plain.parent / "tiny.yaml", start), data, tmp_path / "c", 2)
+
+
+def test_a_figure_that_is_not_defined_is_said_to_be_so() -> None:
+    rows = [Row(Path("a"), {"kappa": None}, {}), Row(Path("b"), {"kappa": 0.5}, {"kappa": (None, [])})]
+    assert table(rows).splitlines()[2:] == ["| a | not defined |", "| b | 0.500 (not defined) |"]
+    assert plain(rows)[0]["figures"] == {"kappa": None}
+    assert plain(rows)[1]["differences"] == {"kappa": {"value": None, "ci95": []}}

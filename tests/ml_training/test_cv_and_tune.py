@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from pathlib import Path
@@ -90,6 +91,18 @@ def test_too_many_folds_are_one_line(short: TrainConfig, data_dir: Path, tmp_pat
         cv.cross_validate(short, data_dir, tmp_path / "cv", 99)
     with pytest.raises(TrainingError, match="--cv 1: at least 2"):
         cv.cross_validate(short, data_dir, tmp_path / "cv", 1)
+    alone = dataclasses.replace(short, sources=(dataclasses.replace(short.sources[0], group_column="file"),))
+    message = "--cv 30: 120 items are too few of each label for 30 parts"
+    with pytest.raises(TrainingError, match=message):
+        cv.cross_validate(alone, data_dir, tmp_path / "cv", 30)
+
+
+def test_a_search_without_validation_items_is_refused(
+    short: TrainConfig, space_path: Path, data_dir: Path, tmp_path: Path
+) -> None:
+    space = tune.read_space(space_path, short)
+    with pytest.raises(TrainingError, match="val_fraction is 0"):
+        tune.tune(dataclasses.replace(short, val_fraction=0), space, data_dir, tmp_path / "x", 1)
 
 
 @pytest.mark.slow
@@ -165,6 +178,7 @@ def test_a_trial_that_does_worse_than_most_is_ended_early() -> None:
         ("learning_rate: {type: float, low: 1, high: 0}", "low 1 and high 0 are no range"),
         ("batch_size: {type: int, low: 0.5, high: 3}", "batch_size.low: expected int"),
         ("preprocessing.size: {type: choice, choices: [100]}", "must be a multiple of 32, not 100"),
+        ("val_fraction: {type: float, low: 0, high: 0.2}", "val_fraction: 0 leaves no validation items"),
         ("[]", "expected config keys"),
         ("a: [", "while parsing"),
     ],
@@ -183,6 +197,19 @@ def test_a_storage_that_cannot_be_reached_is_one_line(
     space = tune.read_space(space_path, short)
     with pytest.raises(TrainingError, match="--storage nonsense") as caught:
         tune.tune(short, space, data_dir, tmp_path / "x", 1, storage="nonsense://nowhere")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_study_that_cannot_be_written_is_one_line(
+    short: TrainConfig, space_path: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise optuna.exceptions.StorageInternalError("database or disk is full\n(Background on this error)")
+
+    monkeypatch.setattr(optuna.Study, "optimize", full)
+    space = tune.read_space(space_path, short)
+    with pytest.raises(TrainingError, match="--storage: database or disk is full") as caught:
+        tune.tune(short, space, data_dir, tmp_path / "x", 1)
     assert "\n" not in str(caught.value)
 
 

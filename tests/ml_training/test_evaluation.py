@@ -11,7 +11,9 @@ import pytest
 
 from ml_training.__main__ import main
 from ml_training.errors import TrainingError
+from ml_training.evaluate import finite, interval, quadratic_kappa, report
 from ml_training.evaluation import evaluate
+from ml_training.labels import task_of
 from ml_training.retrieval import retrieval
 from ml_training.runtime import OnnxClassifier
 from ml_training.transforms import serving_transform
@@ -93,3 +95,26 @@ def test_hits_of_the_same_patient_do_not_count() -> None:
     # The two images of p have nobody of their label elsewhere; q's is nearest to r's, r's to one of p.
     assert found == {"images": 2, "map_at_1": 0.5, "precision_at_1": 0.5}
     assert retrieval(embeddings, ["a", "a", "a", "a"], groups, k=1)["map_at_1"] == 1.0
+
+
+def test_kappa_weighs_grades_by_how_far_they_lie_apart() -> None:
+    truth = np.array([0, 0, 1, 4, 4])
+    # Grades 2 and 3 are missing: 4 read as 1 is still three grades off.
+    guess = np.array([0, 1, 1, 4, 1])
+    by_chance = ((truth[:, None] - guess[None]) ** 2).mean()
+    assert quadratic_kappa(truth, guess, 5) == pytest.approx(1 - ((truth - guess) ** 2).mean() / by_chance)
+    assert quadratic_kappa(truth, truth, 5) == 1
+    assert quadratic_kappa(truth[:2], guess[:1].repeat(2), 5) is None
+
+
+def test_figures_of_one_grade_hold_no_nan() -> None:
+    probs, targets = np.eye(5)[[2, 2, 2, 2]] * 0.6 + 0.08, np.eye(5)[[2, 2, 2, 2]]
+    figures = report(task_of("knee_xray"), probs, targets, ["a", "b", "c", "d"])
+    assert figures["quadratic_weighted_kappa"] == {"value": None, "ci95": []}
+    json.dumps(figures, allow_nan=False)
+    # A draw in which a figure is not defined says nothing about its spread.
+    assert interval(lambda rows: float("nan") if 0 in rows else 1.0, ["a", "b"]) == [1.0, 1.0]
+    assert finite({"a": [float("nan"), 1.0], "b": (float("inf"), "x", 2)}) == {
+        "a": [None, 1.0],
+        "b": [None, "x", 2],
+    }

@@ -211,6 +211,13 @@ def test_bad_input_is_one_line_before_hours_are_spent(
     for verb in ("calibrate", "publish"):
         more = ("--bundle-dir", tmp_path / "b") if verb == "publish" else ()
         assert "there is no such checkpoint" in fails(capsys, verb, config_path, *options, *more)
+    source = "{manifest: tiny/manifest.csv, group_column: patient, test_column: split, test_values: [tset]}"
+    assert "no row has 'tset'" in fails(capsys, "train", config_path, f"sources=[{source}]", *options)
+    assert "balance_columns: no manifest has a column 'splt'" in fails(
+        capsys, "train", config_path, "balance_columns=[split, splt]", *options
+    )
+    taken = ("--run-dir", config_path / "run", "--data-dir", data_dir)
+    assert "Not a directory" in fails(capsys, "train", config_path, *taken)
     run.mkdir()
     for name in ("best.ckpt", "last.ckpt"):
         (run / name).write_bytes(b"PK\x03\x04 cut off")

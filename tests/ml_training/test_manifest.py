@@ -51,6 +51,28 @@ def test_a_missing_column_is_named(data_dir: Path) -> None:
         read_source(SourceSpec("tiny/manifest.csv", group_column="hospital"), data_dir, KNEE)
 
 
+def test_a_test_value_that_no_row_has_is_named(data_dir: Path) -> None:
+    source = SourceSpec(
+        "tiny/manifest.csv", group_column="patient", test_column="split", test_values=("test", "tset")
+    )
+    with pytest.raises(TrainingError, match="test_values: no row has 'tset' as its split"):
+        read_source(source, data_dir, KNEE)
+
+
+def test_a_row_that_is_cut_short_is_named(data_dir: Path) -> None:
+    path = data_dir / "tiny" / "manifest.csv"
+    path.write_text(path.read_text(encoding="utf-8").rstrip().rpartition(",")[0], encoding="utf-8")
+    with pytest.raises(TrainingError, match="line 151: the row is cut short, it has no 'split'"):
+        read_source(SOURCE, data_dir, KNEE)
+
+
+def test_too_few_items_of_each_label_for_a_split_are_one_line(data_dir: Path) -> None:
+    development, _ = read_source(SOURCE, data_dir, KNEE)
+    few = [Item(item.path, item.target, f"p{n}", item.row) for n, item in enumerate(development[:10])]
+    with pytest.raises(TrainingError, match="val_fraction: 10 items are too few of each label for 5 parts"):
+        group_split(few, 0.2, seed=1)
+
+
 def test_a_file_that_is_no_manifest(tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
     path.write_text("a,b\n1,2\n")

@@ -118,9 +118,11 @@ def test_a_missed_tumour_does_not_make_every_healthy_head_suspect() -> None:
     assert spared["meningioma"]["high_sensitivity"] == pytest.approx(0.1)
     assert spared["none"]["high_sensitivity"] == 0.02
     doubtful = slices(*[(NORMAL, 0.4)] * 20, (1, 0.9), (1, 0.9))
-    assert (
-        pooling.spare_the_healthy(points, TASK, NORMAL, doubtful, truth)["glioma"]["high_sensitivity"] == 0.2
-    )
+    spared = pooling.spare_the_healthy(points, TASK, NORMAL, doubtful, truth)
+    assert spared["glioma"]["high_sensitivity"] == 0.2
+    # What starts where all of them lie would be possible on all of them.
+    spared = pooling.spare_the_healthy(points, TASK, NORMAL, np.full((22, 4), 0.25), truth)
+    assert spared["glioma"]["high_sensitivity"] == 0.2501
 
 
 def test_a_simulated_volume_never_makes_a_disease_likely_below_four_in_five() -> None:
@@ -198,3 +200,10 @@ def test_a_doubtful_label_that_is_no_disease_is_named(label: str) -> None:
     )
     with pytest.raises(TrainingError, match=f"pooling.doubtful: '{label}' is no disease of brain_mri"):
         calibrating._pooling(TASK, config, _items(), _reader(0))
+
+
+def test_how_many_slices_are_read_is_kept_beside_what_was_fitted() -> None:
+    config = TrainConfig("brain_mri", "0.0.1", (), pooling={"method": "window", "max_slices": 40})
+    assert calibrating._pooling(TASK, config, _items(), _reader(0))["max_slices"] == 40
+    plain = TrainConfig("brain_mri", "0.0.1", (), pooling={"method": "window"})
+    assert "max_slices" not in calibrating._pooling(TASK, plain, _items(), _reader(0))

@@ -32,11 +32,54 @@ def test_shipped_configs_load(path: Path) -> None:
         ("preprocessing.size=100", "multiple of 32"),
         ("network.growth=3", "config.network.growth"),
         ("epochs", "key=value"),
+        ("sources.0.limit=10", "'sources.0.limit=10': sources has no keys of its own"),
+        ("version.x=1", "'version.x=1': version has no keys of its own"),
+        ("teachers=[a", "'teachers=.a': while parsing"),
+        ("size_schedule=[[0.5]]", r"config.size_schedule\[0\]: expected 2 values"),
+        ("training_data=[film]", r"config.training_data\[0\]: expected keys and values"),
+        ("pooling=window", "config.pooling: expected keys and values"),
+        ("pooling={method: windw}", "pooling.method must be one of window, mean, top_mean, not 'windw'"),
+        ("pooling={method: [window]}", "pooling.method must be one of"),
+        ("pooling={metod: window}", "pooling.metod: unknown key"),
+        ("pooling={method: window, doubtfull: [pituitary]}", "pooling.doubtfull: unknown key of window"),
+        ("pooling={method: window, doubtful: pituitary}", "pooling.doubtful: expected a list"),
+        ("pooling={method: mean, doubtful: [pituitary]}", "pooling.doubtful: unknown key of mean"),
+        ("pooling={method: window, fraction: 0.5}", "pooling.fraction: unknown key of window"),
+        ("pooling={fraction: 20}", "pooling.fraction: expected a share"),
+        ("pooling={max_slices: 0}", "pooling.max_slices: expected a whole number"),
     ],
 )
 def test_a_typo_stops_the_run_and_is_named(config_path: Path, override: str, named: str) -> None:
-    with pytest.raises(TrainingError, match=named):
+    with pytest.raises(TrainingError, match=named) as caught:
         load_config(config_path, [override])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "- kind", "kind: [", "kind"])
+def test_a_file_that_is_no_config_is_one_line(config_path: Path, text: str) -> None:
+    config_path.write_text(text, encoding="utf-8")
+    with pytest.raises(TrainingError, match=config_path.name) as caught:
+        load_config(config_path, ["epochs=2"])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "more", ["learn_only: true", "test_column: split", "test_values: [test]", "test_fraction: 0.2"]
+)
+def test_a_source_that_follows_another_has_no_parts_of_its_own(config_path: Path, more: str) -> None:
+    sources = f"sources=[{{manifest: a.csv}}, {{manifest: b.csv, follows: a.csv, {more}}}]"
+    with pytest.raises(TrainingError, match=f"sources: b.csv: leave out {more.partition(':')[0]}"):
+        load_config(config_path, [sources])
+
+
+def test_every_way_of_pooling_has_its_keys(config_path: Path) -> None:
+    for given in (
+        "{}",
+        "{method: window, doubtful: [pituitary], max_slices: 60}",
+        "{method: mean, max_slices: 9}",
+        "{fraction: 0.3, max_slices: 9}",
+    ):
+        load_config(config_path, [f"pooling={given}"])
 
 
 def test_overrides_reach_nested_keys(config_path: Path) -> None:
