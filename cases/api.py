@@ -164,13 +164,6 @@ class CaseViewSet(
         with uploads.readable_body_errors():
             super().initial(request, *args, **kwargs)
 
-    def handle_exception(self, exc: Exception) -> Response:
-        """Uploads over a limit answer 413; everything else as usual."""
-        if isinstance(exc, uploads.UploadTooLarge):
-            detail = {"detail": exc.message, "code": exc.code}
-            return Response(detail, status=status.HTTP_413_REQUEST_ENTITY_TOO_LARGE)
-        return super().handle_exception(exc)
-
     def _is_upload(self, request: HttpRequest | Request | None) -> bool:
         method = (request.method or "").lower() if request is not None else ""
         return method == "post" and self.action_map.get("post") == "add_scans"

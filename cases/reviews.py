@@ -320,8 +320,14 @@ def amend(user: User, scan: Scan, given: ReviewInput, *, level_if_kept: str) -> 
 
 
 def discard_draft(user: User, scan: Scan, seat: str = Seat.FIRST) -> bool:
-    """Throw one's own draft away; whether there was one."""
-    deleted, _rows = Review.objects.filter(scan=scan, seat=seat, reader=user, status=Status.DRAFT).delete()
+    """Throw one's own draft away; whether there was one. What was signed meanwhile stays."""
+    with transaction.atomic():
+        # Signing holds the scan, too: a deletion looks for drafts first and then goes by id, and would take a
+        # row that was signed in between.
+        if not Scan.objects.select_for_update(no_key=True).filter(pk=scan.pk).exists():
+            return False
+        drafts = Review.objects.filter(scan=scan, seat=seat, reader=user, status=Status.DRAFT)
+        deleted, _rows = drafts.delete()
     if deleted:
         log_access(user, "discard_review_draft", scan)
     return bool(deleted)

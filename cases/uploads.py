@@ -26,7 +26,7 @@ from django.utils.translation import gettext as _
 
 from cases.intake import IncomingFile
 from cases.storage import work_root
-from pmi_site.errors import UserError
+from pmi_site.errors import TooLarge, UserError
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ ENVELOPE_BYTES = 4 * 1024 * 1024
 STALE_SECONDS = 6 * 3600
 
 
-class UploadTooLarge(UserError):
+class UploadTooLarge(TooLarge):
     """The upload is over a limit; nothing of it is kept."""
 
 

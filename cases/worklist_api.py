@@ -105,6 +105,6 @@ class WorklistViewSet(viewsets.ViewSet):
 def _size(text: str) -> int:
     if not text:
         return worklist.PAGE_SIZE
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= MOST_ROWS):
+    if not (text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= MOST_ROWS):
         raise UserError("bad_page_size", f"page_size is a number from 1 to {MOST_ROWS}.")
     return int(text)

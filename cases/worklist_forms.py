@@ -6,12 +6,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django import forms
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from cases.levels import RANKS
 from cases.models import Case, WorklistView
-from cases.worklist import ALL, OPEN, SECOND, STATES, Filters
+from cases.worklist import ALL, FIRST_DAY, LAST_DAY, OPEN, SECOND, STATES, Filters
 
 _STATE_WORDS: dict[str, str | Promise] = {
     OPEN: _("To do"),
@@ -19,6 +20,7 @@ _STATE_WORDS: dict[str, str | Promise] = {
     ALL: _("All"),
     **dict(Case.ReviewState.choices),
 }
+_DAYS = [MinValueValidator(FIRST_DAY), MaxValueValidator(LAST_DAY)]
 
 
 class FilterForm(forms.Form):
@@ -39,11 +41,13 @@ class FilterForm(forms.Form):
     opened_from = forms.DateField(
         label=_("Opened from"),
         required=False,
+        validators=_DAYS,
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
     opened_to = forms.DateField(
         label=_("Opened until"),
         required=False,
+        validators=_DAYS,
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
     unread = forms.BooleanField(label=_("Only with news"), required=False)

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, status, viewsets
-from rest_framework.parsers import JSONParser, MultiPartParser
+from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
@@ -38,6 +38,7 @@ from inference.similar_selectors import (
     space_to_search,
 )
 from pmi_site.errors import UserError
+from pmi_site.parsers import JSONParser
 
 
 class SimilarRequestSerializer(serializers.Serializer[Any]):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from django.core.cache import cache
+from django.core.validators import ProhibitNullCharactersValidator
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
@@ -236,13 +238,20 @@ def filters_of(values: Any) -> Filters:
         raise UserError("bad_filter", _("The source is atlas or platform."))
     if age and age not in ReferenceImage.AgeBand.values:
         raise UserError("bad_filter", _("The age band is child, adult or unknown."))
-    return Filters(condition=str(values.get("condition") or "")[:80], source=source, age_band=age)
+    condition = str(values.get("condition") or "")[:80]
+    if "\x00" in condition:
+        raise UserError("bad_filter", str(ProhibitNullCharactersValidator.message))
+    return Filters(condition=condition, source=source, age_band=age)
 
 
 def region_of(text: str) -> tuple[float, float, float, float]:
-    """Four shares "x,y,width,height". Raises UserError otherwise."""
+    """Four shares (0..1) "x,y,width,height". Raises UserError otherwise."""
     try:
         x, y, width, height = (float(part) for part in text.split(","))
+        if not all(map(math.isfinite, (x, y, width, height))):
+            raise ValueError
     except ValueError as error:
         raise UserError("bad_region", _("A region is four numbers: x, y, width, height.")) from error
+    if not all(0 <= share <= 1 for share in (x, y, width, height)):
+        raise UserError("bad_region", _("The region lies outside the picture."))
     return x, y, width, height

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -53,10 +53,15 @@ def search(request: HttpRequest) -> HttpResponse:
     try:
         similar_page.count_search(user)
         uploads.check_announced_length(request.META.get("CONTENT_LENGTH"))
-        with uploads.spooling(request), uploads.readable_body_errors():
-            return _search(request)
     except UserError as error:
-        return _search_page(request, status=400, error=error.message)
+        # Without what was sent: asking for it would have Django write down what was just refused.
+        return _search_page(request, error=error)
+    with uploads.spooling(request):
+        try:
+            with uploads.readable_body_errors():
+                return _search(request)
+        except UserError as error:
+            return _search_page(request, request.POST, error)
 
 
 @csrf_protect
@@ -74,19 +79,25 @@ def _search(request: HttpRequest) -> HttpResponse:
     return redirect("inference:similar_found", search.pk)
 
 
-def _search_page(request: HttpRequest, status: int = 200, error: str = "") -> HttpResponse:
+def _search_page(
+    request: HttpRequest, sent: QueryDict | None = None, error: UserError | None = None
+) -> HttpResponse:
+    sent = sent or QueryDict()
     versions = active_versions()
     read = [versions[kind] for kind in READABLE_KINDS if kind in versions]
     try:
-        chosen = similar_page.filters_of(request.POST)
+        chosen = similar_page.filters_of(sent)
     except UserError:
         chosen = Filters()
     context = {
-        "error": error,
+        "error": error.message if error else "",
         "form": similar_page.filter_form(read, chosen),
         "kinds": [(version.kind, version.get_kind_display()) for version in read],
-        "kind": request.POST.get("kind", ""),
+        "kind": sent.get("kind", ""),
     }
+    status = 200
+    if error is not None:
+        status = 413 if isinstance(error, uploads.UploadTooLarge) else 400
     return private_headers(render(request, "inference/similar_search.html", context, status=status))
 
 

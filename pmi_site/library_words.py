@@ -81,6 +81,7 @@ WORDS = (
     _("%(delta)s ago"),
 )
 PLURALS = (
+    _("Null characters are not allowed."),
     ngettext_lazy(
         "This password is too short. It must contain at least %d character.",
         "This password is too short. It must contain at least %d characters.",

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from rest_framework import status
 from rest_framework.pagination import PageNumberPagination
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as default_handler
 
-from pmi_site.errors import TooManyTries, UserError
+from pmi_site.errors import UserError
 
 
 class PagePagination(PageNumberPagination):
@@ -18,9 +17,7 @@ class PagePagination(PageNumberPagination):
 
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
-    """UserError becomes 400 {"detail", "code"}, TooManyTries 429; everything else is handled as usual."""
+    """UserError becomes {"detail", "code"} with the status of its class; everything else is as usual."""
     if isinstance(exc, UserError):
-        slowed = isinstance(exc, TooManyTries)
-        code = status.HTTP_429_TOO_MANY_REQUESTS if slowed else status.HTTP_400_BAD_REQUEST
-        return Response({"detail": exc.message, "code": exc.code}, status=code)
+        return Response({"detail": exc.message, "code": exc.code}, status=exc.status)
     return default_handler(exc, context)

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import PermissionDenied
-from django.db import connection
+from django.db import connection, transaction
 from django.http import Http404
 from django.utils import timezone
 
-from accounts.models import CareRelationship, DoctorProfile, User
+from accounts.models import AccessLog, CareRelationship, DoctorProfile, User
 from cases import reviews, second_reader
 from cases.levels import RANKS
 from cases.models import FollowUp, Review, Scan
@@ -290,3 +290,27 @@ def test_two_doctors_sign_at_the_same_moment(reader: User, second: User, scan: S
     assert Review.objects.filter(status="signed").count() == 1
     draft = Review.objects.get(status="draft")
     assert draft.comment == f"by {draft.reader_name}"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_signed_while_it_is_thrown_away_stays(reader: User, scan: Scan) -> None:
+    reading = rows.reading(scan)
+    draft = reviews.save_draft(reader, scan, given(reading, comment="Half a thought"))
+    thrown: list[bool] = []
+
+    def discard() -> None:
+        try:
+            thrown.append(reviews.discard_draft(reader, scan))
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=discard)
+    with transaction.atomic():
+        sign(reader, scan, given(reading, comment="All of it", edit_no=draft.edit_no))
+        thread.start()
+        thread.join(timeout=1)
+        assert thread.is_alive(), "it waits for the signature"
+    thread.join(timeout=30)
+    assert thrown == [False]
+    assert Review.objects.get().status == "signed"
+    assert not AccessLog.objects.filter(action="discard_review_draft").exists()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -136,6 +136,7 @@ def test_filters(reader: User, patient: User, case: Case) -> None:
     assert len(shown(reader, opened_from=today, opened_to=today)) == 3
     assert shown(reader, opened_to=today - timedelta(days=1)) == []
     assert shown(reader, opened_from=today + timedelta(days=1)) == []
+    assert len(shown(reader, opened_from=date.min, opened_to=date.max)) == 3
     assert shown(reader, q="olg") == [hers.pk]
     assert shown(reader, q="sore KNEE my") == [case.pk]
     assert shown(reader, q="nee") == [], "words are found by their beginnings"
@@ -172,6 +173,9 @@ def test_second_readings_and_what_a_blind_reader_is_not_told(reader: User, case:
     assert shown(reader, state="second") == [case.pk]
     (row,) = worklist.page(reader, Filters()).rows
     assert row.is_blind and row.level == ""
+    # Nor by which filter finds the case.
+    Case.objects.filter(pk=case.pk).update(review_state="reviewed")
+    assert shown(reader, level="emergency") == shown(reader, state="reviewed", level="") == []
 
 
 def test_counts_by_level_stop_at_the_most_counted(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.files.uploadhandler import TemporaryFileUploadHandler
 from django.core.management import call_command
 from django.urls import reverse
 from django.utils import timezone
@@ -148,7 +149,44 @@ def test_nothing_sent_is_refused_at_once(as_user: Any, patient: Any) -> None:
     assert answer.status_code == 400 and "alert-danger" in answer.content.decode()
     answer = as_user(patient).post(SEARCH, {"files": drawn(), "source": "x"})
     assert answer.status_code == 400 and not Search.objects.exists()
+    answer = as_user(patient).post(SEARCH, {"files": drawn(), "condition": "a\x00b"})
+    assert answer.status_code == 400 and not Search.objects.exists()
     assert as_user(patient).put(SEARCH).status_code == 405
+
+
+@pytest.fixture
+def nothing_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Django's own upload handler would fail."""
+    monkeypatch.setattr(TemporaryFileUploadHandler, "new_file", None)
+
+
+@pytest.mark.usefixtures("nothing_on_disk")
+def test_an_upload_over_the_limit_is_written_nowhere(
+    as_user: Any, patient: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.PMI_MAX_UPLOAD_BYTES = 10
+    page = as_user(patient).post(SEARCH, {"files": drawn(), "kind": "knee_xray"})
+    assert page.status_code == 413 and "larger than" in page.text
+    monkeypatch.setattr("cases.uploads.ENVELOPE_BYTES", 0)
+    monkeypatch.setattr("cases.uploads.spooling", None)  # would fail if it were reached
+    page = as_user(patient).post(SEARCH, {"files": drawn()})
+    assert page.status_code == 413 and "larger than" in page.text
+    assert not Search.objects.exists()
+
+
+@pytest.mark.usefixtures("nothing_on_disk")
+def test_a_search_over_the_limit_of_searches_is_written_nowhere(
+    as_user: Any, patient: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inference.similar_page.SEARCHES_PER_MINUTE", 0)
+    page = as_user(patient).post(SEARCH, {"files": drawn()})
+    assert page.status_code == 400 and "You have searched very often" in page.text
+
+
+def test_what_was_chosen_is_kept_when_files_are_refused(as_user: Any, patient: Any, models: Any) -> None:
+    page = as_user(patient).post(SEARCH, {"kind": "knee_xray", "age_band": "child"})
+    assert page.status_code == 400
+    assert page.context["kind"] == "knee_xray" and page.context["form"].chosen.age_band == "child"
 
 
 def test_the_reason_is_in_the_askers_language(
@@ -240,8 +278,9 @@ def test_a_region_is_searched_by_a_worker(
     address = reverse("inference:similar_region", args=[scan.case_id, scan.pk])
     client = as_user(patient)
     assert client.get(address).status_code == 200
-    for text in ("", "1,2", "0,0,2,2x", "a,b,c,d"):
+    for text in ("", "1,2", "0,0,2,2x", "a,b,c,d", "nan,0,1,1", "0,0,inf,1", "0,0,2,1", "-0.1,0,1,1"):
         assert client.post(address, {"region": text}).status_code == 400
+    assert not Search.objects.exists()
     with run_tasks():
         answer = client.post(address, {"region": "0,0,1,1"})
         search = Search.objects.get()

@@ -96,6 +96,7 @@ def test_drafts_are_hidden(api: APIClient, status: str) -> None:
 def test_bad_id_and_wrong_method(api: APIClient, name: str) -> None:
     assert api.get(f"{API}/{name}/not-there/").status_code == 404
     assert api.get(f"{API}/{name}/", {"search": "\x00"}).status_code == 200
+    assert api.get(f"{API}/{name}/", {"kind": "\x00"}).status_code == 400
     for method in (api.post, api.put, api.patch, api.delete):
         assert method(f"{API}/{name}/", {}).status_code in (401, 403, 405)
         assert method(f"{API}/{name}/not-there/", {}).status_code in (401, 403, 405)
