@@ -192,3 +192,7 @@ def test_figures_are_read_from_any_shape():
         ("pneumonia: auc", 0.962),
     ]
     assert model_docs.figures(ModelVersion(metadata={})) == []
+    undefined = {"all": {"images": 9, "quadratic_kappa": {"value": None, "ci95": []}}}
+    assert [f.name for f in model_docs.figures(ModelVersion(metadata={"eval_metrics": undefined}))] == [
+        "images"
+    ]
