@@ -28,6 +28,7 @@ from accounts.models import Role, User
 from cases.intake import IncomingFile
 from cases.storage import private_storage, remove_files, work_root
 from inference.models import Analysis, SimilarSearch
+from inference.release import is_at_once
 from pmi_site.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -56,10 +57,13 @@ def begin(owner: User, incoming: Sequence[IncomingFile], kind: str, wanted: dict
     """Takes files in for a search; a worker does the rest. The sender's file names are not kept.
 
     The row comes before the files, so that a process that is killed between leaves nothing unnamed. Raises
-    UserError ``care_withdrawn`` for a patient who took back that PMI reads their scans.
+    UserError ``care_withdrawn`` for a patient who took back that PMI reads their scans, ``doctor_first`` for
+    a patient where readings wait for a doctor: what a picture looks like is close to a reading of it.
     """
     if owner.role == Role.PATIENT:
         require_care(owner.pk)
+        if not may_search_with_pictures(owner):
+            raise UserError("doctor_first", doctor_first_text())
     pk = uuid.uuid4()
     names = [f"searches/{str(pk)[:2]}/{pk}/{number:06d}" for number in range(len(incoming))]
     search = SimilarSearch.objects.create(
@@ -75,6 +79,19 @@ def begin(owner: User, incoming: Sequence[IncomingFile], kind: str, wanted: dict
         raise
     _queue(search)
     return search
+
+
+def may_search_with_pictures(user: User) -> bool:
+    """Whether the person may search with pictures that no doctor has seen."""
+    return user.role != Role.PATIENT or is_at_once()
+
+
+def doctor_first_text() -> str:
+    """Why a patient cannot search with pictures here."""
+    return _(
+        "On this site a doctor looks at a reading before you see it, so you cannot search with pictures of "
+        "your own. A doctor who may see your scans can do it."
+    )
 
 
 def begin_region(owner: User, analysis: Analysis, region: Region, wanted: dict[str, Any]) -> SimilarSearch:

@@ -89,7 +89,9 @@ def _search_page(
         chosen = similar_page.filters_of(sent)
     except UserError:
         chosen = Filters()
+    may_search = similar_searches.may_search_with_pictures(_person(request))
     context = {
+        "closed": "" if may_search else similar_searches.doctor_first_text(),
         "error": error.message if error else "",
         "form": similar_page.filter_form(read, chosen),
         "kinds": [(version.kind, version.get_kind_display()) for version in read],
