@@ -12,7 +12,8 @@ from accounts.models import Notice
 from cases import sharing
 from cases.models import Scan
 from inference import case_state, checks, release, rights
-from inference.models import Analysis, DangerAssessment
+from inference.models import Analysis, DangerAssessment, SimilarSearch
+from tests.cases.conftest import png
 from tests.factories import ScanFactory
 from tests.inference import reading_rows as rows
 from tests.inference.reviewed import correct, doctor_of, sign
@@ -188,6 +189,23 @@ def test_an_emergency_of_symptoms_is_never_held(
         assert "Emergency" in text and "neumonia" not in text
     told = api_as(patient).get(reverse("v1:analysis-detail", args=[reading.pk])).json()
     assert told["danger"] == "emergency" and told["danger_by"] == "symptoms" and told["danger_reasons"]
+
+
+@pytest.mark.parametrize("policy", [HOLD, "routine_at_once"])
+def test_a_search_with_a_picture_is_no_way_round(
+    as_user: Any, api_as: Any, patient: Any, settings: Any, policy: str
+) -> None:
+    settings.PMI_RELEASE = policy
+    page = as_user(patient).get(reverse("inference:similar_search"))
+    assert "a doctor looks at a reading before you see it" in page.text and 'type="file"' not in page.text
+    answer = as_user(patient).post(reverse("inference:similar_search"), {"files": png()})
+    assert answer.status_code == 400 and "before you see it" in answer.text
+    told = api_as(patient).post(reverse("v1:similar-list"), {"files": png()}, format="multipart")
+    assert (told.status_code, told.json()["code"]) == (400, "doctor_first")
+    assert not SimilarSearch.objects.exists()
+    doctor = doctor_of(patient)
+    assert 'type="file"' in as_user(doctor).get(reverse("inference:similar_search")).text
+    assert as_user(doctor).post(reverse("inference:similar_search"), {"files": png()}).status_code == 302
 
 
 def test_patients_are_told_of_the_signature_and_of_what_it_releases(

@@ -144,22 +144,6 @@ def test_a_wrong_anatomy_and_an_empty_atlas_say_so(
     assert search.reason_code == "empty_atlas" and "import_atlas" in search.reason
 
 
-@pytest.mark.parametrize("policy", ["after_review", "routine_at_once"])
-def test_patients_do_not_get_round_the_doctor_who_looks_first(
-    as_user: Any, api_as: Any, patient: Any, doctor: Any, knees: Any, settings: Any, policy: str
-) -> None:
-    settings.PMI_RELEASE = policy
-    page = as_user(patient).get(SEARCH)
-    assert "a doctor looks at a reading before you see it" in page.text and 'type="file"' not in page.text
-    answer = as_user(patient).post(SEARCH, {"files": drawn()})
-    assert answer.status_code == 400 and "before you see it" in answer.text
-    told = api_as(patient).post(reverse("v1:similar-list"), {"files": drawn()}, format="multipart")
-    assert (told.status_code, told.json()["code"]) == (400, "doctor_first")
-    assert not SimilarSearch.objects.exists()
-    assert 'type="file"' in as_user(doctor).get(SEARCH).text
-    assert as_user(doctor).post(SEARCH, {"files": drawn()}).status_code == 302
-
-
 def test_nothing_sent_is_refused_at_once(as_user: Any, patient: Any) -> None:
     answer = as_user(patient).post(SEARCH, {})
     assert answer.status_code == 400 and "alert-danger" in answer.content.decode()
