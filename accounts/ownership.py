@@ -121,12 +121,16 @@ def private_files(place: str = "") -> Iterator[str]:
 
 
 def mentions(user_id: UUID, *, except_for: tuple[type[models.Model], ...] = ()) -> list[str]:
-    """Where the id of a person still stands: as a key, as a number, or inside a text. Reads whole tables."""
+    """Where the id of a person still stands: as a key, as a number, or inside a text; but for columns whose
+    ids are meant to stay (`portable.keep_ids`). Reads whole tables.
+    """
     found = []
     for model in all_models():
         if model in except_for:
             continue
         for field in model._meta.concrete_fields:
+            if f"{model._meta.label}.{field.name}" in portable.kept_ids:
+                continue
             count = _mentioning(model, field, user_id)
             if count:
                 found.append(f"{count} rows of {model._meta.label} name the account in {field.name}")

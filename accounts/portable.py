@@ -38,6 +38,7 @@ class Eraser:
 exporters: dict[str, Exporter] = {}
 erasers: dict[str, Eraser] = {}
 kept: dict[str, str] = {}
+kept_ids: set[str] = set()
 limits: dict[str, Limit] = {}
 left_out: set[str] = set()
 _as_of: ContextVar[datetime | None] = ContextVar("as_of", default=None)
@@ -70,6 +71,14 @@ def register_eraser(
 def keep(field: str, reason: str) -> None:
     """Declare that a reference ("cases.Scan.uploaded_by") stays, emptied or as a number that names nobody."""
     kept[field] = reason
+
+
+def keep_ids(field: str, reason: str) -> None:
+    """Declare that the ids of accounts stay in a column ("resources.Revision.writer_ids") after these are
+    erased: numbers that name nobody any more.
+    """
+    keep(field, reason)
+    kept_ids.add(field)
 
 
 def limit_export(model: str, limit: Limit) -> None:

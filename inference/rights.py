@@ -46,6 +46,8 @@ def register() -> None:
         "ModelUse.by",
     ):
         portable.keep(f"inference.{field}", emptied)
+    writers = "numbers of writers, who may not put it in force; they name nobody"
+    portable.keep_ids("inference.DangerRuleSet.writer_ids", writers)
 
 
 def _released(path: str, user: User, rows: QuerySet[Any]) -> QuerySet[Any]:

@@ -96,6 +96,9 @@ def save_draft(row: Any, content: Mapping[str, Any], by: User, *, version: int |
             row.status = Status.DRAFT
             row.save()
             write_links(row, content)
+        if isinstance(row, Translation) and row.original is not None:
+            revision.original_hash = original_hash(row.original)
+            revision.save(update_fields=["original_hash", "updated_at"])
     return revision
 
 
@@ -127,17 +130,19 @@ def publish(revision_id: uuid.UUID | str, by: User, *, version: int) -> Revision
 
     `version` is the one that the publisher read. Refused with a UserError where `by` wrote any of it
     ("own_text"), where it was saved again since ("stale"), where what readers see has changed since the draft
-    was begun ("conflict"), or where something is missing ("incomplete").
+    was begun ("conflict"), where a translation's English has since it was saved ("original_changed"), or
+    where something is missing ("incomplete").
     """
     if not may_publish(by):
         raise PermissionDenied
     with transaction.atomic():
+        # The entry first, as `save_draft` does, so that neither waits for the other.
+        row = _entry(_found(revision_id), lock=True)
         revision = _locked(revision_id, RevisionState.IN_REVIEW)
         if revision.version != version:
             raise _stale()
         if str(by.pk) in revision.writer_ids or not revision.writer_ids:
             raise UserError("own_text", _("You wrote part of this text, so somebody else has to publish it."))
-        row = _entry(revision, lock=True)
         if revision.base is not None and texts_differ(content_of(row), revision.base):
             raise UserError(
                 "conflict",
@@ -148,6 +153,14 @@ def publish(revision_id: uuid.UUID | str, by: User, *, version: int) -> Revision
         row.status = Status.PUBLISHED
         if isinstance(row, Translation) and row.original is not None:
             row.original_hash = original_hash(row.original)
+            if revision.original_hash not in ("", row.original_hash):
+                raise UserError(
+                    "original_changed",
+                    _(
+                        "The English text has changed since this translation was saved. Compare them and "
+                        "save the translation again first."
+                    ),
+                )
         try:
             row.save()
         except IntegrityError as error:
@@ -246,11 +259,22 @@ def _begin(row: Any, content: Mapping[str, Any], live: Mapping[str, Any] | None,
     return revision
 
 
+def _found(revision_id: uuid.UUID | str) -> Revision:
+    revision = Revision.objects.filter(pk=revision_id).first()
+    if revision is None:
+        raise _moved_on()
+    return revision
+
+
 def _locked(revision_id: uuid.UUID | str, *states: str) -> Revision:
     revision = Revision.objects.select_for_update().filter(pk=revision_id).first()
     if revision is None or revision.state not in states:
-        raise UserError("moved_on", _("Somebody has already dealt with this text. Open it again."))
+        raise _moved_on()
     return revision
+
+
+def _moved_on() -> UserError:
+    return UserError("moved_on", _("Somebody has already dealt with this text. Open it again."))
 
 
 def _locked_open(row: Any) -> Revision | None:

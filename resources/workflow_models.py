@@ -48,6 +48,10 @@ class Revision(BaseModel):
     content = models.JSONField(_("content"), encoder=DjangoJSONEncoder)
     # What readers saw when this revision was begun; a first version has none.
     base = models.JSONField(_("begun from"), encoder=DjangoJSONEncoder, null=True, blank=True)
+    # Of a translation: the words that its writer had before them.
+    original_hash = models.CharField(
+        _("hash of the original"), max_length=64, blank=True, default="", editable=False
+    )
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )

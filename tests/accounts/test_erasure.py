@@ -21,8 +21,10 @@ from accounts.models import AccessLog, ConsentPurpose, DataExport, Erasure, User
 from cases.models import Case, Scan
 from inference import heatmaps
 from inference import services as readings
-from inference.models import Analysis, Finding
+from inference.danger import shipped_raw
+from inference.models import Analysis, DangerRuleSet, Finding
 from pmi_site.errors import UserError
+from resources.models import Condition, Revision
 from tests.factories import PASSWORD, CareRelationshipFactory, ScanFactory
 
 pytestmark = pytest.mark.django_db
@@ -242,3 +244,21 @@ def test_the_page_for_others(as_user, client, patient, admin_user):
     assert page.status_code == 400 and "by another administrator" in page.text
     assert client.get(reverse("accounts:erased")).status_code == 200
     assert as_user(patient).get(reverse("accounts:erased"))["Location"] == reverse("accounts:account")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_doctor_who_wrote_texts_and_rules_is_erased_and_their_co_writers_still_may_not_publish(doctor):
+    writers = [str(doctor.pk)]
+    content_type = ContentType.objects.get_for_model(Condition)
+    revision = Revision.objects.create(
+        content_type=content_type, object_id=doctor.log_key, title="x", content={}, writer_ids=writers
+    )
+    rules = DangerRuleSet.objects.create(
+        version="draft", rules=shipped_raw(), writer_ids=writers, created_by=doctor
+    )
+    erase(doctor)
+    for row in (revision, rules):
+        row.refresh_from_db()
+        assert row.writer_ids == writers
+    assert rules.created_by is None
+    assert "Nothing is left" in leftovers(writers[0])

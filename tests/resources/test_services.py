@@ -11,7 +11,7 @@ from django.utils import timezone
 from pmi_site.errors import UserError
 from resources import services
 from resources.content import changes, content_of, words
-from resources.models import Condition, Source, Treatment
+from resources.models import Condition, Source, Translation, Treatment
 from tests.factories import UserFactory
 from tests.resources.conftest import make_condition, make_source, make_treatment
 
@@ -214,3 +214,22 @@ def test_differences_are_shown_word_by_word() -> None:
     found = changes(Condition, before, after)
     assert [change.label for change in found] == ["Plain name", "Sources"]
     assert found[1].parts == [("added", "outlook: A book.")]
+
+
+def test_a_translation_of_words_that_changed_since_is_read_again_first(
+    treatment: Treatment, writer: Any, publisher: Any
+) -> None:
+    begun = {"treatment": str(treatment.pk), "language": "es", "texts": {"risks": "Pocos."}}
+    revision = services.save_draft(Translation(), {**begun, "review_by": NEXT_YEAR}, writer)
+    services.submit(revision.pk, writer)
+    Treatment.objects.update(risks="Many, and this is new.")
+    with pytest.raises(UserError) as caught:
+        services.publish(revision.pk, publisher, version=1)
+    assert caught.value.code == "original_changed"
+    revision.refresh_from_db()
+    assert revision.state == "in_review"
+    services.save_draft(Translation.objects.get(), {"texts": {"risks": "Muchos."}}, writer, version=1)
+    services.submit(revision.pk, writer)
+    services.publish(revision.pk, publisher, version=2)
+    published = Translation.objects.get()
+    assert published.status == "published" and not published.is_stale
