@@ -35,12 +35,15 @@ _NOT_IMAGES: Final = {*(code for code, _ in sniff.REASONS.values()), "dicomdir"}
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of one upload. `max_pixels` bounds one picture and the points of one volume."""
+    """Bounds of one upload. `max_pixels` bounds one picture and the points of one volume, `max_stacks` the
+    scans that DICOM files make.
+    """
 
     max_bytes: int = 512 * 1024 * 1024
     max_pixels: int = 200_000_000
     max_files: int = 5000
     max_unpacked_bytes: int = 4 * 1024 * 1024 * 1024
+    max_stacks: int = 50
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,7 @@ class _Intake:
         self.refused: list[Refused] = []
         self.left_out: dict[str, list[Refused]] = {}
         self.deidentifier = Deidentifier()
+        self.deidentified: dict[str, Path] = {}  # by hash of the upload: one file may belong to many scans
 
     def run(self, files: Sequence[IncomingFile]) -> tuple[list[PreparedScan], list[Refused]]:
         """The whole way; see `prepare`."""
@@ -118,7 +122,7 @@ class _Intake:
             if size is None:
                 continue
             if size > left:
-                self._refuse(name, _too_big(self.limits.max_bytes))
+                self._refuse(name, archive.too_many_bytes(self.limits.max_bytes))
                 continue
             left -= size
             self._guard(name, partial(self._sort, name, incoming.path))
@@ -222,14 +226,15 @@ class _Intake:
             raise ImagingError(*sniff.REASONS.get(item.kind, sniff.REASONS["unknown"]))
 
     def _dicom(self, instances: list[tuple[Instance, _Item]]) -> None:
+        if not instances:
+            return
         items = {instance.sha256: item for instance, item in instances}
-        stacks = self._guard("DICOM", partial(group, [instance for instance, _ in instances])) or []
+        found = [instance for instance, _ in instances]
+        label = _label(instances[0][1].names, len(found))
+        stacks = self._guard(label, partial(group, found, self.limits.max_stacks)) or []
         for stack in stacks:
             names = [name for instance in stack.instances for name in items[instance.sha256].names]
-            label = (
-                names[0] if len(stack.instances) == 1 else f"{names[0]} (and {len(stack.instances) - 1} more)"
-            )
-            self._guard(label, partial(self._stack, stack, names))
+            self._guard(_label(names, len(stack.instances)), partial(self._stack, stack, names))
 
     def _stack(self, stack: Stack, names: list[str]) -> None:
         volume, notes, broken = build(stack, self.limits.max_bytes, self.limits.max_pixels)
@@ -239,10 +244,13 @@ class _Intake:
         originals = []
         for number, instance in enumerate(stack.instances, start=1):
             target = folder / f"{number:04d}.dcm"
-            dataset, syntax = read_dataset(instance.path, self.limits.max_bytes, pixels=True)
-            with quiet():
-                target.write_bytes(self.deidentifier.to_bytes(dataset, syntax))
-            originals.append((target.name, target))
+            original = self.deidentified.get(instance.sha256)
+            if original is None:
+                dataset, syntax = read_dataset(instance.path, self.limits.max_bytes, pixels=True)
+                with quiet():
+                    target.write_bytes(self.deidentifier.to_bytes(dataset, syntax))
+                original = self.deidentified[instance.sha256] = target
+            originals.append((target.name, original))
         self.scans.append(
             PreparedScan(
                 volume=volume,
@@ -283,13 +291,6 @@ def _nested() -> ImagingError:
     )
 
 
-def _too_big(limit: int) -> ImagingError:
-    return ImagingError(
-        "too_many_bytes",
-        f"This upload is larger than {limit >> 20} MB. Send one scan at a time, or a smaller copy.",
-    )
-
-
 def _size(path: Path) -> int:
     if path.is_symlink() or not path.is_file():
         raise ImagingError(
@@ -314,6 +315,10 @@ def _safe_name(name: str) -> str:
         "".join(character if character.isprintable() else "?" for character in name).strip() or "unnamed file"
     )
     return shown if len(shown) <= _NAME_LENGTH else f"{shown[: _NAME_LENGTH - 20]}…{shown[-19:]}"
+
+
+def _label(names: list[str], files: int) -> str:
+    return names[0] if files == 1 else f"{names[0]} (and {files - 1} more)"
 
 
 def _describe(volume: CanonicalVolume, kind: str, *, series: bool = False) -> str:

@@ -49,6 +49,13 @@ def too_many_files(limit: int) -> ImagingError:
     )
 
 
+def too_many_bytes(limit: int) -> ImagingError:
+    return ImagingError(
+        "too_many_bytes",
+        f"This upload is larger than {limit >> 20} MB. Send one scan at a time, or a smaller copy.",
+    )
+
+
 def _bomb(detail: str) -> ImagingError:
     return ImagingError(
         "zip_bomb",

@@ -1,9 +1,11 @@
-"""Reading the headers of JPEG, JPEG-LS and JPEG 2000 streams, and taking comments out of them without
+"""Reading the headers of JPEG, JPEG-LS, JPEG 2000 and RLE streams, and taking comments out of them without
 decoding.
 """
 
 from __future__ import annotations
 
+import struct
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 _SOF: Final = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC} | {0xF7}
@@ -130,7 +132,7 @@ def _scan_end(stream: bytes, position: int) -> int:
 
 def strip_jpeg2000(stream: bytes) -> bytes | None:
     """The same JPEG 2000 codestream without comment segments in its main header, and without file boxes
-    around it.
+    around it; None if it is broken.
     """
     start = 0 if stream.startswith(_J2K_MAGIC) else stream.find(_J2K_MAGIC, 0, 65536)
     if start < 0:
@@ -140,7 +142,7 @@ def strip_jpeg2000(stream: bytes) -> bytes | None:
     while position + 4 <= len(stream):
         marker = int.from_bytes(stream[position : position + 2], "big")
         if marker == 0xFF90:
-            return bytes(out) + stream[position:]
+            return bytes(out) + stream[position : _jpeg2000_end(stream, position)]
         end = position + 2 + int.from_bytes(stream[position + 2 : position + 4], "big")
         if marker < 0xFF00 or end <= position + 2 or end > len(stream):
             return None
@@ -150,6 +152,51 @@ def strip_jpeg2000(stream: bytes) -> bytes | None:
     return None
 
 
+def _jpeg2000_end(stream: bytes, position: int) -> int:
+    """Where the codestream whose first tile-part is at `position` ends (ISO/IEC 15444-1 A.4): behind its EOC;
+    the end of `stream` where the lengths of the tile-parts do not lead there.
+    """
+    while stream[position : position + 2] == b"\xff\x90":
+        length = int.from_bytes(stream[position + 6 : position + 10], "big")
+        if length < 14:  # 0: the last tile-part, up to the EOC
+            break
+        position += length
+    return position + 2 if stream[position : position + 2] == b"\xff\xd9" else len(stream)
+
+
 def ends_properly(stream: bytes) -> bool:
     """Whether a JPEG family stream reaches its end-of-image marker (padding after it is allowed)."""
     return b"\xff\xd9" in stream[-64:] or stream.rstrip(b"\0")[-2:] == b"\xff\xd9"
+
+
+def rle_fits(stream: bytes, limit: int) -> bool:
+    """Whether each segment of an RLE frame decodes to `limit` bytes at most (PS3.5 Annex G); False, too, when
+    its header makes no sense. Run lengths are summed, nothing is expanded.
+    """
+    if len(stream) < 64:
+        return False
+    segments, *offsets = struct.unpack("<16L", stream[:64])
+    bounds = [*offsets[:segments], len(stream)]
+    if not 1 <= segments <= 15 or bounds[0] < 64 or bounds != sorted(bounds):
+        return False
+    return all(_rle_length_within(stream, start, end, limit) for start, end in pairwise(bounds))
+
+
+def _rle_length_within(stream: bytes, position: int, end: int, limit: int) -> bool:
+    # The worst honest segment spends two bytes on each; a longer one has only no-ops to keep us busy.
+    if end - position > 2 * limit:
+        return False
+    length = 0
+    while position < end:
+        run = stream[position]
+        if run < 128:  # the next run + 1 bytes as they are
+            length += run + 1
+            position += run + 2
+        elif run > 128:  # the next byte 257 - run times
+            length += 257 - run
+            position += 2
+        else:  # nothing
+            position += 1
+        if length > limit:
+            return False
+    return True

@@ -18,13 +18,12 @@ from typing import Any, Final
 from dicomanonymizer.dicom_anonymization_databases import dicomfields_2026c as table
 from pydicom import DataElement, Dataset, FileMetaDataset, Sequence, dcmwrite
 from pydicom.datadict import dictionary_has_tag
-from pydicom.encaps import encapsulate, generate_fragments
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID
 
-from cases.imaging.codestream import strip_jpeg, strip_jpeg2000
+from cases.imaging.deidentify_pixels import clean_pixels
 
 METHOD: Final = "PMI: PS3.15 Basic Profile, private out"
 # CID 7050. Only the profile itself: no retain option is used and pixels are not cleaned.
@@ -37,6 +36,23 @@ _DROPPED_GROUPS: Final = {0x0000, 0x0002, 0x0004, 0x4FFE, 0xFFFA, 0xFFFC}
 # Text and moments that the table does not name: newer or private-minded attributes, so better gone.
 _DROPPED_VRS: Final = {"PN", "LT", "ST", "UT", "UC", "UR", "DA", "DT", "TM", "AE", "AS", "UN"}
 _TEXT_VRS: Final = {"LO", "SH", "LT", "ST", "UT", "UC", "UR", "PN", "AE"}
+# Identifying attributes that the table lacks: birth and death dates in another calendar and its name, and
+# retired order numbers.
+_UNNAMED: Final = {
+    Tag("PatientBirthDateInAlternativeCalendar"),
+    Tag("PatientDeathDateInAlternativeCalendar"),
+    Tag("PatientAlternativeCalendar"),
+    Tag("PlacerOrderNumberProcedure"),
+    Tag("FillerOrderNumberProcedure"),
+    Tag("PlacerOrderNumberImagingServiceRequestRetired"),
+    Tag("FillerOrderNumberImagingServiceRequestRetired"),
+}
+# Patient, study, visit and procedure: text that the table does not name goes from these groups. Codes stay,
+# those of code sequence items (group 0008) as well as coded strings (CS).
+_PERSONAL_GROUPS: Final = {0x0010, 0x0032, 0x0038, 0x0040}
+# The label of a real world value map is a technical term, and the map is not valid without it (PS3.3
+# C.7.6.16.2.11).
+_KEPT_TEXT: Final = {Tag("LUTLabel")}
 _IDENTIFYING: Final = (
     "PatientName",
     "PatientID",
@@ -133,11 +149,11 @@ class Deidentifier:
 
     def to_bytes(self, dataset: Dataset, syntax: UID) -> bytes:
         """A whole de-identified DICOM file. `dataset` is changed. Attributes that cannot be written are
-        left out.
+        left out. Raises ImagingError when a compressed frame holds text that cannot be taken out.
         """
         identifiers = set(_identifiers(dataset))
         self._clean(dataset, identifiers)
-        _clean_pixels(dataset, syntax)
+        clean_pixels(dataset, syntax)
         _mark(dataset)
         meta = FileMetaDataset()
         meta.MediaStorageSOPClassUID = UID(str(dataset.get("SOPClassUID", "") or "1.2.840.10008.5.1.4.1.1.7"))
@@ -173,7 +189,7 @@ class Deidentifier:
 
     @staticmethod
     def _dropped(tag: BaseTag) -> bool:
-        if tag.is_private or tag.element == 0 or tag.group in _DROPPED_GROUPS:
+        if tag.is_private or tag.element == 0 or tag.group in _DROPPED_GROUPS or tag in _UNNAMED:
             return True
         return tag.group & 0xFF00 in (0x5000, 0x6000) or not dictionary_has_tag(tag)
 
@@ -201,7 +217,9 @@ class Deidentifier:
                 element.value = _DUMMY[vr] if not element.is_empty else element.value
         elif rule == "Z":
             element.value = element.empty_value
-        elif vr in _DROPPED_VRS or (vr in _TEXT_VRS and _names_someone(element, identifiers)):
+        elif vr in _DROPPED_VRS or (
+            vr in _TEXT_VRS and (_is_personal(element.tag) or _names_someone(element, identifiers))
+        ):
             del dataset[element.tag]
 
 
@@ -224,6 +242,10 @@ def _identifiers(dataset: Dataset) -> Iterator[str]:
                     yield part.strip().casefold()
 
 
+def _is_personal(tag: BaseTag) -> bool:
+    return tag.group in _PERSONAL_GROUPS and tag not in _KEPT_TEXT
+
+
 def _names_someone(element: DataElement, identifiers: set[str]) -> bool:
     if not identifiers or element.is_empty:
         return False
@@ -241,51 +263,6 @@ def _mark(dataset: Dataset) -> None:
         codes.append(item)
     dataset.DeidentificationMethodCodeSequence = Sequence(codes)
     dataset.LongitudinalTemporalInformationModified = "REMOVED"
-
-
-def _clean_pixels(dataset: Dataset, syntax: UID) -> None:
-    """Take comments and EXIF out of compressed frames, and anything hidden behind uncompressed ones."""
-    data = dataset.get("PixelData")
-    if data is None:
-        return
-    if not syntax.is_encapsulated:
-        expected = _native_length(dataset)
-        if expected and len(data) > expected + 1:
-            dataset["PixelData"].value = data[: expected + (expected & 1)]
-        return
-    dataset["PixelData"].is_undefined_length = True
-    try:
-        fragments = list(generate_fragments(data))[1:]
-    except Exception:  # the decoder has read it already; it then stays as it is
-        return
-    clean = [_clean_stream(fragment) for fragment in fragments]
-    if clean != fragments and len(fragments) == int(dataset.get("NumberOfFrames") or 1):
-        dataset["PixelData"].value = encapsulate(clean, has_bot=True)
-        for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
-            if keyword in dataset:
-                delattr(dataset, keyword)
-
-
-def _clean_stream(stream: bytes) -> bytes:
-    if stream[:2] == b"\xff\xd8":
-        clean = strip_jpeg(stream)
-    elif stream[:4] == b"\xff\x4f\xff\x51":
-        clean = strip_jpeg2000(stream)
-    else:
-        clean = None
-    return stream if clean is None else clean
-
-
-def _native_length(dataset: Dataset) -> int:
-    try:
-        samples = int(dataset.get("SamplesPerPixel") or 1)
-        pixels = int(dataset.Rows) * int(dataset.Columns) * int(dataset.get("NumberOfFrames") or 1)
-        bits = pixels * samples * int(dataset.BitsAllocated)
-    except (AttributeError, TypeError, ValueError):
-        return 0
-    if str(dataset.get("PhotometricInterpretation")) == "YBR_FULL_422":
-        bits = bits * 2 // 3
-    return (bits + 7) // 8
 
 
 def _write(dataset: Dataset, out: BytesIO, syntax: UID) -> None:

@@ -18,6 +18,7 @@ import pydicom
 from pydicom import Dataset
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from cases.imaging.archive import too_many_bytes
 from cases.imaging.raster import MIN_SIDE, too_large, too_small
 from cases.imaging.volume import ImagingError
 
@@ -119,7 +120,8 @@ def truncated() -> ImagingError:
 def read_dataset(path: Path, max_bytes: int, *, pixels: bool) -> tuple[Dataset, UID]:
     """The data set of a DICOM file and its transfer syntax, guessed when the file has no meta information.
 
-    A deflated file is inflated here under a bound. Raises ImagingError.
+    A file above `max_bytes` is refused unread; a deflated one is inflated under the same bound. Raises
+    ImagingError.
     """
     try:
         with quiet():
@@ -131,6 +133,8 @@ def read_dataset(path: Path, max_bytes: int, *, pixels: bool) -> tuple[Dataset, 
 
 
 def _read_dataset(path: Path, max_bytes: int, *, pixels: bool) -> tuple[Dataset, UID]:
+    if path.stat().st_size > max_bytes:  # a member of a zip may be larger than any upload
+        raise too_many_bytes(max_bytes)
     source: Any = path
     deflated = _inflate(path, max_bytes)
     if deflated is not None:

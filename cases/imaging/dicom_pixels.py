@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from pydicom import Dataset
@@ -14,7 +15,7 @@ from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut
 from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import UID
 
-from cases.imaging.codestream import ends_properly, stream_size
+from cases.imaging.codestream import ends_properly, rle_fits, stream_size
 from cases.imaging.colour import has_colour, luminance
 from cases.imaging.dicom import damaged, integer, number, positive, quiet, text, truncated
 from cases.imaging.raster import too_large
@@ -104,11 +105,13 @@ def _check_streams(dataset: Dataset, syntax: UID, max_pixels: int) -> None:
     """Each compressed frame must be whole and of the size that the header promises: decoders allocate what
     it says.
     """
-    expected = max(1, integer(dataset, "NumberOfFrames", 1))
     rows, columns = int(dataset.Rows), int(dataset.Columns)
     rle = "RLE" in syntax.name
-    for stream in generate_frames(dataset.PixelData, number_of_frames=expected):
+    for stream in compressed_frames(dataset):
         if rle:
+            # Some encoders pad to an even row or column; the decoder has no bound of its own.
+            if not rle_fits(stream, (rows + 1) * (columns + 1) + 1024):
+                raise damaged()
             continue
         size = stream_size(stream)
         if size is None:
@@ -119,6 +122,22 @@ def _check_streams(dataset: Dataset, syntax: UID, max_pixels: int) -> None:
             raise damaged()
         if stream[:2] == b"\xff\xd8" and not ends_properly(stream):
             raise truncated()
+
+
+def compressed_frames(dataset: Dataset) -> Iterator[bytes]:
+    """Whole compressed frames, cut as the decoder cuts them: by the extended offset table, else the basic
+    one, else by fragments (PS3.5 A.4). Raises ImagingError when frames overlap, ValueError when some lack.
+    """
+    count = max(1, integer(dataset, "NumberOfFrames", 1))
+    starts, lengths = dataset.get("ExtendedOffsetTable"), dataset.get("ExtendedOffsetTableLengths")
+    extended = (starts, lengths) if starts and lengths and len(starts) == len(lengths) else None
+    left = len(dataset.PixelData)
+    frames = generate_frames(dataset.PixelData, number_of_frames=count, extended_offsets=extended)
+    for frame in islice(frames, count):
+        left -= len(frame)
+        if left < 0:  # the same bytes again and again would fill the memory
+            raise damaged()
+        yield frame
 
 
 def _functional(dataset: Dataset, index: int, sequence: str) -> Dataset | None:

@@ -222,7 +222,8 @@ def reference_files():
 @pytest.mark.slow
 def test_no_reference_file_raises(tmp_path):
     files = [path for path in reference_files() if path.name != "color3d_jpeg_baseline.dcm"]
-    scans, refused = prepare([IncomingFile(path.name, path) for path in files], tmp_path / "work")
+    limits = Limits(max_stacks=1000)
+    scans, refused = prepare([IncomingFile(path.name, path) for path in files], tmp_path / "work", limits)
     assert len(scans) > 90
     assert "unreadable" not in {one.code for one in refused}
 

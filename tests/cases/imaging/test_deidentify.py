@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from pydicom import Dataset
 from pydicom.data import get_testdata_file
+from pydicom.datadict import tag_for_keyword
 from pydicom.uid import RLELossless
 
 from cases.imaging.deidentify import Deidentifier, rule_for
@@ -69,6 +71,47 @@ def test_bytes_hidden_behind_the_picture_go(tmp_path):
 def test_rule_table():
     assert rule_for(0x00100010) == "Z" and rule_for(0x0020000D) == "U" and rule_for(0x00081030) == "X"
     assert rule_for(0x60023000) == "X" and rule_for(0x00280010) == ""
+
+
+UNNAMED = (
+    "PatientBirthDateInAlternativeCalendar",
+    "PatientDeathDateInAlternativeCalendar",
+    "PatientAlternativeCalendar",
+    "PlacerOrderNumberProcedure",
+    "FillerOrderNumberProcedure",
+    "PlacerOrderNumberImagingServiceRequestRetired",
+    "FillerOrderNumberImagingServiceRequestRetired",
+)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_identifying_attributes_that_the_table_lacks_go(nested):
+    source = generate.dataset(generate.film_pixels())
+    item = Dataset() if nested else source
+    for keyword in UNNAMED:
+        assert rule_for(tag_for_keyword(keyword)) == ""  # once the table names it, this list need not
+        setattr(item, keyword, "HEBREW 5721")
+    if nested:
+        source.RequestAttributesSequence = [item]
+    clean = Deidentifier().to_bytes(source, pydicom.uid.ExplicitVRLittleEndian)
+    assert b"HEBREW" not in clean
+    assert not any(element.keyword in UNNAMED for element in read(clean).iterall())
+
+
+def test_text_about_patient_visit_and_order_goes_and_codes_stay():
+    source = generate.dataset(generate.film_pixels())
+    source.BreedRegistrationNumber = source.RouteOfAdmissions = source.ResourceDescription = "Rex of 1961"
+    source.PatientSex = "F"
+    code, values, request = Dataset(), Dataset(), Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "mm", "UCUM", "millimetre"
+    values.LUTLabel, values.MeasurementUnitsCodeSequence = "SUVbw", [code]
+    source.RealWorldValueMappingSequence = [values]
+    request.PerformedProcedureTypeDescription = "Rex of 1961"
+    source.RequestAttributesSequence = [request]
+    clean = Deidentifier().to_bytes(source, pydicom.uid.ExplicitVRLittleEndian)
+    assert b"Rex" not in clean
+    (kept,) = read(clean).RealWorldValueMappingSequence
+    assert kept.LUTLabel == "SUVbw" and kept.MeasurementUnitsCodeSequence[0] == code
 
 
 def test_unwritable_attribute_does_not_cost_the_picture():
