@@ -1,8 +1,9 @@
-"""Embedding spaces of model versions: filling them, shortening their vectors, their HNSW index."""
+"""Embedding spaces of model versions: filling them, shortening their vectors, their index."""
 
 from __future__ import annotations
 
 import logging
+import math
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
@@ -26,10 +27,13 @@ HNSW_M = 16
 # pgvector's own 64 finds too few of the true nearest at a million vectors. 200 takes about three times as
 # long to build, once and in the background, and no more room.
 HNSW_EF_CONSTRUCTION = 200
+# From here on lists of neighbours (IVFFlat) find more, faster than HNSW's graph, and take a quarter of the
+# time to build and half of the room (docs/similar-benchmark.md).
+LISTS_FROM = 300_000
 _SAMPLE = 300
 _LEASE = timedelta(minutes=15)
 _CONVERT_BATCH = 1_000
-# HNSW over halfvec takes at most this many dimensions.
+# An index over halfvec takes at most this many dimensions.
 _MOST_INDEXED_DIMS = 4_000
 
 
@@ -254,9 +258,9 @@ def _convert(rows: QuerySet[Any], projection: Projection) -> None:
 
 
 def wants_index(space: VectorSpace) -> bool:
-    """The space is filled, large enough to gain from an index, and has none."""
+    """The space is filled, large enough to gain from an index, and has none, or one that it has outgrown."""
     return bool(
-        not space.indexed
+        (not space.indexed or _is_outgrown(space))
         and space.state == VectorSpace.State.READY
         and space.dims
         and space.dims <= _MOST_INDEXED_DIMS
@@ -264,50 +268,86 @@ def wants_index(space: VectorSpace) -> bool:
     )
 
 
-def build_index(space: VectorSpace) -> bool:
-    """A partial HNSW index over one space, if it is due. PostgreSQL then chooses between it and exact search.
+def _is_outgrown(space: VectorSpace) -> bool:
+    """Lists are cut once, when the index is built, for so many vectors; a graph grows by itself, but not well
+    beyond `LISTS_FROM`.
+    """
+    return space.done >= LISTS_FROM and space.done > 2 * space.indexed_rows
 
-    Outside a transaction it is built without blocking writers. An index that a killed build left half made
-    is built anew; one build runs at a time. True when there is one now.
+
+def build_index(space: VectorSpace) -> bool:
+    """A partial index over one space, if it is due: HNSW, or IVFFlat from `LISTS_FROM` vectors on. PostgreSQL
+    then chooses between it and exact search.
+
+    Outside a transaction it is built without blocking writers, and the one before serves until it is there.
+    An index that a killed build left half made is built anew; one build runs at a time. True when there is
+    one now.
     """
     if not wants_index(space):
         return space.indexed
-    name = f"inference_hnsw_{space.model_version_id.hex}"
+    key = space.model_version_id.hex
+    method = "ivfflat" if space.done >= LISTS_FROM else "hnsw"
+    name = f"inference_{method}_{key}"
     how = "" if connection.in_atomic_block else "CONCURRENTLY"
+    memory = psutil.virtual_memory().total // 8
+    if method == "hnsw":
+        options = f"m = {HNSW_M}, ef_construction = {HNSW_EF_CONSTRUCTION}"
+        # Each vector at two bytes a number, and about 400 bytes of links and headers.
+        needed = space.done * (2 * (space.dims or 0) + 400) * 5 // 4
+    else:
+        lists = lists_for(space.done, memory)
+        options, needed = f"lists = {lists}", _BYTES_A_LIST * lists**2
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [name])
+        cursor.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [f"inference_index_{key}"])
         if not cursor.fetchone()[0]:
             return False
         try:
-            cursor.execute(
-                "SELECT 1 FROM pg_index WHERE indexrelid = to_regclass(%s) AND NOT indisvalid", [name]
-            )
-            if cursor.fetchone():
-                cursor.execute(f'DROP INDEX "{name}"')
-            # The whole graph in memory is what makes building it fast; helpers need shared memory, which
-            # containers give little of.
-            cursor.execute("SELECT set_config('maintenance_work_mem', %s, false)", [_memory_for(space)])
+            # One of the same method is there: beside it, until it can take its name.
+            fresh = f"{name}_next" if _is_valid(cursor, name) and space.indexed else name
+            if _is_valid(cursor, fresh) is False:
+                cursor.execute(f'DROP INDEX "{fresh}"')
+            # All of it in memory is what makes building fast; helpers need shared memory, which containers
+            # give little of.
+            limit = f"{max(64 << 20, min(needed, memory)) >> 10}kB"
+            cursor.execute("SELECT set_config('maintenance_work_mem', %s, false)", [limit])
             cursor.execute("SET max_parallel_maintenance_workers = 0")
             cursor.execute(
-                f'CREATE INDEX {how} IF NOT EXISTS "{name}"'
-                f" ON inference_referencevector USING hnsw"
+                f'CREATE INDEX {how} IF NOT EXISTS "{fresh}"'
+                f" ON inference_referencevector USING {method}"
                 f" ((vector::halfvec({int(space.dims or 0)})) halfvec_cosine_ops)"
-                f" WITH (m = {HNSW_M}, ef_construction = {HNSW_EF_CONSTRUCTION})"
+                f" WITH ({options})"
                 f" WHERE model_version_id = '{space.model_version_id}'::uuid"
             )
+            for other in (f"inference_hnsw_{key}", f"inference_ivfflat_{key}"):
+                if other != fresh:
+                    cursor.execute(f'DROP INDEX {how} IF EXISTS "{other}"')
+            if fresh != name:
+                cursor.execute(f'ALTER INDEX "{fresh}" RENAME TO "{name}"')
             cursor.execute("ANALYZE inference_referencevector")
         finally:
             # After an error inside a transaction nothing more is possible, and its end undoes these anyway.
             with suppress(DatabaseError):
-                cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", [name])
+                cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", [f"inference_index_{key}"])
                 cursor.execute("RESET maintenance_work_mem")
                 cursor.execute("RESET max_parallel_maintenance_workers")
-    VectorSpace.objects.filter(pk=space.pk).update(indexed=True, updated_at=timezone.now())
+    VectorSpace.objects.filter(pk=space.pk).update(
+        indexed=True, indexed_rows=space.done, updated_at=timezone.now()
+    )
     space.refresh_from_db()
     return True
 
 
-def _memory_for(space: VectorSpace) -> str:
-    """Room for the graph: each vector at two bytes a number, and about 400 bytes of links and headers."""
-    needed = space.done * (2 * (space.dims or 0) + 400) * 5 // 4
-    return f"{max(64 << 20, min(needed, psutil.virtual_memory().total // 8)) >> 10}kB"
+def _is_valid(cursor: Any, name: str) -> bool | None:
+    """Whether an index is whole; None where there is none of that name."""
+    cursor.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", [name])
+    row = cursor.fetchone()
+    return None if row is None else bool(row[0])
+
+
+# To find the centres of n lists, pgvector holds four bytes for each of them and each of 50 n vectors.
+_BYTES_A_LIST = 240
+
+
+def lists_for(rows: int, memory: int) -> int:
+    """Into how many lists so many vectors are cut, with so many bytes to do it in: at a million, 3,000."""
+    return max(100, min(round(3 * math.sqrt(rows)), math.isqrt(memory // _BYTES_A_LIST)))

@@ -73,7 +73,7 @@ def sweep_searches() -> None:
 
 @pmi_task(queue="default", time_limit=INDEX_TIME_LIMIT)
 def build_space_index(version_id: str) -> None:
-    """Builds the HNSW index of a filled space. Writers go on meanwhile; a killed build begins anew."""
+    """Builds the index of a filled space. Writers go on meanwhile; a killed build begins anew."""
     space = VectorSpace.objects.filter(model_version__id=version_id).first()
     if space is not None:
         similar_spaces.build_index(space)
@@ -87,6 +87,6 @@ def fill_waiting_spaces() -> None:
     ):
         if similar_spaces.missing(space.model_version).exists():
             similar_spaces.request_filling(space.model_version)
-    for space in VectorSpace.objects.filter(model_version__is_active=True, indexed=False):
+    for space in VectorSpace.objects.filter(model_version__is_active=True):
         similar_spaces.request_index(space)
     similar_services.release_waiting()

@@ -29,7 +29,7 @@ def clustered(count: int, dims: int, seed: int = 0) -> np.ndarray:
     return unit(centres[rng.integers(20, size=count)] + 0.4 * rng.normal(size=(count, dims)))
 
 
-def fill(version: ModelVersion, vectors: np.ndarray, **fields: Any) -> list[ReferenceImage]:
+def fill(version: ModelVersion, vectors: np.ndarray, start: int = 0, **fields: Any) -> list[ReferenceImage]:
     """Reference images with these vectors; every hundredth is of a rare condition."""
     references = ReferenceImage.objects.bulk_create(
         ReferenceImage(
@@ -37,7 +37,7 @@ def fill(version: ModelVersion, vectors: np.ndarray, **fields: Any) -> list[Refe
                 "kind": version.kind,
                 "source": "atlas",
                 "condition": "covid-19-pneumonia" if n % 100 == 0 else "pneumonia",
-                "key": f"{version.pk}{n}"[-64:],
+                "key": f"{version.pk}{start + n}"[-64:],
                 "showable": True,
                 "picture": "references/none.png",
                 **fields,
@@ -50,10 +50,14 @@ def fill(version: ModelVersion, vectors: np.ndarray, **fields: Any) -> list[Refe
     return references
 
 
-@pytest.fixture
-def indexed(monkeypatch: pytest.MonkeyPatch) -> tuple[VectorSpace, list[ReferenceImage], np.ndarray]:
-    """A space of three thousand images with its index."""
+@pytest.fixture(params=["hnsw", "ivfflat"])
+def indexed(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> tuple[VectorSpace, list[ReferenceImage], np.ndarray]:
+    """A space of three thousand images with its index, of either method."""
     monkeypatch.setattr(similar_spaces, "INDEX_FROM", 1000)
+    if request.param == "ivfflat":
+        monkeypatch.setattr(similar_spaces, "LISTS_FROM", 1000)
     version = rows.model_version()
     vectors = clustered(COUNT, DIMS)
     references = fill(version, vectors)
@@ -63,6 +67,14 @@ def indexed(monkeypatch: pytest.MonkeyPatch) -> tuple[VectorSpace, list[Referenc
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
     assert not space.indexed and similar_spaces.build_index(space) and space.indexed
     return space, references, vectors
+
+
+def index_names(space: VectorSpace) -> list[str]:
+    """The space's own indexes."""
+    with connection.cursor() as cursor:
+        pattern = f"inference_%{space.model_version_id.hex}%"
+        cursor.execute("SELECT indexname FROM pg_indexes WHERE indexname LIKE %s ORDER BY 1", [pattern])
+        return [name for (name,) in cursor.fetchall()]
 
 
 def plan_of(space: VectorSpace, query: np.ndarray, patient: Any, filters: Filters | None = None) -> str:
@@ -80,7 +92,7 @@ def plan_of(space: VectorSpace, query: np.ndarray, patient: Any, filters: Filter
 def test_the_search_uses_the_index_and_finds_what_exact_search_finds(indexed: Any, patient: Any) -> None:
     space, references, vectors = indexed
     queries = clustered(100, DIMS, seed=1)
-    name = f"inference_hnsw_{space.model_version_id.hex}"
+    (name,) = index_names(space)
     assert name in plan_of(space, queries[0], patient)
     right = 0
     for query in queries:
@@ -116,6 +128,45 @@ def test_the_options_of_one_search_do_not_outlive_it(patient: Any, monkeypatch: 
     with connection.cursor() as cursor:
         cursor.execute("SHOW hnsw.iterative_scan")
         assert cursor.fetchone() == ("off",)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_index_that_was_outgrown_is_built_anew_and_takes_its_place(
+    patient: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(similar_spaces, "INDEX_FROM", 100)
+    version = rows.model_version()
+    space = similar_spaces.space_of(version)
+
+    def grow(seed: int) -> None:
+        fill(version, clustered(200, DIMS, seed=seed), start=1000 * seed)
+        similar_spaces.finish_space(space)
+        assert similar_spaces.build_index(space)
+
+    grow(1)
+    key = version.pk.hex
+    assert index_names(space) == [f"inference_hnsw_{key}"] and space.indexed_rows == 200
+    grow(2)  # a graph grows by itself
+    assert index_names(space) == [f"inference_hnsw_{key}"] and space.indexed_rows == 200
+    monkeypatch.setattr(similar_spaces, "LISTS_FROM", 500)
+    grow(3)
+    assert index_names(space) == [f"inference_ivfflat_{key}"] and space.indexed_rows == 600
+    for seed in (4, 5, 6):
+        grow(seed)
+    assert space.indexed_rows == 600
+    grow(7)
+    assert index_names(space) == [f"inference_ivfflat_{key}"] and space.indexed_rows == 1400
+    query = clustered(1, DIMS, seed=7)[0]
+    assert f"inference_ivfflat_{key}" in plan_of(space, query, patient)
+    hits = neighbours(Probe(space, vector=query.tolist()), visible_scans(patient), k=10).others
+    assert len(hits) == 10
+
+
+def test_lists_fit_the_memory_that_is_there() -> None:
+    assert similar_spaces.lists_for(1_000_000, 4 << 30) == 3000
+    few = similar_spaces.lists_for(1_000_000, 512 << 20)
+    assert 1000 < few < 1500 and 240 * few**2 <= 512 << 20
+    assert similar_spaces.lists_for(300_000, 1 << 20) == 100
 
 
 def test_without_an_index_the_search_is_exact(patient: Any) -> None:
@@ -172,7 +223,7 @@ def test_the_index_never_passes_over_a_missing_consent(indexed: Any, patient: An
 
 def test_a_half_made_index_is_built_anew(indexed: Any, patient: Any) -> None:
     space, _references, _vectors = indexed
-    name = f"inference_hnsw_{space.model_version_id.hex}"
+    (name,) = index_names(space)
     with connection.cursor() as cursor:
         cursor.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = to_regclass(%s)", [name])
     VectorSpace.objects.filter(pk=space.pk).update(indexed=False)

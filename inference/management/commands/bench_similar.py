@@ -1,4 +1,4 @@
-"""`manage.py bench_similar`: pgvector's HNSW against exact search and against faiss, on synthetic vectors."""
+"""`manage.py bench_similar`: pgvector against exact search and against faiss, on synthetic vectors."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
 from inference.similar_projection import REDUCED_DIMS
-from inference.similar_spaces import HNSW_EF_CONSTRUCTION, HNSW_M
+from inference.similar_spaces import HNSW_EF_CONSTRUCTION, HNSW_M, LISTS_FROM, lists_for
 
 TABLE = "bench_similar"
 BATCH = 10_000
 K = 10
 REPEATS = 3
+PROBES = (4, 8, 12, 16, 24)
 EXACT_QUERIES = 20
 
 
@@ -138,9 +139,33 @@ def measure(
             )
             row["pgvector"].append({"ef": ef, **ours, **_inside(cursor, world.queries)})
             row["faiss"].append({"ef": ef, **theirs})
+        if world.size >= LISTS_FROM:
+            cursor.execute(f"DROP INDEX {TABLE}_hnsw")
+            row["ivfflat"] = _lists(cursor, world, truth)
         cursor.execute("RESET enable_seqscan")
         cursor.execute("RESET hnsw.ef_search")
         cursor.execute(f"DROP TABLE {TABLE}")
+    return row
+
+
+def _lists(cursor: Any, world: World, truth: np.ndarray) -> dict[str, Any]:
+    """The site's index of very large spaces, asked the same questions at every number of lists looked at."""
+    cursor.execute("SELECT pg_size_bytes(current_setting('maintenance_work_mem'))")
+    lists = lists_for(world.size, cursor.fetchone()[0])
+    began = time.perf_counter()
+    cursor.execute(
+        f"CREATE INDEX {TABLE}_ivfflat ON {TABLE} USING ivfflat"
+        f" ((vector::halfvec({world.dims})) halfvec_cosine_ops) WITH (lists = {lists})"
+    )
+    row: dict[str, Any] = {"lists": lists, "build_s": round(time.perf_counter() - began, 1)}
+    cursor.execute(f"SELECT pg_relation_size('{TABLE}_ivfflat')")
+    row["index_bytes"] = cursor.fetchone()[0]
+    row["asked"] = []
+    for probes in PROBES:
+        cursor.execute("SELECT set_config('ivfflat.probes', %s, false)", [str(probes)])
+        (ours,) = _timed([_ask(cursor)], world.queries, truth)
+        row["asked"].append({"probes": probes, **ours, **_inside(cursor, world.queries)})
+    cursor.execute("RESET ivfflat.probes")
     return row
 
 
