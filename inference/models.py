@@ -386,7 +386,7 @@ class ReferenceImage(BaseModel):
 
 
 class ReferenceVector(BaseModel):
-    """A reference image in the space of one model version. The HNSW indexes are partial, one per space, and
+    """A reference image in the space of one model version. The indexes are partial, one per space, and
     are built by `inference.similar_services` once a space is large enough to gain from one.
     """
 
