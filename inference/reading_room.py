@@ -145,6 +145,12 @@ class PaneView:
         return self.slices // 2
 
     @property
+    def still_url(self) -> str:
+        """The picture to show where the viewer cannot open the scan: its key slice, else the middle one."""
+        address = reverse("cases:scan_slice", args=[self.scan.case_id, self.scan.pk])
+        return address if self.key_slice is None else f"{address}?plane={self.plane}&index={self.key_slice}"
+
+    @property
     def unit_words(self) -> str:
         """What a measured length means in this scan."""
         if not self.scan.spacing:
@@ -176,6 +182,8 @@ class PaneView:
             "label": self.label,
             "date": self.date,
             "url": reverse("inference:display_volume", args=[self.scan.case_id, self.scan.pk]),
+            "still": self.still_url,
+            "slices": self.slices,
             "bytes": page.volume_bytes,
             "side": page.display_side,
             "volume": self.scan.is_volume,

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from cases import intake
 from cases.imaging.volume import CanonicalVolume
@@ -158,6 +158,80 @@ def test_a_volume_and_its_prior(visit: Callable[..., Visitor], readable: Readabl
     expect(page.get_by_role("heading", name="Keys and mouse")).to_be_visible()
     page.keyboard.press("Escape")
     assert visitor.axe() == []
+
+
+def test_the_scan_chosen_last_is_the_one_shown(
+    visit: Callable[..., Visitor], readable: Readable, tmp_path: Path
+) -> None:
+    visitor = visit().become_patient()
+    page = visitor.page
+    older, newer, now = (
+        visitor.send(visitor.open_case("brain_mri"), reduced_brain(readable.brain, tmp_path, **how))
+        for how in ({"factor": 0.8, "without": 2}, {"factor": 0.9, "without": 4}, {})
+    )
+    id_of = {path: path.split("/")[-2] for path in (older, newer)}
+    second = page.locator("[data-room-pane='2']")
+    stage, still = second.locator(".room-stage"), second.locator(".room-still")
+
+    def choose(path: str) -> None:
+        page.locator("select[data-do=prior]").select_option(id_of[path])
+
+    def is_ready() -> None:
+        page.locator("[data-room-pane='2'][data-ready=true]").wait_for(timeout=READY)
+
+    # The first choice arrives after the second one: it is not laid over it.
+    open_room(visitor, now)
+    late: list[Route] = []
+    page.route(f"**{newer}display.nii.gz", lambda route: late.append(route))
+    with page.expect_request(f"**{newer}display.nii.gz"):
+        page.get_by_role("button", name="Side by side").click()
+    choose(older)
+    is_ready()
+    shown = picture(page, 2)
+    with page.expect_response(f"**{newer}display.nii.gz"):
+        late.pop().continue_()
+    page.wait_for_timeout(1500)
+    assert np.abs(picture(page, 2) - shown).mean() < 0.1
+
+    # Nor does its failure take the other one away.
+    visitor.expected_statuses.add(500)
+    with page.expect_request(f"**{newer}display.nii.gz"):
+        choose(newer)
+    choose(older)
+    is_ready()
+    late.pop().fulfill(status=500)
+    page.wait_for_timeout(500)
+    expect(stage).to_be_visible()
+    expect(still).to_be_hidden()
+
+    # A scan that cannot be opened is shown by its own still picture.
+    page.unroute(f"**{newer}display.nii.gz")
+    page.route(f"**{older}display.nii.gz", lambda route: route.fulfill(status=500))
+    choose(newer)
+    is_ready()
+    choose(older)
+    expect(second.get_by_text("could not open this scan")).to_be_visible()
+    expect(still.locator("img")).to_have_attribute("src", re.compile(id_of[older]))
+    page.unroute(f"**{older}display.nii.gz")
+
+    # A large one is asked for first, and the one before is gone.
+    def enlarge(route: Route) -> None:
+        answer = route.fetch()
+        said = re.sub(rf'("id": "{id_of[older]}".*?"bytes": )\d+', r"\g<1>99000000", answer.text(), count=1)
+        route.fulfill(response=answer, body=said)
+
+    page.route(re.compile(r"/read/\?"), enlarge)
+    open_room(visitor, now, f"?prior={id_of[newer]}")
+    is_ready()
+    choose(older)
+    large = second.get_by_role("button", name="Open the whole scan (large)")
+    expect(large).to_be_visible()
+    expect(stage).to_be_hidden()
+    expect(still.locator("img")).to_have_attribute("src", re.compile(id_of[older]))
+    assert pane(page, 2, "ready") == ""
+    large.click()
+    is_ready()
+    expect(still).to_be_hidden()
 
 
 @pytest.mark.parametrize("width", [360, 1280])

@@ -2,9 +2,10 @@
 without JavaScript, and a tab that is still open when access ends.
 """
 
+import re
 from collections.abc import Callable
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Dialog, Page, Route, expect
 
 from tests.e2e.conftest import Readable
 from tests.e2e.visitor import Visitor
@@ -133,3 +134,105 @@ def test_a_review_from_draft_to_amendment(visit: Callable[..., Visitor], readabl
     problems += _clear(doctor, "review-gone")
     assert doctor.status(scan_path) == 404 and doctor.status(f"{scan_path}review/") == 404
     assert not problems, "\n".join(problems)
+
+
+def _refusal(status: int | None) -> Callable[[Route], None]:
+    """What stands in the way of a save; None for a lost connection."""
+
+    def answer(route: Route) -> None:
+        if status is None:
+            route.abort()
+        else:
+            route.fulfill(status=status, body="<p>No.</p>", content_type="text/html")
+
+    return answer
+
+
+def test_what_a_doctor_wrote_outlasts_a_save_that_failed(
+    visit: Callable[..., Visitor], readable: Readable
+) -> None:
+    owner, doctor = visit(360).become_patient("Una Unsaved"), visit().become_doctor()
+    scan_path = owner.send(owner.open_case("chest_xray"), readable.chest)
+    assert owner.wait_until_read(scan_path)["status"] == "succeeded"
+    owner.let_read(doctor)
+    page = doctor.page
+    words = page.get_by_label("What you see")
+    save = page.get_by_role("button", name="Save as a draft")
+    asked: list[str] = []
+
+    def leave(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.accept()
+
+    page.on("dialog", leave)
+    doctor.expected_statuses |= {403, 429, 500}
+    target = re.compile(r"/review/$")
+    for number, path in enumerate((scan_path, f"{scan_path}review/", f"{scan_path}read/")):
+        doctor.goto(path)
+        assert asked == ["beforeunload"] * number
+        words.fill("Words that must stay")
+        for status in (403, 429, 500, None):
+            page.route(target, _refusal(status))
+            with page.expect_request(target):
+                save.click()
+            expect(page.get_by_role("alert").get_by_text("Your review was not saved")).to_be_visible()
+            expect(words).to_have_value("Words that must stay")
+            page.unroute(target)
+    save.click()
+    expect(page.get_by_text("Your draft is saved. Only you see it until you sign.")).to_be_visible()
+    expect(page.get_by_text("Your review was not saved")).to_be_hidden()
+
+    # A reading that ends does not load the page anew under what is being written.
+    doctor.goto(scan_path)
+    assert len(asked) == 2
+    polls: list[str] = []
+
+    def ended(route: Route) -> None:
+        polls.append(route.request.url)
+        route.fulfill(status=200, headers={"HX-Refresh": "true"}, body="")
+
+    page.route("**/reading-has-ended", ended)
+    words.fill("Words written meanwhile")
+    page.evaluate(
+        """() => {
+          const poll = document.createElement("div");
+          poll.id = "reading-progress";
+          poll.setAttribute("hx-get", "/reading-has-ended");
+          poll.setAttribute("hx-trigger", "every 1s");
+          document.querySelector("main").prepend(poll);
+          htmx.process(poll);
+        }"""
+    )
+    expect(page.get_by_text("A newer reading is there")).to_be_visible()
+    page.wait_for_timeout(2500)
+    assert len(polls) == 1 and len(asked) == 2
+    expect(words).to_have_value("Words written meanwhile")
+    with page.expect_navigation():
+        save.click()
+    expect(words).to_have_value("Words written meanwhile")
+    assert len(asked) == 2
+
+    # Back from a filter is a real load, which asks before it takes away what was written.
+    page.evaluate(
+        """() => {
+          const link = document.createElement("a");
+          link.setAttribute("hx-get", "?filtered=1");
+          link.setAttribute("hx-push-url", "true");
+          for (const name of ["hx-target", "hx-select"]) link.setAttribute(name, "#messages");
+          document.querySelector("main").prepend(link);
+          htmx.process(link);
+          link.click();
+        }"""
+    )
+    page.wait_for_url("**filtered=1")
+    words.fill("Words before going back")
+    words.press("End")
+    page.evaluate("() => { window.isSamePage = true; }")
+    page.go_back()
+    page.wait_for_function("() => !window.isSamePage")
+    assert asked == ["beforeunload"] * 3
+    expect(words).to_have_value("Words written meanwhile")
+
+    # What htmx and the browser write about it is not an error of the page.
+    noise = ("Response Status Error Code", "ERR_FAILED", "htmx:")
+    doctor.problems = [one for one in doctor.problems if not any(part in one for part in noise)]

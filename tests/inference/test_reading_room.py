@@ -130,6 +130,23 @@ def test_the_key_slice_is_shown_first(as_user: Any, patient: Any) -> None:
     assert data_of(text)["current"]["keySlice"] == 5
 
 
+def test_each_scan_tells_the_still_picture_that_stands_for_it(as_user: Any, patient: Any) -> None:
+    scan = ScanFactory.create(case__patient=patient, slices=7)
+    rows.reading(scan, key_slice=5, key_plane="axial")
+    unread = prior(scan, read=False, slices=9)
+    text = page(as_user(patient), scan, prior=unread.pk)
+    data = data_of(text)
+    assert (data["current"]["still"], data["current"]["slices"]) == (
+        reverse("cases:scan_slice", args=[scan.case_id, scan.pk]) + "?plane=axial&index=5",
+        7,
+    )
+    other = reverse("cases:scan_slice", args=[unread.case_id, unread.pk])
+    assert [(one["still"], one["slices"]) for one in data["others"]] == [(other, 9)]
+    for shown in (scan, unread):
+        assert f'data-scan="{shown.pk}"' in text
+    assert f'src="{other}"' in text
+
+
 def test_lengths_are_in_points_where_the_file_gives_no_size(as_user: Any, patient: Any, scan: Scan) -> None:
     client = as_user(patient)
     assert data_of(page(client, scan))["current"]["spacing"] is False

@@ -14,13 +14,20 @@
     });
   }
 
+  // Other parts of the page that ask, as the form of a review, tell their own trouble.
+  const isPoll = (event) => event.target.id === "reading-progress";
   const trouble = (show) => {
     const note = document.querySelector("[data-role=trouble]");
     if (note) note.hidden = !show;
   };
-  document.addEventListener("htmx:sendError", () => trouble(true));
-  document.addEventListener("htmx:afterOnLoad", () => trouble(false));
+  document.addEventListener("htmx:sendError", (event) => {
+    if (isPoll(event)) trouble(true);
+  });
+  document.addEventListener("htmx:afterOnLoad", (event) => {
+    if (isPoll(event) && event.detail.successful) trouble(false);
+  });
   document.addEventListener("htmx:responseError", (event) => {
+    if (!isPoll(event)) return;
     // The scan was deleted or is no longer shared: loading the page anew says so; polling on would not.
     if ([401, 403, 404].includes(event.detail.xhr.status)) window.location.reload();
     else trouble(true);

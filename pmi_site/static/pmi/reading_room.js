@@ -41,22 +41,26 @@
 
     /* --- scans --- */
     async open(pane, info, sure = false) {
+      const request = pane.take(info);
       const button = pane.root.querySelector("[data-pane=open]");
-      if (info.bytes > ASK_ABOVE_BYTES && !sure) {
-        pane.info = info;
-        button.hidden = false;
+      button.hidden = info.bytes <= ASK_ABOVE_BYTES || sure;
+      if (!button.hidden) {
         button.onclick = () => this.open(pane, info, true);
+        pane.showStill();
+        this.leave(pane);
         return;
       }
-      button.hidden = true;
       try {
         if (!window.niivue) await loadScript(this.data.niivue);
-        await pane.open(info);
+        await pane.open(request);
       } catch (error) {
+        // What became of a scan that is no longer wanted is nobody's concern.
+        if (!pane.isNewest(request)) return;
         pane.giveUp();
+        this.leave(pane);
         return;
       }
-      if (!pane.ready) return;
+      if (!pane.isNewest(request) || !pane.ready) return;
       this.showControls();
       await this.heat(pane);
       if (pane === this.second) this.meet();
@@ -132,6 +136,12 @@
       } else {
         this.meet();
       }
+      this.showControls();
+    }
+
+    /* The toolbar turns away from a pane that has nothing to work on. */
+    leave(pane) {
+      if (pane === this.active) this.activate(this.first);
       this.showControls();
     }
 
@@ -280,7 +290,9 @@
       if (!toggle) return;
       const condition = toggle.checked ? this.part("finding").value : "";
       const opacity = Number(this.part("opacity").value) / 100;
-      for (const one of pane ? [pane] : this.panes) if (!one.root.hidden) await one.showHeat(condition, opacity);
+      // All at once: waiting for one pane would let an older click come after a newer one on the other.
+      const shown = (pane ? [pane] : this.panes).filter((one) => !one.root.hidden);
+      await Promise.all(shown.map((one) => one.showHeat(condition, opacity)));
     }
 
     full() {
@@ -325,6 +337,7 @@
       }
       for (const pane of this.panes) {
         pane.slider.addEventListener("input", () => {
+          if (!pane.ready) return;
           this.activate(pane);
           pane.setSlice(Number(pane.slider.value));
           this.follow(pane, "scroll");

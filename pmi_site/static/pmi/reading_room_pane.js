@@ -64,36 +64,61 @@
       });
     }
 
-    async open(info) {
-      const request = (this.loadRequest += 1);
+    async attach(isVolume) {
+      const nv = this.makeViewer(isVolume);
+      await nv.attachToCanvas(this.canvas, false);
+      this.canvas.setAttribute("tabindex", "0");
+      nv.addColormap(HEAT, HEAT_COLOURS);
+      const draw = nv.drawScene.bind(nv);
+      nv.drawScene = () => {
+        draw();
+        this.afterDraw();
+      };
+      this.nv = nv;
+    }
+
+    /* From here on the pane stands for this scan: nothing of the one before stays in view or arrives later. Returns
+       the number that `open` asks for. */
+    take(info) {
       this.info = info;
       this.ready = false;
+      this.heatRequest += 1;
       delete this.root.dataset.ready;
+      delete this.root.dataset.heat;
+      this.heat = null;
+      this.heatUrl = "";
+      this.flipped = false;
+      this.measures.clear();
+      if (this.nv) this.nv.volumes = [];
+      for (const name of ["state", "mirrored", "slice", "zoom", "window", "value", "heat"]) this.put(name, "");
+      this.stage.hidden = true;
+      this.still.hidden = this.still.dataset.scan !== info.id;
       this.showInfo();
+      return (this.loadRequest += 1);
+    }
+
+    isNewest(request) {
+      return request === this.loadRequest;
+    }
+
+    async open(request) {
+      if (!this.isNewest(request)) return;
+      const { info } = this;
       this.put("state", this.words.loading);
       this.stage.hidden = false;
       this.still.hidden = true;
-      if (!this.nv) {
-        this.nv = this.makeViewer(info.volume);
-        await this.nv.attachToCanvas(this.canvas, false);
-        this.canvas.setAttribute("tabindex", "0");
-        this.nv.addColormap(HEAT, HEAT_COLOURS);
-        const draw = this.nv.drawScene.bind(this.nv);
-        this.nv.drawScene = () => {
-          draw();
-          this.afterDraw();
-        };
-      }
+      this.attached ??= this.attach(info.volume);
+      await this.attached;
+      if (!this.isNewest(request)) return;
+      this.nv.drawScene();
       if (info.side > this.nv.uiData.max3D) throw new Error("too large for this graphics card");
-      this.heat = null;
-      this.heatUrl = "";
-      this.measures.clear();
-      this.flipped = false;
+      // Not NiiVue's loadVolumes: it would lay a scan that arrives late over the one that is wanted now.
+      const image = await window.niivue.NVImage.loadFromUrl({ url: info.url, name: "scan.nii.gz", colormap: "gray" });
+      if (!this.isNewest(request)) return;
       this.nv.opts.isRadiologicalConvention = info.volume;
       this.nv.opts.isOrientationTextVisible = info.volume;
-      await this.nv.loadVolumes([{ url: info.url, name: "scan.nii.gz", colormap: "gray" }]);
-      if (request !== this.loadRequest) return; // another scan was chosen meanwhile
-      if (!this.nv.volumes.length) throw new Error("empty");
+      this.nv.volumes = [];
+      this.nv.addVolume(image);
       this.values = new GreyValues(this.nv.volumes[0]);
       this.window = new GreyWindow(info.presets);
       this.inverted = false;
@@ -106,15 +131,40 @@
 
     giveUp() {
       this.ready = false;
-      this.stage.hidden = true;
-      this.still.hidden = false;
+      delete this.root.dataset.ready;
+      this.loadRequest += 1;
+      this.showStill();
       this.put("state", this.words.failed);
+    }
+
+    /* The page came with the picture of the scan that was chosen then, which may be another one than this. */
+    showStill() {
+      const { info, still, title } = this;
+      this.stage.hidden = true;
+      this.slider.closest(".room-slider").hidden = true;
+      still.hidden = false;
+      if (still.dataset.scan === info.id) return;
+      still.dataset.scan = info.id;
+      // A new element: the old one would show the other scan until the new picture is there.
+      const image = new Image();
+      image.alt = title;
+      image.src = info.still;
+      still.querySelector("img").replaceWith(image);
+      still.querySelector("figcaption strong").textContent = title;
+      const words = still.querySelector("[data-still-words]");
+      if (!words) return;
+      const text = words.dataset.stillWords.replace("{n}", info.keySlice + 1).replace("{total}", info.slices);
+      words.textContent = info.keySlice === null ? "" : text;
+    }
+
+    get title() {
+      return `${this.info.label}, ${this.info.date}`;
     }
 
     showInfo() {
       const { info } = this;
-      this.put("what", `${info.label}, ${info.date}`);
-      this.canvas.setAttribute("aria-label", `${info.label}, ${info.date}`);
+      this.put("what", this.title);
+      this.canvas.setAttribute("aria-label", this.title);
       this.slider.closest(".room-slider").hidden = !info.volume;
       this.put("unit", info.spacing ? info.unit : this.words.noSpacing);
     }
@@ -353,7 +403,7 @@
         this.heat = image;
         this.root.dataset.heat = condition;
       } catch (error) {
-        this.put("heat", this.words.heatFailed);
+        if (request === this.heatRequest) this.put("heat", this.words.heatFailed);
       }
     }
 

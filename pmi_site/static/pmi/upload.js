@@ -156,6 +156,11 @@
     return undefined;
   }
 
+  function refuseFolder(name) {
+    const job = { name, row: row(name) };
+    finish(job, "is-refused", `${text.textRefused}: ${text.textTooMany}`, false);
+  }
+
   function pump() {
     while (active < PARALLEL && waiting.length) {
       const job = waiting.shift();
@@ -259,7 +264,6 @@
   }
 
   async function readEntry(entry, found) {
-    if (found.length > maxFiles) return;
     if (entry.isFile) {
       const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
       found.push({ file, path: entry.fullPath });
@@ -270,7 +274,13 @@
       // A reader hands out a directory in pieces and ends with an empty one.
       const entries = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
       if (!entries.length) return;
-      for (const child of entries) await readEntry(child, found);
+      for (const child of entries) {
+        if (found.length > maxFiles) {
+          found.isCut = true;
+          return;
+        }
+        await readEntry(child, found);
+      }
     }
   }
 
@@ -304,7 +314,9 @@
       } catch {
         note(text.textServer);
       }
-      if (root.isDirectory) add(found, true);
+      // What was not read may be what matters: a part of a folder is not sent.
+      if (found.isCut) refuseFolder(root.name);
+      else if (root.isDirectory) add(found, true);
     }
     add(loose, false);
     return undefined;
