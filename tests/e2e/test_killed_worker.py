@@ -44,6 +44,7 @@ def _caught_reading(visitor: Visitor, site: Site, scan_path: str) -> list[psutil
             _resume(processes)
         if status not in ("queued", "running"):
             return []
+        time.sleep(0.15)  # 600 requests a minute are all that the API answers
     raise AssertionError("the scan was not taken up by a worker")
 
 
