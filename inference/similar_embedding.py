@@ -54,6 +54,8 @@ def fill(space: VectorSpace, until: float) -> bool:
     from inference.worker import engine_for_active_versions
 
     version = space.model_version
+    if not similar_spaces.missing(version).exists():
+        return True  # an empty atlas: loading the model would only keep the first readings waiting
     engine = engine_for_active_versions()
     reader = engine.reader(version.kind)
     if reader is None or reader.bundle.sha256 != version.sha256:

@@ -295,8 +295,8 @@ def build_index(space: VectorSpace) -> bool:
         # Each vector at two bytes a number, and about 400 bytes of links and headers.
         needed = space.done * (2 * (space.dims or 0) + 400) * 5 // 4
     else:
-        lists = lists_for(space.done, memory)
-        options, needed = f"lists = {lists}", _BYTES_A_LIST * lists**2
+        lists = lists_for(space.done, space.dims or 0, memory)
+        options, needed = f"lists = {lists}", memory
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [f"inference_index_{key}"])
         if not cursor.fetchone()[0]:
@@ -344,10 +344,12 @@ def _is_valid(cursor: Any, name: str) -> bool | None:
     return None if row is None else bool(row[0])
 
 
-# To find the centres of n lists, pgvector holds four bytes for each of them and each of 50 n vectors.
-_BYTES_A_LIST = 240
+def lists_for(rows: int, dims: int, memory: int) -> int:
+    """Into how many lists so many vectors are cut, with so many bytes to do it in: at a million, 3,000.
 
-
-def lists_for(rows: int, memory: int) -> int:
-    """Into how many lists so many vectors are cut, with so many bytes to do it in: at a million, 3,000."""
-    return max(100, min(round(3 * math.sqrt(rows)), math.isqrt(memory // _BYTES_A_LIST)))
+    To find the centres of n lists, pgvector holds 50 n vectors and, for each of them and each list, four
+    bytes; it refuses to build with less.
+    """
+    wanted = round(3 * math.sqrt(rows))
+    room = memory - 50 * wanted * 4 * dims
+    return max(100, min(wanted, math.isqrt(max(0, room) // 240)))

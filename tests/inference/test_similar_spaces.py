@@ -163,10 +163,11 @@ def test_an_index_that_was_outgrown_is_built_anew_and_takes_its_place(
 
 
 def test_lists_fit_the_memory_that_is_there() -> None:
-    assert similar_spaces.lists_for(1_000_000, 4 << 30) == 3000
-    few = similar_spaces.lists_for(1_000_000, 512 << 20)
-    assert 1000 < few < 1500 and 240 * few**2 <= 512 << 20
-    assert similar_spaces.lists_for(300_000, 1 << 20) == 100
+    assert similar_spaces.lists_for(1_000_000, 128, 3 << 30) == 3000
+    for dims, memory in ((128, 512 << 20), (1024, 1 << 30)):
+        few = similar_spaces.lists_for(1_000_000, dims, memory)
+        assert 1000 < few < 2000 and 200 * few**2 + 50 * few * 2 * dims < memory
+    assert similar_spaces.lists_for(300_000, 128, 1 << 20) == 100
 
 
 def test_without_an_index_the_search_is_exact(patient: Any) -> None:

@@ -151,7 +151,7 @@ def measure(
 def _lists(cursor: Any, world: World, truth: np.ndarray) -> dict[str, Any]:
     """The site's index of very large spaces, asked the same questions at every number of lists looked at."""
     cursor.execute("SELECT pg_size_bytes(current_setting('maintenance_work_mem'))")
-    lists = lists_for(world.size, cursor.fetchone()[0])
+    lists = lists_for(world.size, world.dims, cursor.fetchone()[0])
     began = time.perf_counter()
     cursor.execute(
         f"CREATE INDEX {TABLE}_ivfflat ON {TABLE} USING ivfflat"
