@@ -21,16 +21,18 @@ from cases.imaging.dicom_series import Stack, build, group
 from cases.imaging.nifti import read_nifti
 from cases.imaging.raster import read_raster
 from cases.imaging.volume import CanonicalVolume, ImagingError
+from cases.imaging.words import Words
+from cases.imaging.words import words as _
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 _NAME_LENGTH: Final = 160
-_UNREADABLE: Final = (
+_UNREADABLE: Final = _(
     "This file could not be read. Copy it again from where you got it, or send it in another format."
 )
-_NOT_IMAGES: Final = {*(code for code, _ in sniff.REASONS.values()), "dicomdir"}
+_NOT_IMAGES: Final = {*(code for code, _words in sniff.REASONS.values()), "dicomdir"}
 
 
 @dataclass(frozen=True)
@@ -62,15 +64,14 @@ class PreparedScan:
     originals: list[tuple[str, Path]]  # (name without identifiers, file without identifiers)
     sha256: str
     source_names: list[str]  # for messages only, never stored
-    refusal: str = ""
     description: str = ""
-    notes: list[str] = field(default_factory=list)  # what the user should know about this scan, plain words
+    notes: list[Words] = field(default_factory=list)  # what the user should know about this scan, plain words
 
 
 @dataclass(frozen=True)
 class Refused:
     """A file that was not taken: the user's name for it, a code for programs, and what is wrong and what
-    to do.
+    to do (`Words` as intake makes it).
     """
 
     name: str
@@ -194,7 +195,7 @@ class _Intake:
     def _take(self, item: _Item, instances: list[tuple[Instance, _Item]]) -> None:
         if item.kind in sniff.RASTER:
             raster = read_raster(item.path, item.kind, self._folder("originals"), self.limits.max_pixels)
-            columns, rows, _ = raster.volume.data.shape
+            columns, rows = raster.volume.data.shape[:2]
             self.scans.append(
                 PreparedScan(
                     volume=raster.volume,
@@ -229,7 +230,7 @@ class _Intake:
         if not instances:
             return
         items = {instance.sha256: item for instance, item in instances}
-        found = [instance for instance, _ in instances]
+        found = [instance for instance, _item in instances]
         label = _label(instances[0][1].names, len(found))
         stacks = self._guard(label, partial(group, found, self.limits.max_stacks)) or []
         for stack in stacks:
@@ -272,11 +273,15 @@ class _Intake:
                 others = [one for one in refused if one.code != "dicomdir"]
                 if others:
                     example = others[0].name.removeprefix(prefix)
-                    message = (
-                        f"{len(others)} files in it are not scans and were left out, for example {example}."
+                    message = _(
+                        "%(count)d files in it are not scans and were left out, for example %(example)s.",
+                        count=len(others),
+                        example=example,
                     )
                     if len(others) == 1:
-                        message = f"One file in it is not a scan and was left out: {example}."
+                        message = _(
+                            "One file in it is not a scan and was left out: %(example)s.", example=example
+                        )
                     self.refused.append(Refused(container, "left_out", message))
             else:
                 self.refused.extend(refused)
@@ -287,14 +292,15 @@ class _Intake:
 
 def _nested() -> ImagingError:
     return ImagingError(
-        "nested_archive", "There is an archive inside this archive. Unpack it and send its files."
+        "nested_archive",
+        _("There is an archive inside this archive. Unpack the inner one and send its files."),
     )
 
 
 def _size(path: Path) -> int:
     if path.is_symlink() or not path.is_file():
         raise ImagingError(
-            "link", "This is a link or a folder, not a file, so it was left out. Send the file itself."
+            "link", _("This is a link or a folder, not a file, so it was left out. Send the file itself.")
         )
     return path.stat().st_size
 
@@ -323,7 +329,7 @@ def _label(names: list[str], files: int) -> str:
 
 def _describe(volume: CanonicalVolume, kind: str, *, series: bool = False) -> str:
     if not volume.is_volume:
-        columns, rows, _ = volume.data.shape
+        columns, rows = volume.data.shape[:2]
         return f"{kind} image, {columns} x {rows}"
     plane = volume.plane or "axial"
     what = "series" if series else "volume"

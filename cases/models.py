@@ -16,6 +16,7 @@ from cases.worklist_models import CaseSeen as CaseSeen
 from cases.worklist_models import WorklistEntry as WorklistEntry
 from cases.worklist_models import WorklistView as WorklistView
 from pmi_site.models import BaseModel
+from pmi_site.saying import say
 
 
 class Case(BaseModel):
@@ -144,7 +145,29 @@ class Scan(BaseModel):
             return name
         if not self.modality:
             name = str(_("Scan"))
-        return gettext("%(name)s with %(count)d slices") % {"name": name, "count": self.slices}
+        return gettext("%(name)s with %(count)d slices") % {"name": name, "count": self.slices_as_made}
+
+    @property
+    def slices_as_made(self) -> int:
+        """Slices of the plane it was acquired in; `slices` counts those from the feet to the head."""
+        return {"sagittal": self.width, "coronal": self.height}.get(self.plane, self.slices)
+
+    @property
+    def shown_size(self) -> str:
+        """Size of a single picture: "2048 × 2500 pixels"; empty for a volume, whose name says its slices."""
+        if self.is_volume:
+            return ""
+        return gettext("%(columns)d × %(rows)d pixels") % {"columns": self.width, "rows": self.height}
+
+    @property
+    def shown_description(self) -> str:
+        """Name and size: "X-ray, 2048 × 2500 pixels"."""
+        return ", ".join(part for part in (self.plain_name, self.shown_size) if part)
+
+    @property
+    def said_notes(self) -> list[str]:
+        """The notes in the language of who asks."""
+        return [say(note) for note in self.notes]
 
     @property
     def is_volume(self) -> bool:

@@ -56,9 +56,10 @@ class ScanSerializer(serializers.ModelSerializer[Scan]):
         help_text="Millimetres per axis of the canonical volume; null when the file did not say.",
     )
     notes = serializers.ListField(
+        source="said_notes",
         child=serializers.CharField(),
         read_only=True,
-        help_text="What to know about this scan, in plain words.",
+        help_text="What to know about this scan, in the language asked for.",
     )
     volume_url = serializers.SerializerMethodField(help_text="Canonical NIfTI (.nii.gz).")
     preview_url = serializers.SerializerMethodField(help_text="Small PNG.")

@@ -31,12 +31,14 @@ from cases import intake
 from cases import symptoms as symptoms_of_cases
 from cases.imaging.preview import preview_png
 from cases.imaging.volume import CanonicalVolume
+from cases.imaging.words import Words
 from cases.intake import IncomingFile, PreparedScan, Refused
 from cases.models import Case, Scan
 from cases.selectors import may_open_case, may_write
 from cases.signals import case_changed, scan_stored
 from cases.storage import new_directory, private_storage, remove_files, work_root
 from pmi_site.errors import UserError
+from pmi_site.saying import say
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -176,7 +178,7 @@ def add_scans(case: Case, user: "User", incoming: Sequence[IncomingFile]) -> Add
     with tempfile.TemporaryDirectory(prefix="intake-", dir=work_root()) as name:
         workdir = Path(name)
         prepared_scans, refused = intake.prepare(incoming, workdir, limits)
-        result.refused.extend(refused)
+        result.refused.extend(dataclasses.replace(one, message=say(one.message)) for one in refused)
         for prepared in prepared_scans:
             try:
                 _add_prepared(case, user, prepared, workdir, result)
@@ -281,7 +283,7 @@ def _build_scan(case: Case, user: "User", prepared: PreparedScan) -> Scan:
         body_part=volume.body_part[:32],
         plane=volume.plane,
         description=prepared.description[:200],
-        notes=[note for note in (prepared.refusal, *prepared.notes) if note],
+        notes=[Words.restored(note).stored() for note in prepared.notes],
         width=columns,
         height=rows,
         slices=slices,

@@ -162,7 +162,7 @@ def _take_upload(request: HttpRequest, case: Case) -> HttpResponse:
 
 def _as_json(result: services.AddResult) -> dict[str, Any]:
     return {
-        "created": [{"id": str(scan.pk), "description": scan.description} for scan in result.scans],
+        "created": [{"id": str(scan.pk), "description": scan.shown_description} for scan in result.scans],
         "duplicates": [{"id": str(item.scan.pk), "names": item.names} for item in result.duplicates],
         "refused": [
             {"name": item.name, "code": item.code, "message": item.message} for item in result.refused

@@ -160,9 +160,6 @@ class BatchReader:
         for scan in prepared:
             name = own.get(scan.source_names[0], job.name) if len(scan.source_names) == 1 else job.name
             named = replace(job, name=name)
-            if scan.refusal:
-                answers.append(_no_reading(named, "rejected", scan.refusal))
-                continue
             answers.append(
                 _answer(named, self.engine.analyze(scan.volume, job.kind, job.age_group, maps=False))
             )

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from cases.imaging.volume import CanonicalVolume
+from cases.imaging.words import Words
+from cases.imaging.words import words as _
 
 MIN_SIDE = 64  # pixels; below this nothing is left to read
 XRAY_KINDS = ("chest_xray", "knee_xray")
@@ -22,34 +22,34 @@ XRAY_MODALITIES = frozenset({"CR", "DX", "RG"})
 OPEN_MODALITIES = frozenset({"", "SC", "OT"})
 
 KIND_WORDS = {
-    "brain_mri": gettext_lazy("an MRI of the brain"),
-    "chest_xray": gettext_lazy("an X-ray of the chest"),
-    "knee_xray": gettext_lazy("an X-ray of the knee"),
+    "brain_mri": _("an MRI of the brain"),
+    "chest_xray": _("an X-ray of the chest"),
+    "knee_xray": _("an X-ray of the knee"),
 }
 MODALITY_WORDS = {
-    "BMD": gettext_lazy("a bone density scan"),
-    "CT": gettext_lazy("a CT scan"),
-    "DOC": gettext_lazy("a document"),
-    "ECG": gettext_lazy("a heart rhythm recording"),
-    "ES": gettext_lazy("an endoscopy picture"),
-    "GM": gettext_lazy("a microscope picture"),
-    "IO": gettext_lazy("a dental X-ray"),
-    "IVUS": gettext_lazy("an ultrasound from inside a blood vessel"),
-    "MG": gettext_lazy("a mammogram"),
-    "NM": gettext_lazy("a nuclear medicine scan"),
-    "OCT": gettext_lazy("an eye or vessel scan"),
-    "OP": gettext_lazy("a photo of the eye"),
-    "OPT": gettext_lazy("an eye scan"),
-    "PT": gettext_lazy("a PET scan"),
-    "PX": gettext_lazy("a dental X-ray"),
-    "RF": gettext_lazy("a moving X-ray"),
-    "RTDOSE": gettext_lazy("a radiotherapy dose map"),
-    "RTIMAGE": gettext_lazy("a radiotherapy picture"),
-    "SEG": gettext_lazy("a drawing made on top of another scan"),
-    "SM": gettext_lazy("a microscope picture"),
-    "US": gettext_lazy("an ultrasound picture"),
-    "XA": gettext_lazy("an angiogram"),
-    "XC": gettext_lazy("a photo"),
+    "BMD": _("a bone density scan"),
+    "CT": _("a CT scan"),
+    "DOC": _("a document"),
+    "ECG": _("a heart rhythm recording"),
+    "ES": _("an endoscopy picture"),
+    "GM": _("a microscope picture"),
+    "IO": _("a dental X-ray"),
+    "IVUS": _("an ultrasound from inside a blood vessel"),
+    "MG": _("a mammogram"),
+    "NM": _("a nuclear medicine scan"),
+    "OCT": _("an eye or vessel scan"),
+    "OP": _("a photo of the eye"),
+    "OPT": _("an eye scan"),
+    "PT": _("a PET scan"),
+    "PX": _("a dental X-ray"),
+    "RF": _("a moving X-ray"),
+    "RTDOSE": _("a radiotherapy dose map"),
+    "RTIMAGE": _("a radiotherapy picture"),
+    "SEG": _("a drawing made on top of another scan"),
+    "SM": _("a microscope picture"),
+    "US": _("an ultrasound picture"),
+    "XA": _("an angiogram"),
+    "XC": _("a photo"),
 }
 # Only tags that are certainly another part of the body: technicians leave vague ones ("EXTREMITY", "LEG") on
 # knees.
@@ -86,19 +86,17 @@ class Refusal:
     """
 
     code: str
-    reason: str
+    reason: Words
     looks_like: str = ""
 
 
-def kinds_words(kinds: tuple[str, ...]) -> str:
-    """The kinds as words: "an MRI of the brain, an X-ray of the chest or ..."."""
-    words = [str(KIND_WORDS[kind]) for kind in kinds if kind in KIND_WORDS]
-    if len(words) < 2:
-        return "".join(words)
-    return _("%(first)s or %(last)s") % {"first": ", ".join(words[:-1]), "last": words[-1]}
+def kinds_words(kinds: tuple[str, ...]) -> Words:
+    """Two or more kinds: "an MRI of the brain, an X-ray of the chest or ..."."""
+    *first, last = (KIND_WORDS[kind] for kind in kinds)
+    return _("%(first)s or %(last)s", first=tuple(first), last=last)
 
 
-def readable_words() -> str:
+def readable_words() -> Words:
     """All that PMI reads, as words."""
     return kinds_words(tuple(KIND_WORDS))
 
@@ -110,22 +108,24 @@ def wrong_kind(found: str, expected: str) -> Refusal:
         _(
             "This looks like %(found)s, but the case is about %(expected)s. If the picture is right, change "
             "the kind of the case or open a new one for it. If it is the wrong picture, upload the right "
-            "one."
-        )
-        % {"found": KIND_WORDS[found], "expected": KIND_WORDS[expected]},
+            "one.",
+            found=KIND_WORDS[found],
+            expected=KIND_WORDS[expected],
+        ),
         looks_like=found,
     )
 
 
-def not_readable(what: str, code: str = "wrong_modality") -> Refusal:
+def not_readable(what: Words, code: str = "wrong_modality") -> Refusal:
     """The scan is something that no model of PMI reads."""
     return Refusal(
         code,
         _(
             "This is %(what)s. PMI reads only %(readable)s. Please upload one of these, or show this "
-            "picture to a doctor."
-        )
-        % {"what": what, "readable": readable_words()},
+            "picture to a doctor.",
+            what=what,
+            readable=readable_words(),
+        ),
     )
 
 
@@ -156,10 +156,10 @@ def header_refusal(volume: CanonicalVolume, expected: str | None) -> Refusal | N
             )
         return _film_part_refusal(volume.body_part, expected)
     if modality not in OPEN_MODALITIES:
-        what = MODALITY_WORDS.get(modality, pgettext_lazy("an unknown kind of scan", "another kind of scan"))
-        return not_readable(str(what))
+        what = MODALITY_WORDS.get(modality, _("another kind of scan"))
+        return not_readable(what)
     if volume.is_volume and _in_hounsfield_units(volume):
-        return not_readable(str(MODALITY_WORDS["CT"]))
+        return not_readable(MODALITY_WORDS["CT"])
     return None
 
 
@@ -180,8 +180,10 @@ def _film_part_refusal(body_part: str, expected: str | None) -> Refusal | None:
     if all(body_part in _ELSEWHERE[kind] for kind in kinds):
         return Refusal(
             "wrong_body_part",
-            _("This X-ray shows another part of the body. PMI reads only %(readable)s.")
-            % {"readable": kinds_words(XRAY_KINDS)},
+            _(
+                "This X-ray shows another part of the body. PMI reads only %(readable)s.",
+                readable=kinds_words(XRAY_KINDS),
+            ),
         )
     return None
 
@@ -202,9 +204,10 @@ def size_refusal(shape: tuple[int, int]) -> Refusal | None:
         "too_small",
         _(
             "The picture is only %(width)d by %(height)d points, too small to read. Please upload the "
-            "original instead of a thumbnail."
-        )
-        % {"width": shape[1], "height": shape[0]},
+            "original instead of a thumbnail.",
+            width=shape[1],
+            height=shape[0],
+        ),
     )
 
 
@@ -244,22 +247,22 @@ def not_recognised(expected: str | None, *, photo: bool = False) -> Refusal:
             "photo",
             _(
                 "This looks like an ordinary photo, not like %(wanted)s. If you took a photo of a film, "
-                "hold the film against a bright window or screen, fill the frame with it, and try again."
-            )
-            % {"wanted": _wanted(expected)},
+                "hold the film against a bright window or screen, fill the frame with it, and try again.",
+                wanted=_wanted(expected),
+            ),
         )
     return Refusal(
         "not_recognised",
         _(
             "This does not look like %(wanted)s. Please check that it is the right picture: the whole "
-            "picture, upright, without a frame. If it is, show it to a doctor, because PMI cannot read it."
-        )
-        % {"wanted": _wanted(expected)},
+            "picture, upright, without a frame. If it is, show it to a doctor, because PMI cannot read it.",
+            wanted=_wanted(expected),
+        ),
     )
 
 
-def _wanted(expected: str | None) -> str:
-    return str(KIND_WORDS[expected]) if expected in KIND_WORDS else readable_words()
+def _wanted(expected: str | None) -> Words:
+    return KIND_WORDS[expected] if expected in KIND_WORDS else readable_words()
 
 
 def several_frames(kind: str) -> Refusal:
@@ -280,8 +283,8 @@ def no_model(kind: str) -> Refusal:
         "no_model",
         _(
             "No model is available that reads %(what)s at the moment, so nothing was read. Please "
-            "try again later."
-        )
-        % {"what": KIND_WORDS.get(kind) or readable_words()},
+            "try again later.",
+            what=KIND_WORDS.get(kind) or readable_words(),
+        ),
         looks_like=kind if kind in KIND_WORDS else "",
     )

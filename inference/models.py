@@ -36,6 +36,7 @@ from inference.rule_models import DangerRuleSet as DangerRuleSet
 from inference.rule_models import RuleRun as RuleRun
 from inference.similar_models import SimilarSearch as SimilarSearch
 from pmi_site.models import BaseModel
+from pmi_site.saying import say
 
 
 class Kind(models.TextChoices):
@@ -148,7 +149,15 @@ class Analysis(BaseModel):
     finished_at = models.DateTimeField(null=True, blank=True)
 
     reason_code = models.CharField(max_length=40, blank=True)
-    reason = models.TextField(blank=True, help_text=_("Why there is no reading, in words for the user."))
+    reason = models.TextField(
+        blank=True, help_text=_("Why there is no reading, in words for the user (English).")
+    )
+    reason_words = models.JSONField(
+        default=dict,
+        blank=True,
+        editable=False,
+        help_text=_("The same as message and values, to be said in the language of who asks."),
+    )
     danger = models.CharField(max_length=12, choices=DangerLevel.choices, blank=True)
     danger_reasons = models.JSONField(default=list, blank=True)
     next_step = models.TextField(blank=True)
@@ -223,6 +232,11 @@ class Analysis(BaseModel):
     def is_finished(self) -> bool:
         """Whether the analysis has reached a final state."""
         return self.status in self.FINISHED
+
+    @property
+    def said_reason(self) -> str:
+        """Why there is no reading, in the language of who asks."""
+        return say(self.reason_words or self.reason)
 
 
 def heatmap_path(finding: Finding, filename: str) -> str:

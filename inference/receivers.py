@@ -11,17 +11,25 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
+from django.utils.translation import gettext_noop
 
-from accounts.consents import care_withdrawn_text
 from accounts.models import ConsentPurpose
 from accounts.signals import consent_given, consent_revoked
 from cases import worklist
+from cases.imaging.words import words
 from cases.models import Case, Review, Scan
 from cases.signals import case_changed, review_signed, scan_stored
 from cases.storage import remove_files
 from inference import case_state
 from inference.heatmaps import remove_analysis_files
 from inference.models import Analysis, ReferenceImage, SimilarSearch
+
+_CARE_WITHDRAWN = words(
+    gettext_noop(
+        "The consent to keep and read scans was taken back, so this scan was not read. The patient can agree "
+        "again under Your account, What I agree to."
+    )
+)
 
 
 @receiver(scan_stored, dispatch_uid="inference.read_stored_scan")
@@ -99,7 +107,7 @@ def stop_without_care(sender: Any, patient_id: uuid.UUID, purpose: str, **kwargs
     if purpose == ConsentPurpose.CARE:
         from inference.services import stop_patient
 
-        stop_patient(patient_id, "care_withdrawn", care_withdrawn_text())
+        stop_patient(patient_id, "care_withdrawn", _CARE_WITHDRAWN)
 
 
 @receiver(consent_revoked, dispatch_uid="inference.withdraw_revoked")

@@ -151,7 +151,7 @@ def _case_events(cases: Iterable[Case]) -> list[Event]:
         events.append(Event(case.created_at, "bi-folder-plus", _("Case opened"), case.title, link))
         for scan in case.scans.all():
             page = reverse("inference:scan_result", args=[case.pk, scan.pk])
-            text = f"{scan.description or scan.plain_name} · {case.title}"
+            text = f"{scan.shown_description} · {case.title}"
             events.append(Event(scan.created_at, "bi-image", _("Scan added"), text, page))
     return events
 
@@ -171,7 +171,7 @@ def _reading_events(analyses: Iterable[Analysis], reviews: Mapping[uuid.UUID, Re
             if state.signed_at:
                 events.append(_review_event(state, state.signed_at, link))
         elif one.status == Analysis.Status.REJECTED:
-            events.append(Event(at, "bi-x-octagon", _("The scan could not be read"), one.reason, link))
+            events.append(Event(at, "bi-x-octagon", _("The scan could not be read"), one.said_reason, link))
     return events
 
 

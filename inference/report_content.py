@@ -82,7 +82,7 @@ def _facts(result: Result) -> list[dict[str, Any]]:
         (_("Age group"), _age(case)),
         (_("Email"), case.patient.email),
         (_("Case"), case.title),
-        (_("Scan"), scan.description or scan.plain_name),
+        (_("Scan"), scan.shown_description),
         (_("Added to PMI"), _moment(scan.created_at)),
         (_("Size"), _size(result)),
         (_("Read"), _moment(answer.finished_at) if answer and answer.finished_at else "–"),
@@ -177,7 +177,7 @@ def _refusal(result: Result) -> list[Block]:
         blocks.append(
             _danger(words.level, str(words.label), str(words.title), result.alarm_step, "", result.reasons)
         )
-    blocks += [_h2(_("This scan could not be read")), _p(answer.reason if answer else "")]
+    blocks += [_h2(_("This scan could not be read")), _p(answer.said_reason if answer else "")]
     if not result.is_alarming:
         blocks.append(_p(_("Show the scan to a doctor. If you feel ill, do not wait for a reading.")))
     return blocks

@@ -10,9 +10,11 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from accounts import portable
 from accounts.models import User
+from cases.imaging.words import words
 from cases.rights import copy_file
 from inference import heatmaps
 from inference.models import Analysis, Finding, ReferenceImage, SimilarSearch
@@ -109,6 +111,6 @@ def erase_readings(user_id: UUID) -> None:
     """Stop what runs (its worker loses the right to write), and take reference images back."""
     from inference.services import stop_patient
 
-    stop_patient(user_id, "account_erased", _("The account is being erased."))
+    stop_patient(user_id, "account_erased", words(gettext_noop("The account is being erased.")))
     for reference in ReferenceImage.objects.filter(owner_id=user_id):
         reference.delete()

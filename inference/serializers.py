@@ -159,6 +159,11 @@ class AnalysisSerializer(serializers.ModelSerializer[Analysis]):
         help_text="Calibrated probability of every label of the model, claimed as a finding or not.",
     )
     timings_ms = serializers.DictField(child=serializers.FloatField(), read_only=True)
+    reason = serializers.CharField(
+        source="said_reason",
+        read_only=True,
+        help_text="Why there is no reading, in the language asked for; empty where there is one.",
+    )
     danger_reasons = serializers.SerializerMethodField(help_text="Why, in the language asked for.")
     next_step = serializers.SerializerMethodField(help_text="What to do now.")
     danger_rules = serializers.ListField(

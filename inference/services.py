@@ -18,10 +18,12 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from accounts.consents import care_is_withdrawn, require_care
 from accounts.models import User
 from cases.imaging.volume import CanonicalVolume
+from cases.imaging.words import Words, words
 from cases.models import Case, Scan
 from inference import (
     assessing,
@@ -38,6 +40,13 @@ from inference.models import Analysis, Finding, ModelUse, ModelVersion
 from inference.reading import Reading
 
 logger = logging.getLogger(__name__)
+
+_GAVE_UP = words(
+    gettext_noop(
+        "The reading broke off several times. This is our fault, not your scan's; the scan is stored. "
+        "Please ask for the reading again later."
+    )
+)
 
 Status = Analysis.Status
 Stage = Analysis.Stage
@@ -168,7 +177,9 @@ def complete(held: Claim, reading: Reading, volume: CanonicalVolume, age_group: 
     version = ModelVersion.objects.filter(sha256=reading.model_sha256).first()
     if version is None:
         return fail(
-            held, "model_gone", _("The model that read this scan was removed meanwhile. Please ask again.")
+            held,
+            "model_gone",
+            words(gettext_noop("The model that read this scan was removed meanwhile. Please ask again.")),
         )
     written: list[str] = []
     try:
@@ -219,6 +230,7 @@ def reject(held: Claim, reading: Reading) -> bool:
             model_version=version,
             reason_code=reading.reason_code,
             reason=reading.reason,
+            reason_words=Words.restored(reading.reason).stored(),
             timings_ms=reading.timings_ms,
             slices_read=reading.slices_read,
             gate_distance=reading.gate_distance,
@@ -247,7 +259,7 @@ def requeue_expired() -> tuple[int, int]:
     expired = Analysis.objects.filter(status=Status.RUNNING, lease_expires_at__lt=now)
     tired = expired.filter(attempt__gte=settings.PMI_ANALYSIS_MAX_ATTEMPTS)
     given_up = sum(
-        _fail(tired.filter(pk=analysis_id), analysis_id, "gave_up", str(_gave_up_text()))
+        _fail(tired.filter(pk=analysis_id), analysis_id, "gave_up", _GAVE_UP)
         for analysis_id in list(tired.values_list("pk", flat=True))
     )
     expired.filter(attempt__lt=settings.PMI_ANALYSIS_MAX_ATTEMPTS).update(**_queued())
@@ -336,19 +348,13 @@ def _fail(which: QuerySet[Analysis], analysis_id: uuid.UUID, code: str, message:
             updated_at=now,
             reason_code=code,
             reason=message,
+            reason_words=Words.restored(message).stored(),
         )
         if changed:
             assessing.record(analysis_id, case, assessed)
             case_state.write(case)
             notify.reading_ended(analysis_id)
     return bool(changed)
-
-
-def _gave_up_text() -> str:
-    return _(
-        "The reading broke off several times. This is our fault, not your scan's; the scan is stored. "
-        "Please ask for the reading again later."
-    )
 
 
 def _findings_with_files(

@@ -23,6 +23,7 @@ from inference.models import Analysis, ReferenceImage, VectorSpace
 from inference.reading import Reading
 from inference.similar_selectors import Probe, space_to_search
 from pmi_site.errors import UserError
+from pmi_site.saying import say
 
 SMALLEST_REGION = 24
 
@@ -93,7 +94,7 @@ def _vector(engine: Engine, reader: Reader, reference: ReferenceImage) -> np.nda
 def probe_of_reading(engine: Engine, reading: Reading) -> Probe:
     """A probe for a reading that was just made and is not kept. Raises UserError when it was refused."""
     if reading.status == "rejected" or reading.embedding is None:
-        raise UserError(reading.reason_code or "refused", reading.reason)
+        raise UserError(reading.reason_code or "refused", say(reading.reason))
     space = space_to_search(reading.kind)
     if space.model_version.sha256 != reading.model_sha256:
         raise UserError("model_changed", _("The model was just changed. Please search again."))
@@ -107,12 +108,12 @@ def probe_of_files(incoming: Sequence[intake.IncomingFile], kind: str | None) ->
     with tempfile.TemporaryDirectory(prefix="search-", dir=work_root()) as work:
         prepared, refused = intake.prepare(incoming, Path(work), limits())
         if not prepared:
-            message = refused[0].message if refused else _("There is nothing in this file to search for.")
+            message = (
+                say(refused[0].message) if refused else _("There is nothing in this file to search for.")
+            )
             raise UserError(refused[0].code if refused else "no_picture", message)
         if len(prepared) > 1:
             raise UserError("several", _("Search for one picture or one series at a time."))
-        if prepared[0].refusal:
-            raise UserError("refused", prepared[0].refusal)
         try:
             engine = engine_for_active_versions()
             reading = engine.analyze(prepared[0].volume, kind, maps=False)

@@ -6,8 +6,7 @@ import logging
 import traceback
 from pathlib import Path
 
-from django.utils.translation import gettext as _
-
+from cases.imaging.words import words as _
 from inference import (  # noqa: F401  (Celery finds all tasks)
     case_state,
     registry_tasks,
@@ -18,6 +17,14 @@ from inference import (  # noqa: F401  (Celery finds all tasks)
 from pmi_site.tasks import pmi_task
 
 logger = logging.getLogger(__name__)
+
+_BROKEN = _(
+    "The model that reads this kind of scan is out of order. Your scan is stored, and we have been "
+    "told. Please ask for the reading again later."
+)
+_BUSY = _(
+    "The reading could not be done just now. Your scan is stored. Please ask for the reading again later."
+)
 
 # A whole volume takes well under a minute on two cores; the first reading of a model also converts it.
 READ_TIME_LIMIT = 600
@@ -43,11 +50,11 @@ def run_analysis(analysis_id: str) -> None:
         logger.error(
             "Analysis %s: %s", analysis_id, error
         )  # names a bundle and one of its files, nothing of the scan
-        services.fail(held, "model_broken", _broken_text())
+        services.fail(held, "model_broken", _BROKEN)
     except (MemoryError, OSError) as error:
         # Names of exceptions only: their messages can carry paths.
         logger.error("Analysis %s: %s, will be tried again", analysis_id, type(error).__name__)
-        services.give_back(held, "unavailable", _busy_text())
+        services.give_back(held, "unavailable", _BUSY)
     except Exception as error:
         logger.error("Analysis %s failed: %s at %s", analysis_id, type(error).__name__, _place(error))
         services.fail(
@@ -70,19 +77,6 @@ def requeue_expired() -> None:
 def settle_reviewed_cases() -> None:
     """Catches up on cases whose process died between a signature and what follows it; runs every hour."""
     case_state.settle_recent()
-
-
-def _broken_text() -> str:
-    return _(
-        "The model that reads this kind of scan is out of order. Your scan is stored, and we have been "
-        "told. Please ask for the reading again later."
-    )
-
-
-def _busy_text() -> str:
-    return _(
-        "The reading could not be done just now. Your scan is stored. Please ask for the reading again later."
-    )
 
 
 def _place(error: Exception) -> str:

@@ -16,6 +16,7 @@ from typing import IO, Final, cast
 
 from cases.imaging.sniff import HEAD_BYTES, sniff
 from cases.imaging.volume import ImagingError
+from cases.imaging.words import words as _
 
 _CHUNK: Final = 1 << 20
 # Deflate cannot pass about 1,032 to 1. Real scans stay far below 200 over a whole archive; small files may
@@ -45,27 +46,36 @@ class Member:
 
 def too_many_files(limit: int) -> ImagingError:
     return ImagingError(
-        "too_many_files", f"There are more than {limit} files in this upload. Send one scan at a time."
+        "too_many_files",
+        _("There are more than %(limit)d files in this upload. Send one scan at a time.", limit=limit),
     )
 
 
 def too_many_bytes(limit: int) -> ImagingError:
     return ImagingError(
         "too_many_bytes",
-        f"This upload is larger than {limit >> 20} MB. Send one scan at a time, or a smaller copy.",
+        _(
+            "This upload is larger than %(limit)d MB. Send one scan at a time, or a smaller copy.",
+            limit=limit >> 20,
+        ),
     )
 
 
-def _bomb(detail: str) -> ImagingError:
+def _bomb(unpacked: int, packed: int) -> ImagingError:
     return ImagingError(
         "zip_bomb",
-        f"This archive unpacks to far more than it should ({detail}), so it was not opened. Pack it again.",
+        _(
+            "This archive unpacks to far more than it should (%(unpacked)d MB or more out of %(packed)d MB), "
+            "so it was not opened. Pack it again.",
+            unpacked=unpacked >> 20,
+            packed=packed >> 20,
+        ),
     )
 
 
 def _damaged() -> ImagingError:
     return ImagingError(
-        "archive_damaged", "This archive is damaged or incomplete. Make it again and send it once more."
+        "archive_damaged", _("This archive is damaged or incomplete. Make it again and send it once more.")
     )
 
 
@@ -85,17 +95,17 @@ def unzip(path: Path, workdir: Path, budget: Budget) -> Iterator[Member]:
         ]
         if not entries:
             raise ImagingError(
-                "archive_empty", "This archive holds no files. Pack the scan's files and send it again."
+                "archive_empty", _("This archive holds no files. Pack the scan's files and send it again.")
             )
         if len(entries) > budget.files:
             raise too_many_files(budget.files)
         declared = sum(entry.file_size for entry in entries)
         packed = path.stat().st_size
         if declared > budget.unpacked or (declared > _RATIO_FROM and declared > _MAX_RATIO * packed):
-            raise _bomb(f"{declared >> 20} MB out of {packed >> 20} MB")
+            raise _bomb(declared, packed)
         if all(entry.flag_bits & 0x1 for entry in entries):
             raise ImagingError(
-                "archive_encrypted", "This zip has a password. Pack it without a password and send it."
+                "archive_encrypted", _("This zip has a password. Pack it without a password and send it.")
             )
         spent = 0
         for number, entry in enumerate(entries, start=1):
@@ -111,8 +121,10 @@ def unzip(path: Path, workdir: Path, budget: Budget) -> Iterator[Member]:
                     if sniff(head) in ("zip", "archive"):
                         raise ImagingError(
                             "nested_archive",
-                            "There is an archive inside this archive. Unpack the inner one and send "
-                            "its files.",
+                            _(
+                                "There is an archive inside this archive. Unpack the inner one and send "
+                                "its files."
+                            ),
                         )
                     size, digest = _copy(head, source, target, budget, entry.file_size)
             except ImagingError as error:
@@ -132,7 +144,7 @@ def unzip(path: Path, workdir: Path, budget: Budget) -> Iterator[Member]:
             ) as error:
                 target.unlink(missing_ok=True)
                 damaged = ImagingError(
-                    "archive_damaged", "This file is damaged inside the archive. Pack it again."
+                    "archive_damaged", _("This file is damaged inside the archive. Pack it again.")
                 )
                 damaged.__cause__ = error
                 yield Member(entry.filename, None, error=damaged)
@@ -143,7 +155,7 @@ def unzip(path: Path, workdir: Path, budget: Budget) -> Iterator[Member]:
                 continue
             spent += size
             if spent > _RATIO_FROM and spent > _MAX_RATIO * packed:
-                raise _bomb(f"{spent >> 20} MB and more out of {packed >> 20} MB")
+                raise _bomb(spent, packed)
             yield Member(entry.filename, target, digest)
 
 
@@ -160,7 +172,8 @@ def gunzip(path: Path, target: Path, budget: Budget) -> None:
             _copy(b"", cast(IO[bytes], source), target, budget, limit)
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise ImagingError(
-            "truncated", "This compressed file is damaged or incomplete. Copy it again and send it once more."
+            "truncated",
+            _("This compressed file is damaged or incomplete. Copy it again and send it once more."),
         ) from error
 
 
@@ -171,7 +184,9 @@ def _copy(head: bytes, source: IO[bytes], target: Path, budget: Budget, at_most:
             size += len(chunk)
             budget.unpacked -= len(chunk)
             if size > at_most or budget.unpacked < 0:
-                raise _bomb("more than it declares or more than the limit")
+                raise ImagingError(
+                    "zip_bomb", _("This file unpacks to far more than it should, so it was not opened.")
+                )
             digest.update(chunk)
             out.write(chunk)
             chunk = source.read(_CHUNK)
@@ -189,14 +204,18 @@ def _entry_problem(entry: zipfile.ZipInfo) -> ImagingError | None:
     name = entry.filename.replace("\\", "/")
     parts = PurePosixPath(name).parts
     if name.startswith("/") or ".." in parts or (parts and parts[0][1:2] == ":") or "\0" in name:
-        return ImagingError("unsafe_name", "This file's name points outside the archive, so it was left out.")
+        return ImagingError(
+            "unsafe_name", _("This file's name points outside the archive, so it was left out.")
+        )
     mode = entry.external_attr >> 16
     if stat.S_IFMT(mode) and not stat.S_ISREG(mode):
         return ImagingError(
-            "link", "This is a link to another file, not a file, so it was left out. Pack the file itself."
+            "link",
+            _("This is a link to another file, not a file, so it was left out. Pack the file itself."),
         )
     if entry.flag_bits & 0x1:
         return ImagingError(
-            "archive_encrypted", "This file has a password. Pack it without a password and send it again."
+            "archive_encrypted",
+            _("This file has a password. Pack it without a password and send it again."),
         )
     return None

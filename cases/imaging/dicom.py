@@ -21,6 +21,8 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, Implic
 from cases.imaging.archive import too_many_bytes
 from cases.imaging.raster import MIN_SIDE, too_large, too_small
 from cases.imaging.volume import ImagingError
+from cases.imaging.words import Words
+from cases.imaging.words import words as _
 
 logging.getLogger("pydicom").setLevel(
     logging.CRITICAL
@@ -44,16 +46,16 @@ FILM_MODALITIES: Final = {
     "US",
 }
 _NO_PICTURE: Final = {
-    "SR": "a written report",
-    "KO": "a list of key images",
-    "PR": "a description of how to show other images",
-    "RTPLAN": "a radiotherapy plan",
-    "RTSTRUCT": "outlines for radiotherapy",
-    "RTRECORD": "a radiotherapy record",
-    "ECG": "a heart trace",
-    "DOC": "a document",
-    "REG": "an alignment of other images",
-    "SEG": "outlines on other images",
+    "SR": _("a written report"),
+    "KO": _("a list of key images"),
+    "PR": _("a description of how to show other images"),
+    "RTPLAN": _("a radiotherapy plan"),
+    "RTSTRUCT": _("outlines for radiotherapy"),
+    "RTRECORD": _("a radiotherapy record"),
+    "ECG": _("a heart trace"),
+    "DOC": _("a document"),
+    "REG": _("an alignment of other images"),
+    "SEG": _("outlines on other images"),
 }
 
 
@@ -86,7 +88,7 @@ class Instance:
     frames: list[Frame]
     film_spacing: tuple[float, float] | None
     thickness: float | None
-    notes: list[str]
+    notes: list[Words]
 
     @property
     def has_geometry(self) -> bool:
@@ -106,14 +108,14 @@ def quiet() -> Iterator[None]:
 def damaged() -> ImagingError:
     return ImagingError(
         "dicom_damaged",
-        "This DICOM file is damaged or incomplete. Export or copy it again and send the new file.",
+        _("This DICOM file is damaged or incomplete. Export or copy it again and send the new file."),
     )
 
 
 def truncated() -> ImagingError:
     return ImagingError(
         "truncated",
-        "This file is cut short: part of the picture is missing. Copy it again and send it once more.",
+        _("This file is cut short: part of the picture is missing. Copy it again and send it once more."),
     )
 
 
@@ -172,7 +174,9 @@ def _inflate(path: Path, max_bytes: int) -> bytes | None:
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         body = inflater.decompress(source.read(), max_bytes + 1)
     if len(body) > max_bytes:
-        raise ImagingError("zip_bomb", "This file unpacks to far more than it should, so it was not opened.")
+        raise ImagingError(
+            "zip_bomb", _("This file unpacks to far more than it should, so it was not opened.")
+        )
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     out = BytesIO()
     pydicom.filewriter.write_file_meta_info(pydicom.filebase.DicomFileLike(out), meta, enforce_standard=False)
@@ -181,7 +185,7 @@ def _inflate(path: Path, max_bytes: int) -> bytes | None:
 
 def describe(path: Path, sha256: str, name: str, max_bytes: int, max_pixels: int) -> Instance:
     """Read the header, refuse what has no usable picture, and say what is in it. Raises ImagingError."""
-    dataset, _ = read_dataset(path, max_bytes, pixels=False)
+    dataset, _syntax = read_dataset(path, max_bytes, pixels=False)
     try:
         with quiet():
             return _describe(dataset, path, sha256, name, max_pixels)
@@ -203,9 +207,9 @@ def _describe(dataset: Dataset, path: Path, sha256: str, name: str, max_pixels: 
         raise too_large(columns, rows * frames, max_pixels)
     if min(rows, columns) < MIN_SIDE:
         raise too_small()
-    notes: list[str] = []
+    notes: list[Words] = []
     if text(dataset, "BurnedInAnnotation").upper() == "YES":
-        notes.append("The file says that writing is burned into the picture; it may name the patient.")
+        notes.append(_("The file says that writing is burned into the picture; it may name the patient."))
     spacing, note = film_spacing(dataset)
     if note:
         notes.append(note)
@@ -238,17 +242,22 @@ def _refuse_without_picture(dataset: Dataset, path: Path, modality: str) -> None
     if sop_class == "1.2.840.10008.1.3.10" or "DirectoryRecordSequence" in dataset:
         raise ImagingError(
             "dicomdir",
-            "This is only the index of a CD. Send the whole folder as a zip, or the image files "
-            "listed in it.",
+            _(
+                "This is only the index of a CD. Send the whole folder as a zip, or the image files "
+                "listed in it."
+            ),
         )
     if "Rows" in dataset and "Columns" in dataset:
         return
     if not len(dataset) or not (sop_class or "SOPInstanceUID" in dataset or modality):
         raise damaged()
-    what = _NO_PICTURE.get(modality, "a file of another kind")
+    what = _NO_PICTURE.get(modality, _("a file of another kind"))
     raise ImagingError(
         "no_pixels",
-        f"This DICOM file holds no picture: it is {what}. Send the image files of the same examination.",
+        _(
+            "This DICOM file holds no picture: it is %(what)s. Send the image files of the same examination.",
+            what=what,
+        ),
     )
 
 
@@ -309,22 +318,22 @@ def _orthogonal(cosines: Sequence[float]) -> bool:
     return all(0.9 < length < 1.1 for length in lengths) and abs(float(row @ column)) < 0.1
 
 
-def film_spacing(dataset: Dataset) -> tuple[tuple[float, float] | None, str]:
+def film_spacing(dataset: Dataset) -> tuple[tuple[float, float] | None, Words | None]:
     """(row, column) spacing in mm of a film and a note. Size at the detector is used when no other is
     known.
     """
     for keyword, note in (
-        ("PixelSpacing", ""),
-        ("ImagerPixelSpacing", "Sizes are those at the detector; in the body they are somewhat smaller."),
+        ("PixelSpacing", None),
+        ("ImagerPixelSpacing", _("Sizes are those at the detector; in the body they are somewhat smaller.")),
         (
             "NominalScannedPixelSpacing",
-            "Sizes are those of the scanned film; in the body they may be smaller.",
+            _("Sizes are those of the scanned film; in the body they may be smaller."),
         ),
     ):
         pair = numbers(dataset.get(keyword), 2)
         if pair and min(pair) > 1e-4 and max(pair) < 100:
             return (pair[0], pair[1]), note
-    return None, ""
+    return None, None
 
 
 def text(dataset: Dataset, keyword: str) -> str:

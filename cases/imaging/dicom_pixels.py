@@ -20,6 +20,7 @@ from cases.imaging.colour import has_colour, luminance
 from cases.imaging.dicom import damaged, integer, number, positive, quiet, text, truncated
 from cases.imaging.raster import too_large
 from cases.imaging.volume import ImagingError
+from cases.imaging.words import words as _
 
 _COLOUR_FRAMES = 8  # of a film loop, enough to tell
 
@@ -47,7 +48,7 @@ def decode(dataset: Dataset, syntax: UID, indices: Sequence[int], max_pixels: in
         raise
     except MemoryError as error:
         raise ImagingError(
-            "too_many_pixels", "This image is too large to open. Send a smaller copy."
+            "too_many_pixels", _("This image is too large to open. Send a smaller copy.")
         ) from error
     except BaseException as error:
         # Each codec fails in its own way; a panic of the Rust one is not even an Exception.
@@ -55,7 +56,7 @@ def decode(dataset: Dataset, syntax: UID, indices: Sequence[int], max_pixels: in
             raise
         raise ImagingError(
             "pixels_damaged",
-            "The picture in this DICOM file is damaged or cut short. Copy it again and resend it.",
+            _("The picture in this DICOM file is damaged or cut short. Copy it again and resend it."),
         ) from error
 
 
@@ -63,7 +64,9 @@ def _decode(dataset: Dataset, syntax: UID, indices: Sequence[int], max_pixels: i
     if not any(keyword in dataset for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         if "Rows" not in dataset:  # the reader gave up before the end
             raise truncated()
-        raise ImagingError("no_pixels", "This DICOM file has a header but no picture in it. Export it again.")
+        raise ImagingError(
+            "no_pixels", _("This DICOM file has a header but no picture in it. Export it again.")
+        )
     if syntax.is_encapsulated and "PixelData" in dataset:
         _check_streams(dataset, syntax, max_pixels)
     elif "PixelData" in dataset:

@@ -24,6 +24,8 @@ from cases.imaging.volume import (
     from_frames,
     robust_window,
 )
+from cases.imaging.words import Words
+from cases.imaging.words import words as _
 
 _LPS_TO_RAS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SAME_PLACE: Final = 1e-3  # mm
@@ -45,7 +47,7 @@ class Stack:
 
     pieces: list[Piece]
     geometry: bool
-    notes: list[str] = field(default_factory=list)
+    notes: list[Words] = field(default_factory=list)
     part: str = ""  # tells stacks of the same files apart
 
     @property
@@ -66,7 +68,8 @@ class Stack:
 
 def too_many_stacks(limit: int) -> ImagingError:
     return ImagingError(
-        "too_many_scans", f"There are more than {limit} scans in this upload. Send one series at a time."
+        "too_many_scans",
+        _("There are more than %(limit)d scans in this upload. Send one series at a time.", limit=limit),
     )
 
 
@@ -93,7 +96,7 @@ def group(instances: Iterable[Instance], max_stacks: int) -> list[Stack]:
         else:
             members.sort(key=lambda one: (one.location is None, one.location or 0.0, one.number))
             pieces = [Piece(one, frame) for one in members for frame in one.frames]
-            notes = ["The files do not say where each picture lies; they are in order of number."]
+            notes = [_("The files do not say where each picture lies; they are in order of number.")]
             stacks.append(Stack(pieces, geometry=False, notes=notes if len(pieces) > 1 else []))
         if len(stacks) > max_stacks:
             raise too_many_stacks(max_stacks)
@@ -178,7 +181,10 @@ def _split_same_place(pieces: list[Piece]) -> list[Stack]:
     for piece in sorted(pieces, key=lambda one: (one.instance.number, one.frame.index)):
         kept.setdefault(round(_depth(piece) / _SAME_PLACE / 10), piece)
     left = len(pieces) - len(kept)
-    note = f"{left} more pictures lie at the same places (repeats or time points); only the first were read."
+    note = _(
+        "%(count)d more pictures lie at the same places (repeats or time points); only the first were read.",
+        count=left,
+    )
     return [Stack(list(kept.values()), geometry=True, notes=[note])]
 
 
@@ -190,7 +196,7 @@ def _doubled(pieces: list[Piece]) -> bool:
 Broken = list[tuple[Instance, ImagingError]]
 
 
-def build(stack: Stack, max_bytes: int, max_pixels: int) -> tuple[CanonicalVolume, list[str], Broken]:
+def build(stack: Stack, max_bytes: int, max_pixels: int) -> tuple[CanonicalVolume, list[Words], Broken]:
     """Decode a stack to its canonical volume, with notes for the user and the files that could not be
     decoded.
 
@@ -200,16 +206,20 @@ def build(stack: Stack, max_bytes: int, max_pixels: int) -> tuple[CanonicalVolum
     if first.rows * first.columns * len(stack.pieces) > max_pixels:
         raise ImagingError(
             "too_many_pixels",
-            f"This series has {len(stack.pieces)} pictures of {first.columns} x {first.rows} "
-            f"pixels, more than PMI "
-            "reads at once. Send fewer slices.",
+            _(
+                "This series has %(count)d pictures of %(columns)d x %(rows)d pixels, more than PMI reads at "
+                "once. Send fewer slices.",
+                count=len(stack.pieces),
+                columns=first.columns,
+                rows=first.rows,
+            ),
         )
     film = not stack.geometry and (len(stack.pieces) == 1 or first.modality in FILM_MODALITIES)
     frames, pixels, broken = _decode_all(stack, max_bytes, max_pixels, film)
     notes = list(dict.fromkeys([*stack.notes, *(note for one in stack.instances for note in one.notes)]))
     if len({frame.shape for frame in frames}) != 1:
         raise ImagingError(
-            "mixed_sizes", "The pictures of this series differ in size. Export the series again."
+            "mixed_sizes", _("The pictures of this series differ in size. Export the series again.")
         )
     meta: dict[str, Any] = {
         "modality": first.modality,
@@ -264,7 +274,12 @@ def _turn_round(data: np.ndarray) -> np.ndarray:
 
 
 def _flat(
-    stack: Stack, frames: list[np.ndarray], pixels: Pixels, film: bool, notes: list[str], meta: dict[str, Any]
+    stack: Stack,
+    frames: list[np.ndarray],
+    pixels: Pixels,
+    film: bool,
+    notes: list[Words],
+    meta: dict[str, Any],
 ) -> CanonicalVolume:
     first = stack.pieces[0].instance
     spacing = first.film_spacing
@@ -280,7 +295,9 @@ def _flat(
         image = low + high - image
     if _is_chest_film(first) and tag_is_wrong(image):
         image = low + high - image
-        notes.append("The file's light-dark tag was wrong for a chest film, so the picture was turned round.")
+        notes.append(
+            _("The file's light-dark tag was wrong for a chest film, so the picture was turned round.")
+        )
     if high <= low:
         window = None
     return from_film(image, spacing=spacing, window=window or robust_window(image), **meta)
@@ -294,7 +311,7 @@ def _is_chest_film(instance: Instance) -> bool:
     )
 
 
-def _affine(stack: Stack, notes: list[str]) -> tuple[np.ndarray, bool]:
+def _affine(stack: Stack, notes: list[Words]) -> tuple[np.ndarray, bool]:
     """Voxel (column, row, slice) to mm in RAS, and whether the spacing is known."""
     start = stack.pieces[0].frame
     cosines = np.asarray(start.orientation, dtype=np.float64)
@@ -307,11 +324,11 @@ def _affine(stack: Stack, notes: list[str]) -> tuple[np.ndarray, bool]:
     affine[:3, 2] = step
     affine[:3, 3] = start.position
     if not known:
-        notes.append("The file does not say how large a pixel is.")
+        notes.append(_("The file does not say how large a pixel is."))
     return _LPS_TO_RAS @ affine, known and stepped
 
 
-def _step(stack: Stack, notes: list[str]) -> tuple[np.ndarray, bool]:
+def _step(stack: Stack, notes: list[Words]) -> tuple[np.ndarray, bool]:
     """Vector from one slice to the next (LPS, mm), and whether it is known. It may lean: gantry tilt."""
     pieces = stack.pieces
     if len(pieces) == 1:
@@ -325,11 +342,20 @@ def _step(stack: Stack, notes: list[str]) -> tuple[np.ndarray, bool]:
         missing = int(sum(max(0, round(gap / median) - 1) for gap in gaps))
         if missing:
             notes.append(
-                f"About {missing} slices seem to be missing between the others; the usual distance of "
-                f"{median:.2f} mm was used."
+                _(
+                    "About %(missing)d slices seem to be missing between the others; the usual distance of "
+                    "%(distance).2f mm was used.",
+                    missing=missing,
+                    distance=median,
+                )
             )
         else:
-            notes.append(f"The slices are not evenly spaced; the usual distance of {median:.2f} mm was used.")
+            notes.append(
+                _(
+                    "The slices are not evenly spaced; the usual distance of %(distance).2f mm was used.",
+                    distance=median,
+                )
+            )
         steps = np.diff(places, axis=0)[~uneven]
         lean = steps.mean(axis=0) if len(steps) else normal(pieces[0].frame) * median
         return lean * (median / float(normal(pieces[0].frame) @ lean)), True

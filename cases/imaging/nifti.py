@@ -12,6 +12,8 @@ import numpy as np
 
 from cases.imaging.colour import has_colour, luminance
 from cases.imaging.volume import CanonicalVolume, ImagingError, from_affine, from_film, robust_window
+from cases.imaging.words import Words
+from cases.imaging.words import words as _
 
 logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)  # it would echo header text
 
@@ -27,7 +29,7 @@ class Nifti(NamedTuple):
 
     volume: CanonicalVolume
     original: Path
-    notes: list[str]
+    notes: list[Words]
 
 
 def read_nifti(path: Path, workdir: Path, max_voxels: int) -> Nifti:
@@ -45,7 +47,8 @@ def read_nifti(path: Path, workdir: Path, max_voxels: int) -> Nifti:
 
 def _damaged() -> ImagingError:
     return ImagingError(
-        "nifti_damaged", "This NIfTI file is damaged or incomplete. Export it again and send the new file."
+        "nifti_damaged",
+        _("This NIfTI file is damaged or incomplete. Export it again and send the new file."),
     )
 
 
@@ -64,30 +67,32 @@ def _read(path: Path, workdir: Path, max_voxels: int) -> Nifti:
     if voxels > max_voxels:
         raise ImagingError(
             "too_many_pixels",
-            f"This volume says it has {' x '.join(map(str, space))} points, more than PMI reads. "
-            "Send a smaller copy.",
+            _(
+                "This volume says it has %(size)s points, more than PMI reads. Send a smaller copy.",
+                size=" x ".join(map(str, space)),
+            ),
         )
     dtype = header.get_data_dtype()
     if dtype.kind == "c":
         raise ImagingError(
-            "complex_data", "This NIfTI holds raw complex numbers, not pictures. Send magnitudes."
+            "complex_data", _("This NIfTI holds raw complex numbers, not pictures. Send magnitudes.")
         )
     offset = int(header.get_data_offset())
     expected = offset + voxels * rest * dtype.itemsize
     if offset < header_class.sizeof_hdr or path.stat().st_size < expected:
         raise ImagingError(
             "truncated",
-            "This NIfTI file is cut short: part of the picture is missing. Copy it again and resend it.",
+            _("This NIfTI file is cut short: part of the picture is missing. Copy it again and resend it."),
         )
-    notes = []
+    notes: list[Words] = []
     if rest > 1:
-        notes.append(f"The file holds {rest} volumes; only the first one was read.")
+        notes.append(_("The file holds %(count)d volumes; only the first one was read.", count=rest))
     data, colour = _first_volume(path, header, dtype, offset, space)
     affine, known, oriented = _geometry(header, space)
     if not oriented:
-        notes.append("The file does not say how the patient lay, so left and right may be swapped.")
+        notes.append(_("The file does not say how the patient lay, so left and right may be swapped."))
     if not known:
-        notes.append("The file does not say how large a pixel is.")
+        notes.append(_("The file does not say how large a pixel is."))
     plane = _plane(space, affine) if oriented else ""
     meta: dict[str, Any] = {"modality": "", "source_format": "nifti", "is_colour": colour}
     if space[2] == 1 and not oriented:
@@ -98,7 +103,7 @@ def _read(path: Path, workdir: Path, max_voxels: int) -> Nifti:
     else:
         volume = from_affine(data, affine, known=known, window=robust_window(data), plane=plane, **meta)
     if min(sorted(volume.data.shape)[1:]) < 16:
-        raise ImagingError("too_small", "This volume is too small to be a scan. Send the full-size file.")
+        raise ImagingError("too_small", _("This volume is too small to be a scan. Send the full-size file."))
     workdir.mkdir(parents=True, exist_ok=True)
     original = workdir / "volume.nii.gz"
     _write_clean(path, original, second, header.endianness, offset, expected)

@@ -14,6 +14,8 @@ from PIL import Image, ImageOps
 from cases.imaging.codestream import strip_jpeg
 from cases.imaging.colour import has_colour, luminance
 from cases.imaging.volume import CanonicalVolume, ImagingError, from_film, robust_window
+from cases.imaging.words import Words
+from cases.imaging.words import words as _
 
 MIN_SIDE: Final = 16
 _FORMATS: Final = {"jpeg": "JPEG", "png": "PNG", "tiff": "TIFF", "webp": "WEBP"}
@@ -31,21 +33,26 @@ class Raster(NamedTuple):
     volume: CanonicalVolume
     original: Path
     suffix: str
-    notes: list[str]
+    notes: list[Words]
 
 
 def too_large(columns: int, rows: int, limit: int) -> ImagingError:
     return ImagingError(
         "too_many_pixels",
-        f"This image says it is {columns} x {rows} pixels, more than the {limit // 1_000_000} "
-        f"million that PMI "
-        "reads. Send a smaller copy.",
+        _(
+            "This image says it is %(columns)d x %(rows)d pixels, more than the %(limit)d million that PMI "
+            "reads. Send a smaller copy.",
+            columns=columns,
+            rows=rows,
+            limit=limit // 1_000_000,
+        ),
     )
 
 
 def too_small() -> ImagingError:
     return ImagingError(
-        "too_small", "This image is too small to be a scan. Send the full-size picture, not its thumbnail."
+        "too_small",
+        _("This image is too small to be a scan. Send the full-size picture, not its thumbnail."),
     )
 
 
@@ -61,18 +68,22 @@ def read_raster(path: Path, kind: str, workdir: Path, max_pixels: int) -> Raster
     except Image.DecompressionBombError as error:
         raise ImagingError(
             "too_many_pixels",
-            f"This image has more than the {max_pixels // 1_000_000} million pixels that PMI reads. "
-            "Send a smaller copy.",
+            _(
+                "This image has more than the %(limit)d million pixels that PMI reads. Send a smaller copy.",
+                limit=max_pixels // 1_000_000,
+            ),
         ) from error
     except MemoryError as error:
         raise ImagingError(
-            "too_many_pixels", "This image is too large to open. Send a smaller copy."
+            "too_many_pixels", _("This image is too large to open. Send a smaller copy.")
         ) from error
     except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError, struct.error and more
         raise ImagingError(
             "image_damaged",
-            "This picture is damaged or incomplete and cannot be opened. Copy it again from where "
-            "you got it.",
+            _(
+                "This picture is damaged or incomplete and cannot be opened. Copy it again from where "
+                "you got it."
+            ),
         ) from error
 
 
@@ -93,10 +104,10 @@ def _open(path: Path, kind: str, max_pixels: int) -> Image.Image:
 
 
 def _read(path: Path, kind: str, workdir: Path, max_pixels: int) -> Raster:
-    notes: list[str] = []
+    notes: list[Words] = []
     with _open(path, kind, max_pixels) as image:
         if getattr(image, "n_frames", 1) > 1:
-            notes.append("The file holds several pictures; only the first one was read.")
+            notes.append(_("The file holds several pictures; only the first one was read."))
         image.seek(0)
         with _PIL_LOCK, warnings.catch_warnings():
             warnings.simplefilter("ignore")

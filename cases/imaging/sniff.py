@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from cases.imaging.words import Words
+from cases.imaging.words import words as _
+
 HEAD_BYTES: Final = 4096
 RASTER: Final = ("jpeg", "png", "tiff", "webp")
 
@@ -93,49 +96,78 @@ def _is_text(head: bytes) -> bool:
     return True
 
 
-_WHAT_TO_DO: Final = (
-    "Send the scan as a picture (JPEG, PNG, TIFF or WebP), DICOM, NIfTI, or a zip of DICOM files."
-)
-
-REASONS: Final[dict[str, tuple[str, str]]] = {
+REASONS: Final[dict[str, tuple[str, Words]]] = {
     "empty": (
         "empty_file",
-        "This file is empty. Copy it again from where you got it, and send it once more.",
+        _("This file is empty. Copy it again from where you got it, and send it once more."),
     ),
     "pdf": (
         "pdf",
-        "This is a PDF, which is usually the written report and not the scan. Ask the clinic for "
-        "the pictures (DICOM), or send a picture of the film.",
+        _(
+            "This is a PDF, which is usually the written report and not the scan. Ask the clinic for the "
+            "pictures (DICOM), or send a picture of the film."
+        ),
     ),
     "video": (
         "video",
-        "This is a video or sound file. Send a still picture of the scan, or the DICOM files.",
+        _("This is a video or sound file. Send a still picture of the scan, or the DICOM files."),
     ),
     "heic": (
         "heic",
-        "This picture is in a phone format (HEIC or AVIF) that PMI does not read. Save or share it "
-        "as JPEG and send it again.",
+        _(
+            "This picture is in a phone format (HEIC or AVIF) that PMI does not read. Save or share it as "
+            "JPEG and send it again."
+        ),
     ),
     "gif": (
         "gif",
-        "This is a GIF, which keeps too few greys for a scan. Send the scan as JPEG, PNG or DICOM.",
+        _("This is a GIF, which keeps too few greys for a scan. Send the scan as JPEG, PNG or DICOM."),
     ),
-    "bmp": ("bmp", "This is a BMP picture, which PMI does not read. Save it as PNG and send it again."),
+    "bmp": (
+        "bmp",
+        _("This is a BMP picture, which PMI does not read. Save it as PNG and send it again."),
+    ),
     "jpeg2000": (
         "jpeg2000",
-        "This is a bare JPEG 2000 picture. Save it as PNG, or send the DICOM file it came from.",
+        _("This is a bare JPEG 2000 picture. Save it as PNG, or send the DICOM file it came from."),
     ),
     "archive": (
         "archive",
-        "This archive is of a kind that PMI does not open. Pack the files as a plain zip instead.",
+        _("This archive is of a kind that PMI does not open. Pack the files as a plain zip instead."),
     ),
-    "office": ("document", f"This is an office document, not a scan. {_WHAT_TO_DO}"),
-    "program": ("program", f"This is a computer program, not a scan. {_WHAT_TO_DO}"),
-    "text": ("text", f"This file holds text, not a picture, whatever its name says. {_WHAT_TO_DO}"),
+    "office": (
+        "document",
+        _(
+            "This is an office document, not a scan. Send the scan as a picture (JPEG, PNG, TIFF or WebP), "
+            "DICOM, NIfTI, or a zip of DICOM files."
+        ),
+    ),
+    "program": (
+        "program",
+        _(
+            "This is a computer program, not a scan. Send the scan as a picture (JPEG, PNG, TIFF or WebP), "
+            "DICOM, NIfTI, or a zip of DICOM files."
+        ),
+    ),
+    "text": (
+        "text",
+        _(
+            "This file holds text, not a picture, whatever its name says. Send the scan as a picture (JPEG, "
+            "PNG, TIFF or WebP), DICOM, NIfTI, or a zip of DICOM files."
+        ),
+    ),
     "nifti-header": (
         "nifti_pair",
-        "This is one half of a NIfTI pair (.hdr and .img). Convert the pair to one .nii or .nii.gz "
-        "file and send that.",
+        _(
+            "This is one half of a NIfTI pair (.hdr and .img). Convert the pair to one .nii or .nii.gz file "
+            "and send that."
+        ),
     ),
-    "unknown": ("unknown_format", f"PMI does not know this kind of file. {_WHAT_TO_DO}"),
+    "unknown": (
+        "unknown_format",
+        _(
+            "PMI does not know this kind of file. Send the scan as a picture (JPEG, PNG, TIFF or WebP), "
+            "DICOM, NIfTI, or a zip of DICOM files."
+        ),
+    ),
 }

@@ -11,6 +11,9 @@ import nibabel as nib
 import numpy as np
 from nibabel.nifti1 import Nifti1Extension
 
+from cases.imaging.words import Words
+from cases.imaging.words import words as _
+
 PLANES: Final = ("axial", "coronal", "sagittal")
 _SLICE_AXIS: Final = {"sagittal": 0, "coronal": 1, "axial": 2}
 _COMMENT_CODE: Final = 6
@@ -20,7 +23,7 @@ _META_KEY: Final = "pmi"
 class ImagingError(Exception):
     """An image that cannot be used. `code` is for programs; `message` says what is wrong and what to do."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: Words) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
@@ -131,13 +134,13 @@ class CanonicalVolume:
         try:
             image = nib.load(str(path))
             if not isinstance(image, nib.Nifti1Image):
-                raise ImagingError("canonical_unreadable", "The stored scan is not a NIfTI file.")
+                raise ImagingError("canonical_unreadable", _("The stored scan is not a NIfTI file."))
             stored = _stored_meta(image)
             data = np.asanyarray(image.dataobj)
         except ImagingError:
             raise
         except Exception as error:
-            raise ImagingError("canonical_unreadable", "The stored scan cannot be read.") from error
+            raise ImagingError("canonical_unreadable", _("The stored scan cannot be read.")) from error
         if data.dtype != np.int16:
             data = np.asarray(data, dtype=np.float32)
         zooms = tuple(float(zoom) for zoom in image.header.get_zooms()[:3])

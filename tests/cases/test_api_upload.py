@@ -4,6 +4,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from accounts.services import create_token
+from cases.imaging.words import words
 from cases.models import Scan
 from cases.storage import work_root
 from tests.cases.conftest import actions, garbage, png, stored_files
@@ -39,6 +40,20 @@ def test_created_duplicates_and_refused_in_one_answer(api_as, patient, case):
     assert len(answer["created"]) == 1
     assert answer["duplicates"] == [{"scan": known, "names": ["again.png"]}]
     assert [item["name"] for item in answer["refused"]] == ["notes.dcm"]
+
+
+def test_why_a_file_was_not_taken_is_said_in_the_language_asked_for(api_as, patient, case):
+    answer = post(api_as(patient), case, [garbage()], headers={"accept-language": "es"}).json()
+    assert answer["refused"][0]["message"].startswith("Este archivo contiene texto, no una imagen")
+
+
+def test_notes_are_kept_without_a_language(api_as, patient, case):
+    client = api_as(patient)
+    made = post(client, case, [png(1)]).json()["created"][0]["id"]
+    note = words("The file holds %(count)d volumes; only the first one was read.", count=3).stored()
+    Scan.objects.filter(pk=made).update(notes=[note])
+    scans = client.get(f"/api/v1/scans/{made}/", headers={"accept-language": "hi"})
+    assert scans.json()["notes"] == ["फ़ाइल में 3 वॉल्यूम हैं; सिर्फ़ पहला पढ़ा गया।"]
 
 
 def test_only_duplicates_is_200_only_garbage_is_400(api_as, patient, case, private_root):

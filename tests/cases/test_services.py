@@ -8,6 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 
 from cases import services
+from cases.imaging.words import words
 from cases.intake import IncomingFile, PreparedScan, Refused
 from cases.models import Case, Scan
 from cases.signals import scan_stored
@@ -59,7 +60,7 @@ def make(
         sha256=sha,
         source_names=["Jane Doe 1970.dcm"],
         description="A film",
-        notes=["The file does not say how large a pixel is."],
+        notes=[words("The file does not say how large a pixel is.")],
     )
 
 
@@ -72,7 +73,7 @@ def test_rows_files_and_signal(case, patient, prepared, tmp_path, private_root, 
     assert (series.slices, series.spacing, series.uploaded_by) == (3, None, patient)
     assert film.original.name.endswith("/original.dcm")
     assert film.byte_size == 8
-    assert film.notes == ["The file does not say how large a pixel is."]
+    assert film.said_notes == ["The file does not say how large a pixel is."]
     assert series.original.name.endswith("/original.zip")
     assert len(stored_files(private_root)) == 6
     assert prepared["limits"].max_pixels == 12345

@@ -4,11 +4,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.urls import reverse
 
 from accounts.models import AccessLog
 from cases.models import Scan
-from inference import result_page
+from inference import gate_rules, result_page
 from inference.presenters import danger_words
 from tests.factories import CareRelationshipFactory, ScanFactory
 from tests.inference import reading_rows as rows
@@ -96,6 +97,27 @@ def test_a_rejection_gives_its_reason_and_what_to_do(as_user: Any, patient: Any,
     assert "This looks like a cat." in text
     assert "Add another picture" in text
     assert reverse("cases:edit", args=[scan.case_id]) in text
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [("es", "Esto no parece una radiografía de rodilla."), ("hi", "जैसा नहीं दिखता")],
+)
+def test_a_rejection_is_in_the_language_of_who_reads_it(
+    as_user: Any, patient: Any, scan: Scan, language: str, said: str
+) -> None:
+    refusal = gate_rules.not_recognised("knee_xray")
+    rows.analysis(
+        scan,
+        "rejected",
+        reason_code=refusal.code,
+        reason=refusal.reason,
+        reason_words=refusal.reason.stored(),
+    )
+    client = as_user(patient)
+    client.cookies.load({settings.LANGUAGE_COOKIE_NAME: language})
+    text = page(client, scan)
+    assert said in text and "This does not look like" not in text
 
 
 def test_a_failure_offers_another_try(as_user: Any, patient: Any, scan: Scan) -> None:

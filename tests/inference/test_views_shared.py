@@ -253,12 +253,12 @@ def test_a_newer_reading_that_is_held_is_named(
 
 
 def test_many_scans_are_listed(made: sharing.NewLink, analysis: Analysis) -> None:
-    second = ScanFactory.create(case=analysis.scan.case, description="Second film")
+    second = ScanFactory.create(case=analysis.scan.case, modality="DX", width=111)
     rows.analysis(second, "rejected")
-    waiting = ScanFactory.create(case=analysis.scan.case, description="Third film")
+    waiting = ScanFactory.create(case=analysis.scan.case, modality="DX", width=222)
     client = enter(made)
     text = client.get(at(made)).content.decode()
-    assert "Second film" in text and "Third film" in text and "There is no result to show yet." in text
+    assert "X-ray, 111 ×" in text and "X-ray, 222 ×" in text and "There is no result to show yet." in text
     refused = client.get(reverse("inference:shared_scan", args=[made.token, second.pk])).content.decode()
     assert "This looks like a cat." in refused
     assert client.get(reverse("inference:shared_scan", args=[made.token, waiting.pk])).status_code == 404
