@@ -90,9 +90,6 @@ def _parser() -> argparse.ArgumentParser:
         verb.add_argument("--data-dir", type=Path, default=DEFAULT_DATA)
     training.add_argument("--quiet", action="store_true", help="no progress bar")
     training.add_argument(
-        "--devices", default="auto", help="how many devices, or which ones: 2 or 0,3; several train by DDP"
-    )
-    training.add_argument(
         "--cv", type=int, default=0, metavar="N", help="N trainings, each judged on groups kept away from it"
     )
     training.add_argument(
@@ -148,6 +145,12 @@ def _parser() -> argparse.ArgumentParser:
     chain.add_argument("--list", action="store_true", help="show the steps and what is done, and end")
     chain.add_argument("--quiet", action="store_true", help="no progress bars")
     chain.set_defaults(run=_recipe)
+    for verb in (training, chain):
+        verb.add_argument(
+            "--devices",
+            default="auto",
+            help="how many devices, or which ones: 2 or 0,3; several train by DDP",
+        )
     from ml_training.data.mirror import add_mirror
     from ml_training.data.prepare_verb import add_prepare
     from ml_training.data.volumes import add_slices
@@ -200,7 +203,7 @@ def _recipe(options: argparse.Namespace) -> None:
             options.data_dir, options.runs_dir, options.bundle_dir or options.runs_dir / "bundles"
         )
         deadline = time.monotonic() + 60 * options.max_minutes if options.max_minutes else None
-        cook(recipe, places, not options.quiet, deadline)
+        cook(recipe, places, not options.quiet, deadline, options.devices)
     sys.stdout.write(plan(recipe, options.runs_dir) + "\n")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from sklearn.metrics import (
 
 from ml_training.data.manifest import Item
 from ml_training.labels import Task
+
+Figure = Callable[[np.ndarray, np.ndarray], float | None]  # of probabilities and targets (N, K)
 
 
 def probabilities(task: Task, logits: np.ndarray) -> np.ndarray:
@@ -163,24 +166,45 @@ def _exclusive(task: Task, probs: np.ndarray, targets: np.ndarray, groups: list[
             for k, name in enumerate(task.names)
         },
     }
-    if task.ordinal:
-        figures["quadratic_weighted_kappa"] = _with_interval(
-            lambda i: quadratic_kappa(truth[i], guess[i], len(labels)), groups
-        )
-        figures["auc_grade_2_or_more"] = _with_interval(
-            lambda i: auc(probs[i, 2:].sum(1), (truth[i] >= 2).astype(float)), groups
-        )
-    if task.kind == "brain_mri":
-        tumour = truth < 3
-        figures["tumour_type_accuracy"] = _with_interval(
-            lambda i: (
-                float((probs[i][tumour[i], :3].argmax(1) == truth[i][tumour[i]]).mean())
-                if tumour[i].any()
-                else None
-            ),
-            groups,
-        )
+    for name, figure in own_figures(task).items():
+        figures[name] = _with_interval(partial(_of_rows, figure, probs, targets), groups)
     return figures
+
+
+def _of_rows(figure: Figure, probs: np.ndarray, targets: np.ndarray, rows: np.ndarray) -> float | None:
+    return figure(probs[rows], targets[rows])
+
+
+def own_figures(task: Task) -> dict[str, Figure]:
+    """What is asked of this kind of reading only: functions of probabilities and targets (N, K); None where
+    the images do not tell.
+    """
+    if task.ordinal:
+        return {
+            "quadratic_weighted_kappa": lambda probs, targets: quadratic_kappa(
+                targets.argmax(1), probs.argmax(1), targets.shape[1]
+            ),
+            "auc_grade_2_or_more": lambda probs, targets: auc(
+                probs[:, 2:].sum(1), (targets.argmax(1) >= 2).astype(float)
+            ),
+        }
+    if task.kind == "brain_mri":
+        return {"tumour_type_accuracy": _type_accuracy}
+    if "bacterial" in task.names:
+        b, v = task.names.index("bacterial"), task.names.index("viral")
+        return {
+            "bacterial_against_viral_auc": lambda probs, targets: auc(
+                probs[:, b] - probs[:, v],
+                np.where(_is_typed(task, targets), targets[:, b], np.nan),
+            )
+        }
+    return {}
+
+
+def _type_accuracy(probs: np.ndarray, targets: np.ndarray) -> float | None:
+    truth = targets.argmax(1)
+    tumour = truth < 3
+    return float((probs[tumour, :3].argmax(1) == truth[tumour]).mean()) if tumour.any() else None
 
 
 def _share(right: np.ndarray, among: np.ndarray) -> float | None:
@@ -194,16 +218,17 @@ def _separate(task: Task, probs: np.ndarray, targets: np.ndarray, groups: list[s
         if len(set(targets[known, k].tolist())) == 2:
             own = [groups[i] for i in known.tolist()]
             figures["per_label"][name] = _binary(targets[known, k], probs[known, k], own)
-    names = task.names
-    if "bacterial" in names:
-        b, v = names.index("bacterial"), names.index("viral")
-        typed = np.flatnonzero(np.nan_to_num(targets[:, b]) + np.nan_to_num(targets[:, v]) == 1)
-        if len(typed):
-            margin = probs[typed, b] - probs[typed, v]
-            figures["bacterial_against_viral_auc"] = _with_interval(
-                lambda i: auc(margin[i], targets[typed, b][i]), [groups[i] for i in typed.tolist()]
-            )
+    typed = np.flatnonzero(_is_typed(task, targets)) if "bacterial" in task.names else np.array([], int)
+    if len(typed):
+        people = [groups[i] for i in typed.tolist()]
+        for name, figure in own_figures(task).items():
+            figures[name] = _with_interval(partial(_of_rows, figure, probs[typed], targets[typed]), people)
     return figures
+
+
+def _is_typed(task: Task, targets: np.ndarray) -> np.ndarray:
+    b, v = (np.nan_to_num(targets[:, task.names.index(name)]) for name in ("bacterial", "viral"))
+    return np.asarray(b + v == 1)
 
 
 def _binary(truth: np.ndarray, score: np.ndarray, groups: list[str]) -> dict[str, Any]:

@@ -162,8 +162,16 @@ def _done(runs_dir: Path) -> dict[str, str]:
         ) from error
 
 
-def cook(recipe: Recipe, places: Places, progress: bool = True, deadline: float | None = None) -> None:
+def cook(
+    recipe: Recipe,
+    places: Places,
+    progress: bool = True,
+    deadline: float | None = None,
+    devices: str = "auto",
+) -> None:
     """Do all pending steps, in their order, until `deadline` (of `time.monotonic`).
+
+    `devices` are Lightning's, for every training.
 
     Raises:
         TrainingError: a step that cannot be done; what was finished before it stays so.
@@ -177,7 +185,7 @@ def cook(recipe: Recipe, places: Places, progress: bool = True, deadline: float 
             raise Unfinished(f"{recipe.path.name}: {step.name} is next, {len(left) - number} steps are left")
         log.info("step %s: %s", step.name, step.verb)
         try:
-            _do(recipe, step, places, progress, deadline)
+            _do(recipe, step, places, progress, deadline, devices)
         except Unfinished as error:
             raise Unfinished(f"step {step.name}, {error}") from error
         except TrainingError as error:
@@ -186,7 +194,9 @@ def cook(recipe: Recipe, places: Places, progress: bool = True, deadline: float 
         write_atomic(places.runs_dir / DONE, (json.dumps(done, indent=1) + "\n").encode())
 
 
-def _do(recipe: Recipe, step: Step, places: Places, progress: bool, deadline: float | None) -> None:
+def _do(
+    recipe: Recipe, step: Step, places: Places, progress: bool, deadline: float | None, devices: str
+) -> None:
     from ml_training.calibrating import calibrate_run
     from ml_training.cv import cross_validate
     from ml_training.publish import publish
@@ -195,9 +205,9 @@ def _do(recipe: Recipe, step: Step, places: Places, progress: bool, deadline: fl
     config = _config(recipe, step, places.runs_dir)
     run_dir = places.runs_dir / (step.run or step.name)
     if step.verb == "train":
-        train(config, places.data_dir, run_dir, progress, deadline=deadline)
+        train(config, places.data_dir, run_dir, progress, devices=devices, deadline=deadline)
     elif step.verb == "cv":
-        cross_validate(config, places.data_dir, run_dir, step.folds, progress, deadline=deadline)
+        cross_validate(config, places.data_dir, run_dir, step.folds, progress, devices, deadline=deadline)
     elif step.verb == "calibrate":
         calibrate_run(config, places.data_dir, run_dir)
     else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from ml_training.data.dataset import load_grey
 from ml_training.data.manifest import Item
 from ml_training.data.transplant import donors, put
 from ml_training.errors import BundleError, TrainingError
-from ml_training.evaluate import headline
+from ml_training.evaluate import auc, headline, own_figures
 from ml_training.labels import Task, healthy_label, required_healthy_label, task_of
 from ml_training.run_folder import mark, read_about
 from ml_training.specs import PreprocessingSpec, TrainConfig
@@ -45,6 +45,8 @@ class Line:
     `score` is the accuracy, or the mean AUC where labels do not exclude each other; `log_loss` is that of the
     best calibration for all validation images; `missed` counts images with a disease that are
     read as the label for "nothing found", `diseased` those with one (labels that exclude each other only).
+    `figures` are those of the kind (`evaluate.own_figures`), and the AUC of every label where labels do not
+    exclude each other; None where these images do not tell.
     """
 
     network: str
@@ -54,6 +56,7 @@ class Line:
     log_loss: float
     missed: int | None
     diseased: int | None
+    figures: dict[str, float | None] = field(default_factory=dict)
 
 
 def validate(
@@ -199,17 +202,29 @@ def _line(task: Task, network: str, part: str, probs: np.ndarray, targets: np.nd
         float(np.mean(log_losses(task, probs, targets))),
         missed,
         diseased,
+        _figures(task, probs, targets),
     )
+
+
+def _figures(task: Task, probs: np.ndarray, targets: np.ndarray) -> dict[str, float | None]:
+    figures = {name: figure(probs, targets) for name, figure in own_figures(task).items()}
+    if task.activation == "sigmoid":
+        figures |= {f"{name}_auc": auc(probs[:, k], targets[:, k]) for k, name in enumerate(task.names)}
+    return figures
 
 
 def table(lines: Sequence[Line], task: Task) -> str:
     """The lines as a Markdown table."""
     score = "accuracy" if task.activation == "softmax" else "mean AUC"
-    rows = [["network", "part", "images", score, "log loss", "disease read as none"], ["---"] * 6]
+    own = [name for name in lines[0].figures] if lines else []
+    titles = ["network", "part", "images", score, "log loss", "disease read as none"]
+    rows = [titles + [name.replace("_", " ").replace("auc", "AUC") for name in own]]
+    rows.append(["---"] * len(rows[0]))
     for line in lines:
         missed = "" if line.missed is None else f"{line.missed} of {line.diseased}"
         figures = [f"{line.score:.3f}", f"{line.log_loss:.3f}"]
-        rows.append([line.network, line.part, str(line.images), *figures, missed])
+        told = ["" if (one := line.figures[name]) is None else f"{one:.3f}" for name in own]
+        rows.append([line.network, line.part, str(line.images), *figures, missed, *told])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 

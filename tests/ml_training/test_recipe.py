@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,6 +79,20 @@ def test_one_command_goes_on_until_all_is_done(
     (runs / "recipe.json").write_text("{")
     assert main([*command, "--list"]) == 2
     assert "recipe.json is not whole" in capsys.readouterr().err
+
+
+def test_devices_reach_every_training(
+    recipe_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def note(*_given: Any, **named: Any) -> None:
+        asked.append(named["devices"])
+        raise TrainingError("enough")
+
+    monkeypatch.setattr("ml_training.train.train", note)
+    command = ["recipe", str(recipe_path), "--runs-dir", str(tmp_path / "runs"), "--devices", "2", "--quiet"]
+    assert main(command) == 2 and asked == ["2"]
 
 
 @pytest.mark.slow

@@ -49,6 +49,11 @@ def test_a_run_and_its_bundle_say_the_same_and_so_do_they_together(
     assert main([*command, "--of", str(world / "run")]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert shown[0].startswith("| network | part | images | accuracy |") and len(shown) == 2 + 6
+    assert shown[0].endswith("| quadratic weighted kappa | AUC grade 2 or more |")
+    kappa = run[0]["figures"]["quadratic_weighted_kappa"]
+    assert f"| {kappa:.3f} |" in shown[2]
+    # Of images of one grade no figure of order can be told.
+    assert run[1]["figures"]["auc_grade_2_or_more"] is None and shown[3].endswith("|  |")
 
 
 @pytest.mark.slow
