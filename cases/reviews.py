@@ -1,8 +1,8 @@
 """Every read and write of doctors' reviews.
 
-Saving a draft and signing it are two steps with a commit between them: whatever stands against a signature,
-what the doctor wrote is kept. Signing holds the scan's row, so that of two doctors who sign at once one is
-told about the other.
+Saving a draft and signing it are two steps: whatever stands against a signature, what the doctor wrote is
+kept. Both hold the scan's row, so that of two doctors who sign at once one is told about the other, and that
+one who sends the same twice has signed once. What a doctor fills in is in `cases.review_input`.
 """
 
 from __future__ import annotations
@@ -11,22 +11,30 @@ import dataclasses
 import functools
 import uuid
 from collections.abc import Iterable, Sequence
-from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.http import Http404
-from django.utils import timezone
-from django.utils.formats import date_format
+from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from accounts.models import Role
 from accounts.selectors import is_verified_doctor
 from accounts.services import log_access
-from cases.levels import RANKS
 from cases.models import FollowUp, Review, ReviewVerdict, Scan
+from cases.review_input import ReviewInput as ReviewInput
+from cases.review_input import ReviewRefused as ReviewRefused
+from cases.review_input import VerdictInput as VerdictInput
+from cases.review_input import (
+    check,
+    check_complete,
+    edit_conflict,
+    says_the_same,
+    signed_by,
+    signed_by_oneself,
+)
 from cases.selectors import visible_scans
 from cases.signals import review_signed
 from pmi_site.errors import UserError
@@ -36,47 +44,10 @@ if TYPE_CHECKING:
 
     from accounts.models import User
 
-Seat, Status, Verdict = Review.Seat, Review.Status, ReviewVerdict.Verdict
-# Somebody else was faster: for programs and pages these are conflicts, not mistakes of the doctor.
+Seat, Status = Review.Seat, Review.Status
+# Something else was faster: for programs and pages these are conflicts, not mistakes of the doctor.
 CONFLICTS = frozenset({"superseded", "edit_conflict", "already_signed", "amended_meanwhile", "second_exists"})
-FURTHEST_FOLLOW_UP = timedelta(days=5 * 366)
 _ANSWERED = ("succeeded", "rejected")
-
-
-@dataclasses.dataclass(frozen=True)
-class VerdictInput:
-    """A finding as the doctor saw it, and what they say to it; "" while they have said nothing."""
-
-    label: str
-    condition: str
-    probability: float
-    call: str
-    verdict: str = ""
-    right_condition: str = ""
-
-    @property
-    def is_raised(self) -> bool:
-        """The model called it likely or possible, so a signature needs a verdict on it."""
-        return self.call != "unlikely"
-
-
-@dataclasses.dataclass(frozen=True)
-class ReviewInput:
-    """What a doctor filled in. `edit_no` is that of the draft the form was made from, 0 without one.
-
-    `amends` is the signed review that this one is to replace, with a reason.
-    """
-
-    analysis_id: uuid.UUID | None
-    seat: str = Seat.FIRST
-    edit_no: int = 0
-    verdicts: Sequence[VerdictInput] = ()
-    comment: str = ""
-    danger_level: str = ""
-    follow_up: str = ""
-    follow_up_on: date | None = None
-    amends: uuid.UUID | None = None
-    amend_reason: str = ""
 
 
 # --- reads ----------------------------------------------------------------------------------------
@@ -239,84 +210,56 @@ def save_draft(user: User, scan: Scan, given: ReviewInput) -> Review:
     newer reading exists, ``edit_conflict`` when the draft was saved elsewhere meanwhile, and for values that
     mean nothing.
     """
-    _check(given)
+    check(given)
     with transaction.atomic():
         hold_for_review(user, scan)
-        draft = _draft_to_write(user, scan, given)
-        draft.analysis_id = given.analysis_id
-        draft.comment, draft.danger_level = given.comment.strip(), given.danger_level
-        draft.follow_up, draft.follow_up_on = given.follow_up.strip(), given.follow_up_on
-        draft.amend_reason = given.amend_reason.strip()
-        draft.edit_no += 1
-        draft.save()
-        draft.verdicts.all().delete()
-        ReviewVerdict.objects.bulk_create(
-            ReviewVerdict(
-                review=draft,
-                label=one.label,
-                condition=one.condition,
-                probability=one.probability,
-                call=one.call,
-                verdict=one.verdict,
-                right_condition=one.right_condition if one.verdict == Verdict.DISAGREE else "",
-            )
-            for one in given.verdicts
-            if one.verdict
-        )
+        draft = _write_draft(user, scan, given)
     log_access(user, "draft_review", scan)
     return draft
 
 
 def sign(user: User, scan: Scan, given: ReviewInput, *, level_if_kept: str) -> Review:
-    """Save what was filled in and sign it; with `amends`, replace that signed review by a new version.
+    """The signed review alone of `sign_once`."""
+    return sign_once(user, scan, given, level_if_kept=level_if_kept)[0]
+
+
+def sign_once(user: User, scan: Scan, given: ReviewInput, *, level_if_kept: str) -> tuple[Review, bool]:
+    """Save what was filled in and sign it: the signed review, and whether it is new.
+
+    With `amends` it replaces that signed review by a new version, with a reason; the one before is kept as
+    superseded. Whoever has signed the very same already, and did not see the answer, gets that review, and
+    nothing is stored.
 
     `level_if_kept` is the level of the reading, taken over where the doctor gave none. The draft is saved
-    first and stays saved when the signature is refused. Raises as `save_draft` does, and UserError
-    ``incomplete``, ``already_signed`` or ``amended_meanwhile``.
+    first and stays saved when the signature is refused, unless it is one's own signature that stands. Raises
+    as `save_draft` does, and ReviewRefused ``incomplete``, ``bad_date``, ``already_signed``, ``no_reason`` or
+    ``amended_meanwhile``, and UserError ``not_amendable``.
     """
-    draft = save_draft(user, scan, given)
-    _check_complete(given, level_if_kept)
-    try:
-        with transaction.atomic():
-            hold_for_review(user, scan)
-            _check_newest(scan, given.analysis_id)
-            _replace_standing(user, draft, given)
-            level = given.danger_level or level_if_kept
-            now = timezone.now()
-            # Compare-and-swap: a second click, or the same draft open elsewhere, changes nothing.
-            changed = Review.objects.filter(pk=draft.pk, status=Status.DRAFT, edit_no=draft.edit_no).update(
-                status=Status.SIGNED,
-                signed_at=now,
-                reader_name=reader_name(user),
-                danger_level=level,
-                previous=draft.previous,
-                version=draft.version,
-                updated_at=now,
-            )
-            if not changed:
-                raise _edit_conflict()
-            if given.follow_up_on:
-                FollowUp.objects.get_or_create(
-                    case_id=scan.case_id,
-                    due_on=given.follow_up_on,
-                    text=given.follow_up.strip()[:500] or _("See the doctor again"),
-                    defaults={"created_by": user},
-                )
-            transaction.on_commit(functools.partial(_announce, draft.pk))
-    except IntegrityError as error:
-        raise UserError("already_signed", _already_signed(None)) from error
+    check(given)
+    refused: Exception | None = None
+    with transaction.atomic():
+        # Held until it is signed: who sends the same again meanwhile waits, and finds it signed.
+        hold_for_review(user, scan)
+        standing = _standing(scan, given.seat)
+        if standing is not None and standing.reader_id == user.pk:
+            if says_the_same(standing, given, level_if_kept):
+                return standing, False
+            if given.amends is None:
+                raise signed_by_oneself(standing, draft_of(user, scan, given.seat))
+        draft = _write_draft(user, scan, given)
+        try:
+            with transaction.atomic():
+                _sign_draft(user, scan, draft, given, level_if_kept)
+        except Exception as error:
+            # Raised when the draft is stored: it stays, whatever stood against the signature.
+            refused = error
+    log_access(user, "draft_review", scan)
+    if isinstance(refused, IntegrityError):
+        raise signed_by(None, draft) from refused
+    if refused is not None:
+        raise refused
     log_access(user, "amend_review" if draft.previous_id else "sign_review", scan)
-    return Review.objects.prefetch_related("verdicts").get(pk=draft.pk)
-
-
-def amend(user: User, scan: Scan, given: ReviewInput, *, level_if_kept: str) -> Review:
-    """Replace a signed review by a new version with a reason; the one before is kept as superseded.
-
-    Raises as `sign` does, and UserError ``no_reason``, ``not_amendable``.
-    """
-    if given.amends is None:
-        raise UserError("not_amendable", _("Say which signed review you want to change."))
-    return sign(user, scan, given, level_if_kept=level_if_kept)
+    return Review.objects.prefetch_related("verdicts").get(pk=draft.pk), True
 
 
 def discard_draft(user: User, scan: Scan, seat: str = Seat.FIRST) -> bool:
@@ -347,31 +290,63 @@ def hold_for_review(user: User, scan: Scan) -> None:
         raise PermissionDenied(_("Only a verified doctor who cares for this patient can review a scan."))
 
 
-def _check_newest(scan: Scan, analysis_id: uuid.UUID | None) -> None:
+def _standing(scan: Scan, seat: str) -> Review | None:
+    """What is signed in a seat and not replaced."""
+    found = Review.objects.filter(scan=scan, seat=seat, status=Status.SIGNED)
+    return found.prefetch_related("verdicts").first()
+
+
+def _check_newest(scan: Scan, analysis_id: uuid.UUID | None, draft: Review | None) -> None:
     newest = newest_answer_id(scan.pk)
     if newest is None:
         raise UserError(
             "not_read", _("This scan has no finished reading yet, so there is nothing to review.")
         )
     if analysis_id != newest:
-        raise UserError(
+        raise ReviewRefused(
             "superseded",
             _(
                 "There is a newer reading of this scan than the one you looked at. Nothing you wrote is "
                 "lost. Please look at the newer reading, check your verdicts, and save again."
             ),
+            draft=draft,
         )
 
 
+def _write_draft(user: User, scan: Scan, given: ReviewInput) -> Review:
+    draft = _draft_to_write(user, scan, given)
+    draft.analysis_id = given.analysis_id
+    draft.comment, draft.danger_level = given.comment.strip(), given.danger_level
+    draft.follow_up, draft.follow_up_on = given.follow_up.strip(), given.follow_up_on
+    draft.amend_reason = given.amend_reason.strip()
+    draft.edit_no += 1
+    draft.save()
+    draft.verdicts.all().delete()
+    ReviewVerdict.objects.bulk_create(
+        ReviewVerdict(
+            review=draft,
+            label=one.label,
+            condition=one.condition,
+            probability=one.probability,
+            call=one.call,
+            verdict=one.verdict,
+            right_condition=one.kept_right,
+        )
+        for one in given.verdicts
+        if one.verdict
+    )
+    return draft
+
+
 def _draft_to_write(user: User, scan: Scan, given: ReviewInput) -> Review:
-    _check_newest(scan, given.analysis_id)
     draft = (
         Review.objects.select_for_update(of=("self",))
         .filter(scan=scan, seat=given.seat, reader=user, status=Status.DRAFT)
         .first()
     )
+    _check_newest(scan, given.analysis_id, draft)
     if (draft.edit_no if draft else 0) != given.edit_no:
-        raise _edit_conflict()
+        raise edit_conflict(draft)
     if draft is None:
         _check_seat(user, scan, given)
         draft = Review(scan=scan, seat=given.seat, reader=user, reader_name=reader_name(user))
@@ -396,88 +371,56 @@ def _amendable(scan: Scan, review_id: uuid.UUID, seat: str) -> Review:
     return found
 
 
-def _replace_standing(user: User, draft: Review, given: ReviewInput) -> None:
-    standing = Review.objects.filter(scan_id=draft.scan_id, seat=draft.seat, status=Status.SIGNED).first()
+def _sign_draft(user: User, scan: Scan, draft: Review, given: ReviewInput, level_if_kept: str) -> None:
+    check_complete(draft, given, level_if_kept)
+    _replace_standing(draft, given)
+    now = timezone.now()
+    # Compare-and-swap: whatever else touched the draft, what is signed is what was sent.
+    changed = Review.objects.filter(pk=draft.pk, status=Status.DRAFT, edit_no=draft.edit_no).update(
+        status=Status.SIGNED,
+        signed_at=now,
+        reader_name=reader_name(user),
+        danger_level=given.danger_level or level_if_kept,
+        previous=draft.previous,
+        version=draft.version,
+        updated_at=now,
+    )
+    if not changed:
+        raise edit_conflict(draft)
+    if given.follow_up_on:
+        # It is the patient's reminder, whatever language the doctor reads.
+        with translation.override(scan.case.patient.language):
+            see_again = _("See the doctor again")
+        FollowUp.objects.get_or_create(
+            case_id=scan.case_id,
+            due_on=given.follow_up_on,
+            text=given.follow_up.strip()[:500] or see_again,
+            defaults={"created_by": user},
+        )
+    transaction.on_commit(functools.partial(_announce, draft.pk))
+
+
+def _replace_standing(draft: Review, given: ReviewInput) -> None:
+    standing = _standing(draft.scan, draft.seat)
     if draft.previous_id is None:
         if standing is not None:
-            raise UserError("already_signed", _already_signed(standing))
+            raise signed_by(standing, draft)
         return
     if not given.amend_reason.strip():
-        raise UserError("no_reason", _("Please say why you change a signed review."))
+        raise ReviewRefused("no_reason", _("Please say why you change a signed review."), draft=draft)
     if standing is None or standing.pk != draft.previous_id:
-        raise UserError(
+        raise ReviewRefused(
             "amended_meanwhile",
             _(
                 "%(name)s changed this review meanwhile. Your text is kept as a draft. Please look at the "
                 "new version first."
             )
             % {"name": standing.reader_name if standing else _("Somebody else")},
+            draft=draft,
+            standing=standing,
         )
     Review.objects.filter(pk=standing.pk).update(status=Status.SUPERSEDED, updated_at=timezone.now())
     draft.version = standing.version + 1
-
-
-# --- checks and words -----------------------------------------------------------------------------
-def _check(given: ReviewInput) -> None:
-    if given.seat not in Seat.values:
-        raise UserError("bad_seat", _("The seat is first or second."))
-    if given.danger_level and given.danger_level not in RANKS:
-        raise UserError("bad_level", _("This is no danger level."))
-    if len(given.comment) > 5000 or len(given.follow_up) > 500 or len(given.amend_reason) > 500:
-        raise UserError("too_long", _("One of the texts is too long."))
-    if any(one.verdict and one.verdict not in Verdict.values for one in given.verdicts):
-        raise UserError("bad_verdict", _("A verdict is agree, disagree or unsure."))
-
-
-def _check_complete(given: ReviewInput, level_if_kept: str) -> None:
-    open_ones = [one for one in given.verdicts if one.is_raised and not one.verdict]
-    if open_ones:
-        raise UserError(
-            "incomplete", _("Your draft is saved. To sign, please give a verdict on every finding.")
-        )
-    disagrees = [one for one in given.verdicts if one.verdict == Verdict.DISAGREE]
-    if disagrees and not given.danger_level:
-        raise UserError(
-            "incomplete",
-            _("Your draft is saved. You disagree with a finding, so please choose a danger level."),
-        )
-    if any(not one.right_condition for one in disagrees) and not given.comment.strip():
-        raise UserError(
-            "incomplete",
-            _("Your draft is saved. Please choose what it is instead, or write it in the comment."),
-        )
-    if not any(one.verdict for one in given.verdicts) and not given.comment.strip():
-        raise UserError("incomplete", _("Your draft is saved. To sign, please write what you see."))
-    if not (given.danger_level or level_if_kept):
-        raise UserError("incomplete", _("Your draft is saved. Please choose a danger level."))
-    today = timezone.localdate()
-    if given.follow_up_on and not today <= given.follow_up_on <= today + FURTHEST_FOLLOW_UP:
-        raise UserError(
-            "bad_date",
-            _("Your draft is saved. The follow-up must be from today on, five years ahead at most."),
-        )
-
-
-def _edit_conflict() -> UserError:
-    return UserError(
-        "edit_conflict",
-        _(
-            "This review was saved in another window meanwhile, so it was not saved here. Your text is "
-            "still in the form. Compare it with the saved one, then save again."
-        ),
-    )
-
-
-def _already_signed(standing: Review | None) -> str:
-    if standing is None or standing.signed_at is None:
-        return _("Somebody else signed this scan meanwhile. Your text is kept as a draft.")
-    return _(
-        "%(name)s signed this scan on %(when)s. Your text is kept as a draft. You can change the signed "
-        "review, with a reason."
-    ) % {
-        "name": standing.reader_name,
-        "when": date_format(timezone.localtime(standing.signed_at), "DATETIME_FORMAT"),
-    }
 
 
 def reader_name(user: User) -> str:

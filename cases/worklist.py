@@ -3,7 +3,8 @@
 Read from the doctor's own `WorklistEntry` rows by index, a page at a time: a page starts after the last row
 of the one before it (keyset), so that the thousandth page costs what the first does. Cases are counted up to
 `MOST_COUNTED` and no further. Entries say where to look; each row that is shown passes
-`accounts.selectors.case_access` as well.
+`accounts.selectors.case_access` as well. The few cases that the doctor is to read blind come by themselves
+(`cases.worklist_blind`) and are put in at their place.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import binascii
 import uuid
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ from accounts.models import Role
 from accounts.selectors import case_access, is_verified_doctor
 from cases.levels import NOT_READ, RANKS, rank
 from cases.models import Case, CaseSeen, Scan, WorklistEntry
-from cases.selectors import blind_readings
+from cases.worklist_blind import BlindCase, blind_cases
 from pmi_site.errors import UserError
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class Row:
     """One case as a line of the worklist, with `scan_count` and `newest_scan_id` on the case.
 
-    `is_blind`: the doctor is the blind second reader here, so no level may be shown that the first one set.
+    `is_blind`: the doctor is the blind second reader here, so the case knows nothing that the first one set.
     """
 
     case: Any
@@ -132,7 +133,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Counts:
-    """Cases that are open, by level ("" for those not read yet), and the unread ones among them.
+    """Cases that are open, by level ("" for those not read yet or to be read blind), and the unread ones.
 
     No number is above `MOST_COUNTED`, which means: that many or more.
     """
@@ -164,25 +165,38 @@ def require_doctor(user: User | AnonymousUser) -> User:
 
 
 # --- reads ----------------------------------------------------------------------------------------
-def entries(user: User, wanted: Filters) -> QuerySet[WorklistEntry]:
-    """The entries that fit, in the worklist's order, without those whose grant the clock has ended."""
-    holds = Q(until__isnull=True) | Q(until__gt=timezone.now())
-    found = WorklistEntry.objects.filter(holds, doctor=user)
+def entries(
+    user: User, wanted: Filters, blind: Collection[uuid.UUID] | None = None
+) -> QuerySet[WorklistEntry]:
+    """The entries that fit, in the worklist's order, without those whose grant the clock has ended.
+
+    Nor those of cases that the user is to read blind (`blind`, asked for when left out): where these stand is
+    not what their entries say.
+    """
+    found = _fitting(user, wanted)
+    if wanted.state == SECOND:
+        return found.none()
+    if blind is None:
+        blind = blind_cases(user, found)
+    if blind:
+        found = found.exclude(case__in=list(blind))
     if wanted.state == OPEN:
         found = found.filter(is_open=True)
-    elif wanted.state == SECOND:
-        found = found.filter(case__in=blind_readings(user).values("scan__case"))
     elif wanted.state != ALL:
         found = found.filter(review_state=wanted.state)
     if wanted.level:
         found = found.filter(danger_rank=RANKS[wanted.level])
-    if wanted.level or wanted.state not in (OPEN, SECOND, ALL):
-        # What the first reader said must not show in which filter finds the case.
-        found = found.exclude(case__in=blind_readings(user).values("scan__case"))
-    if wanted.kind:
-        found = found.filter(kind=wanted.kind)
     if wanted.unread:
         found = found.filter(unread=True)
+    return found.order_by(*_ORDER)
+
+
+def _fitting(user: User, wanted: Filters) -> QuerySet[WorklistEntry]:
+    """The entries that fit by what no reading and no review moves."""
+    holds = Q(until__isnull=True) | Q(until__gt=timezone.now())
+    found = WorklistEntry.objects.filter(holds, doctor=user)
+    if wanted.kind:
+        found = found.filter(kind=wanted.kind)
     if wanted.patient:
         found = found.filter(case__patient=wanted.patient)
     if wanted.opened_from:
@@ -192,21 +206,32 @@ def entries(user: User, wanted: Filters) -> QuerySet[WorklistEntry]:
         found = found.filter(opened_at__lt=_start_of(last + timedelta(days=1)))
     if wanted.q.strip():
         found = found.filter(words=_WordStarts(wanted.q.replace("\x00", " ")))
-    return found.order_by(*_ORDER)
+    return found
+
+
+def _fits_blind(wanted: Filters, one: BlindCase) -> bool:
+    """The rest of the filters, for a case that is to be read blind: it is open, and not read."""
+    states = (OPEN, Case.ReviewState.NOT_READ, SECOND, ALL)
+    return wanted.state in states and not wanted.level and (one.unread or not wanted.unread)
 
 
 def page(user: User, wanted: Filters, after: Cursor | None = None, size: int = PAGE_SIZE) -> Page:
-    """A page of the worklist, in three queries besides that of the access rule."""
-    found = entries(user, wanted)
+    """A page of the worklist, in three queries (four for a blind reader) besides that of the access rule."""
+    blind = blind_cases(user, _fitting(user, wanted))
+    found = entries(user, wanted, blind)
+    fitting = [one for one in blind.values() if _fits_blind(wanted, one)]
     if after is not None:
         place = (after.danger_rank, after.waiting_since, after.case_id)
         found = found.filter(TupleGreaterThan(Tuple(*_ORDER), place))
-    keys = list(found.values_list(*_ORDER, "unread")[: size + 1])
+        fitting = [one for one in fitting if one.key > place]
+    keys = [*found.values_list(*_ORDER, "unread")[: size + 1], *((*one.key, one.unread) for one in fitting)]
+    keys.sort()
     more = len(keys) > size
     keys = keys[:size]
     unread = {case_id: is_new for _place, _since, case_id, is_new in keys}
     cases = _cases(user, unread)
-    blind = set(blind_readings(user).filter(scan__case__in=unread).values_list("scan__case", flat=True))
+    for case_id in blind.keys() & cases.keys():
+        blind[case_id].hide(cases[case_id])
     # A case that is gone or closed to this doctor since the first query is left out.
     rows = [Row(cases[pk], is_new, pk in blind) for pk, is_new in unread.items() if pk in cases]
     return Page(rows, Cursor(*keys[-1][:3]).encode() if more else "")
@@ -221,26 +246,36 @@ def _cases(user: User, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Any]:
 
 
 def counts(user: User) -> Counts:
-    """How many open cases there are of each level, and how many of them are unread, in one query."""
+    """How many open cases there are of each level, and how many of them are unread."""
     levels = [*RANKS, ""]
-    open_ones = entries(user, Filters()).order_by()
+    blind = blind_cases(user, _fitting(user, Filters()))
+    open_ones = entries(user, Filters(), blind).order_by()
     parts = [open_ones.filter(danger_rank=rank(level)) for level in levels] + [open_ones.filter(unread=True)]
     # One row that holds all the numbers: of the user, who is there.
     asked = [_Counted(part.values("danger_rank")[:MOST_COUNTED]) for part in parts]
     *by_level, unread = get_user_model().objects.filter(pk=user.pk).values_list(*asked).get()
-    return Counts(dict(zip(levels, by_level, strict=True)), unread)
+    found = dict(zip(levels, by_level, strict=True))
+    found[""] = min(found[""] + len(blind), MOST_COUNTED)
+    unread += sum(one.unread for one in blind.values())
+    return Counts(found, min(unread, MOST_COUNTED))
 
 
 def newest_news(user: User) -> datetime:
     """The moment of the last news on the doctor's worklist; long ago while there is none."""
-    found = WorklistEntry.objects.filter(doctor=user).order_by("-news_at").values_list("news_at", flat=True)
-    return found.first() or _EPOCH
+    known = WorklistEntry.objects.filter(doctor=user)
+    blind = blind_cases(user, known)
+    others = known.exclude(case__in=list(blind)) if blind else known
+    newest = others.order_by("-news_at").values_list("news_at", flat=True).first()
+    return max([newest or _EPOCH, *(one.news_at for one in blind.values())])
 
 
 def count_news(user: User, since: datetime) -> int:
     """Unread cases with news after a moment, up to `MOST_COUNTED`."""
-    fresh = entries(user, Filters(state=ALL, unread=True)).filter(news_at__gt=since).order_by()
-    return fresh[:MOST_COUNTED].count()
+    wanted = Filters(state=ALL, unread=True)
+    blind = blind_cases(user, _fitting(user, wanted))
+    fresh = entries(user, wanted, blind).filter(news_at__gt=since).order_by()
+    among_blind = sum(one.unread and one.news_at > since for one in blind.values())
+    return min(fresh[:MOST_COUNTED].count() + among_blind, MOST_COUNTED)
 
 
 def no_longer_readable(user: User, case_ids: Sequence[uuid.UUID]) -> list[uuid.UUID]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext as _
+from drf_spectacular.helpers import forced_singular_serializer
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework import serializers, viewsets
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework import serializers, status, viewsets
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -14,10 +17,13 @@ from accounts.services import log_list
 from cases import worklist
 from cases.levels import RANKS
 from cases.models import Case
+from cases.selectors import get_case
+from cases.serializers import ErrorSerializer
 from cases.worklist_forms import FilterForm, query_of
 from pmi_site.errors import UserError
 
 MOST_ROWS = 100
+_UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 
 class WorklistRowSerializer(serializers.Serializer[worklist.Row]):
@@ -37,7 +43,7 @@ class WorklistRowSerializer(serializers.Serializer[worklist.Row]):
     waiting_since = serializers.DateTimeField(source="case.waiting_since")
     opened_at = serializers.DateTimeField(source="case.created_at")
     unread = serializers.BooleanField(
-        help_text="A scan, an answer or a review came since you last opened it."
+        help_text="A scan, an answer or a review came since you last opened it or marked it as seen."
     )
     scan_count = serializers.IntegerField(source="case.scan_count")
     newest_scan = serializers.UUIDField(source="case.newest_scan_id", allow_null=True)
@@ -50,7 +56,10 @@ class WorklistRowSerializer(serializers.Serializer[worklist.Row]):
 class WorklistCountsSerializer(serializers.Serializer[worklist.Counts]):
     """Open cases."""
 
-    by_level = serializers.DictField(child=serializers.IntegerField(), help_text='"" for those not read yet.')
+    by_level = serializers.DictField(
+        child=serializers.IntegerField(),
+        help_text='"" for those not read yet, and for those that you are to read as a blind second reader.',
+    )
     unread = serializers.IntegerField()
 
 
@@ -63,7 +72,13 @@ class WorklistPageSerializer(serializers.Serializer[dict[str, Any]]):
 
 
 class WorklistViewSet(viewsets.ViewSet):
-    """Cases of your patients, the most dangerous first, then the longest waiting; verified doctors only."""
+    """Cases of your patients, the most dangerous first, then the longest waiting; verified doctors only.
+
+    As a blind second reader you find a case among those not read yet, as long as you have not signed.
+    """
+
+    lookup_url_kwarg = "case_id"
+    lookup_value_regex = _UUID
 
     @extend_schema(
         parameters=[
@@ -78,7 +93,8 @@ class WorklistViewSet(viewsets.ViewSet):
             OpenApiParameter("cursor", OpenApiTypes.STR, description="From `next`."),
             OpenApiParameter("page_size", OpenApiTypes.INT, description=f"1 to {MOST_ROWS}."),
         ],
-        responses=WorklistPageSerializer,
+        # One page as an object, where a `list` is taken for an array.
+        responses={200: forced_singular_serializer(WorklistPageSerializer), 400: ErrorSerializer},
     )
     def list(self, request: Request) -> Response:
         """A page of the worklist. What it shows of patients is logged for them."""
@@ -95,16 +111,31 @@ class WorklistViewSet(viewsets.ViewSet):
         address = None
         if page.next_cursor:
             query = "&".join(
-                part for part in (query_of(wanted), f"page_size={size}", f"cursor={page.next_cursor}") if part
+                part
+                for part in (query_of(wanted, yes="true"), f"page_size={size}", f"cursor={page.next_cursor}")
+                if part
             )
             address = request.build_absolute_uri(f"{request.path}?{query}")
         body = {"next": address, "counts": worklist.counts(doctor), "results": page.rows}
         return Response(WorklistPageSerializer(body).data)
+
+    @extend_schema(
+        parameters=[OpenApiParameter("case_id", OpenApiTypes.UUID, OpenApiParameter.PATH)],
+        request=None,
+        responses={204: None, 404: OpenApiResponse(ErrorSerializer, "To you there is no such case.")},
+    )
+    @action(detail=True, methods=["post"])
+    def seen(self, request: Request, case_id: str) -> Response:
+        """Mark a case as seen, as opening its page does: it is `unread` again with the next news."""
+        # First whether there is such a case: to whom there is none, it is not said who may.
+        case = get_case(request.user, case_id)
+        worklist.mark_seen(worklist.require_doctor(request.user), case)
+        return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 def _size(text: str) -> int:
     if not text:
         return worklist.PAGE_SIZE
     if not (text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= MOST_ROWS):
-        raise UserError("bad_page_size", f"page_size is a number from 1 to {MOST_ROWS}.")
+        raise UserError("bad_page_size", _("page_size is a number from 1 to %(most)d.") % {"most": MOST_ROWS})
     return int(text)

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django import forms
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -20,7 +21,36 @@ _STATE_WORDS: dict[str, str | Promise] = {
     ALL: _("All"),
     **dict(Case.ReviewState.choices),
 }
+_YES_OR_NO = {
+    **dict.fromkeys(("on", "true", "yes", "y", "t", "1"), True),
+    **dict.fromkeys(("off", "false", "no", "n", "f", "0", ""), False),
+}
 _DAYS = [MinValueValidator(FIRST_DAY), MaxValueValidator(LAST_DAY)]
+
+
+class _Tick(forms.CheckboxInput):
+    """A box to tick that reads yes and no as programs write them, and hands on what is neither."""
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
+        """True, False, or the text that means nothing."""
+        text = data.get(name, "")
+        return _YES_OR_NO.get(text.strip().lower(), text) if isinstance(text, str) else bool(text)
+
+    def format_value(self, value: Any) -> str | None:
+        """A ticked box is sent as every browser does it, whatever stood in the address."""
+        return None
+
+
+class _YesOrNo(forms.BooleanField):
+    """A yes or no in an address; other words are an error, where Django takes them for a yes."""
+
+    widget = _Tick
+
+    def to_python(self, value: Any) -> bool:
+        """The value, or a word on what is wrong."""
+        if isinstance(value, str):
+            raise ValidationError(_("Write true or false."), code="invalid")
+        return bool(value)
 
 
 class FilterForm(forms.Form):
@@ -50,7 +80,7 @@ class FilterForm(forms.Form):
         validators=_DAYS,
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
-    unread = forms.BooleanField(label=_("Only with news"), required=False)
+    unread = _YesOrNo(label=_("Only with news"), required=False)
     level = forms.ChoiceField(
         required=False, choices=[("", ""), *((level, level) for level in RANKS)], widget=forms.HiddenInput()
     )
@@ -71,12 +101,15 @@ class FilterForm(forms.Form):
         return Filters(**given)
 
 
-def query_of(wanted: Filters) -> str:
-    """The filters as a query string that `FilterForm` reads back; what leaves nothing out is not in it."""
+def query_of(wanted: Filters, yes: str = "on") -> str:
+    """The filters as a query string that `FilterForm` reads back; what leaves nothing out is not in it.
+
+    `yes` is how a yes is written: as a form sends it, and as saved views hold it, unless told otherwise.
+    """
     plain = Filters()
     values = {name: getattr(wanted, name) for name in Filters.__dataclass_fields__}
     said = {name: value for name, value in values.items() if value != getattr(plain, name)}
-    return urlencode({name: "on" if value is True else str(value) for name, value in said.items()})
+    return urlencode({name: yes if value is True else str(value) for name, value in said.items()})
 
 
 class ViewForm(forms.ModelForm[WorklistView]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -20,7 +21,7 @@ from accounts.selectors import is_verified_doctor
 from accounts.services import log_access, log_list
 from cases import reviews, second_reader
 from cases.models import Review, ReviewVerdict, Scan
-from cases.reviews import CONFLICTS, ReviewInput, disagreements, may_review
+from cases.reviews import CONFLICTS, ReviewInput, ReviewRefused, disagreements, may_review
 from cases.selectors import get_scan, person
 from cases.serializers import ErrorSerializer
 from inference.models import Analysis, DangerLevel
@@ -35,6 +36,11 @@ _UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 class VerdictSerializer(serializers.ModelSerializer[ReviewVerdict]):
     """What the doctor says to one finding, which is copied as they saw it."""
+
+    # Named here, for the model's own has the pattern of a word, which "" does not fit.
+    right_condition = serializers.CharField(
+        read_only=True, help_text="What it is instead; empty unless they disagree and it is in the list."
+    )
 
     class Meta:
         model = ReviewVerdict
@@ -112,7 +118,7 @@ class ReviewTextSerializer(serializers.Serializer):
     edit_no = serializers.IntegerField(
         min_value=0, default=0, help_text="That of your stored draft; 0 without one."
     )
-    verdicts = VerdictWriteSerializer(many=True, default=list)
+    verdicts = VerdictWriteSerializer(many=True, default=list, help_text="One on a finding at most.")
     comment = serializers.CharField(max_length=LONGEST["comment"], allow_blank=True, default="")
     danger_level = serializers.ChoiceField(
         choices=DangerLevel.choices,
@@ -123,6 +129,14 @@ class ReviewTextSerializer(serializers.Serializer):
     follow_up = serializers.CharField(max_length=LONGEST["follow_up"], allow_blank=True, default="")
     follow_up_on = serializers.DateField(allow_null=True, default=None)
     amend_reason = serializers.CharField(max_length=LONGEST["amend_reason"], allow_blank=True, default="")
+
+    def validate_verdicts(self, verdicts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """One on each finding: of two that differ nobody could say which is meant."""
+        times = Counter(one["label"] for one in verdicts)
+        if twice := sorted(label for label, count in times.items() if count > 1):
+            told = _("There is more than one verdict on: %(labels)s.")
+            raise serializers.ValidationError(told % {"labels": ", ".join(twice)})
+        return verdicts
 
 
 class ReviewWriteSerializer(ReviewTextSerializer):
@@ -155,7 +169,42 @@ class DisagreementSerializer(serializers.Serializer):
         return list(DifferenceSerializer(disagreements(scan), many=True).data)
 
 
-_WRITES = {200: ReviewSerializer, 201: ReviewSerializer, 400: ErrorSerializer, 409: ErrorSerializer}
+class ReviewConflictSerializer(ErrorSerializer):
+    """Why a review was not taken, and what the next try needs."""
+
+    review = serializers.UUIDField(
+        allow_null=True,
+        help_text="The signed review that stands in the way, which can be amended; else your draft, if any.",
+    )
+    edit_no = serializers.IntegerField(
+        min_value=0, help_text="That of your stored draft, to be sent with the next try; 0 without one."
+    )
+
+
+class ReviewInvalidSerializer(ErrorSerializer):
+    """What is wrong with what was sent. With `incomplete`, what the next try needs as well."""
+
+    review = serializers.UUIDField(required=False, help_text="Your draft, where what was sent is kept.")
+    edit_no = serializers.IntegerField(
+        min_value=0, required=False, help_text="That of your draft, to be sent with the next try."
+    )
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        """With `errors`, which as an attribute would be the serializer's own errors."""
+        messages = serializers.DictField(
+            child=serializers.ListField(child=serializers.CharField()),
+            required=False,
+            help_text="Messages by field, where fields are wrong; the fields stand beside it by name, too.",
+        )
+        return {**super().get_fields(), "errors": messages}
+
+
+_WRITES = {
+    200: ReviewSerializer,
+    201: ReviewSerializer,
+    400: ReviewInvalidSerializer,
+    409: ReviewConflictSerializer,
+}
 
 
 @extend_schema_view(
@@ -171,7 +220,8 @@ class ReviewViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
 
     409 says that somebody was faster, with a code: `superseded` (there is a newer reading), `edit_conflict`
     (the draft was saved elsewhere), `already_signed`, `amended_meanwhile`. What was sent is kept as a draft
-    with the last two.
+    with the last two, unless it is you who signed: then amend your review. The next try needs `review` and
+    `edit_no` of the answer.
     """
 
     serializer_class = ReviewSerializer
@@ -212,24 +262,27 @@ class ReviewViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
     @extend_schema(request=ReviewWriteSerializer, responses=_WRITES)
     @action(detail=False, methods=["post"])
     def sign(self, request: Request) -> Response:
-        """Keep what is sent and sign it. Refused, it stays a draft."""
+        """Keep what is sent and sign it. Refused, it stays a draft.
+
+        201 for a new signature; 200 where you had signed just this before, whose answer may have been lost.
+        """
         scan, analysis, given = self._given(request)
-        signed = reviews.sign(person(request.user), scan, given, level_if_kept=analysis.danger)
-        return self._answer(signed, status.HTTP_201_CREATED)
+        return self._sign(scan, analysis, given)
 
     @extend_schema(request=ReviewTextSerializer, responses=_WRITES)
     @action(detail=True, methods=["post"])
     def amend(self, request: Request, pk: str) -> Response:
-        """Replace a signed review by a new version, with `amend_reason`; the one before stays readable."""
+        """Replace a signed review by a new version, with `amend_reason`; the one before stays readable.
+
+        201 for a new version; 200 where you had replaced it by just this before.
+        """
         user, standing = person(request.user), self.get_object()
         self._require_reader(user, standing.scan)
         sent = ReviewTextSerializer(data=request.data)
         sent.is_valid(raise_exception=True)
         values = {**sent.validated_data, "seat": standing.seat}
         analysis, given = self._input(user, standing.scan, values)
-        given = dataclasses.replace(given, amends=standing.pk)
-        signed = reviews.amend(user, standing.scan, given, level_if_kept=analysis.danger)
-        return self._answer(signed, status.HTTP_201_CREATED)
+        return self._sign(standing.scan, analysis, dataclasses.replace(given, amends=standing.pk))
 
     @extend_schema(responses={204: None, 400: ErrorSerializer})
     def destroy(self, request: Request, pk: str) -> Response:
@@ -254,10 +307,13 @@ class ReviewViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         return self.get_paginated_response(DisagreementSerializer(page, many=True).data)
 
     def handle_exception(self, exc: Exception) -> Response:
-        """Somebody was faster: 409; everything else as usual."""
-        if isinstance(exc, UserError) and exc.code in CONFLICTS:
-            return Response({"detail": exc.message, "code": exc.code}, status=status.HTTP_409_CONFLICT)
-        return super().handle_exception(exc)
+        """Somebody was faster: 409. Refused reviews say what the next try needs; everything else as usual."""
+        if not isinstance(exc, ReviewRefused):
+            return super().handle_exception(exc)
+        body = {"detail": exc.message, "code": exc.code, "review": exc.review_id, "edit_no": exc.edit_no}
+        is_conflict = exc.code in CONFLICTS
+        code = status.HTTP_409_CONFLICT if is_conflict else status.HTTP_400_BAD_REQUEST
+        return Response(body, status=code)
 
     def _given(self, request: Request) -> tuple[Scan, Analysis, ReviewInput]:
         user = person(request.user)
@@ -291,6 +347,11 @@ class ReviewViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
             follow_up_on=sent["follow_up_on"],
             amend_reason=sent["amend_reason"],
         )
+
+    def _sign(self, scan: Scan, analysis: Analysis, given: ReviewInput) -> Response:
+        user = person(self.request.user)
+        signed, is_new = reviews.sign_once(user, scan, given, level_if_kept=analysis.danger)
+        return self._answer(signed, status.HTTP_201_CREATED if is_new else status.HTTP_200_OK)
 
     def _answer(self, review: Review, code: int) -> Response:
         fresh = reviews.visible_reviews(person(self.request.user)).get(pk=review.pk)

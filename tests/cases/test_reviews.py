@@ -153,7 +153,7 @@ def test_a_second_doctor_is_told_who_signed_and_loses_nothing(
 def test_an_amendment_is_a_new_version_with_a_reason(reader: User, scan: Scan, reading: Analysis) -> None:
     first = sign(reader, scan, given(reading))
     change = given(reading, "disagree", right="no-chest-finding", danger_level="routine", amends=first.pk)
-    assert code_of(lambda: reviews.amend(reader, scan, change, level_if_kept="urgent")) == "no_reason"
+    assert code_of(lambda: sign(reader, scan, change)) == "no_reason"
     change = given(
         reading,
         "disagree",
@@ -163,7 +163,7 @@ def test_an_amendment_is_a_new_version_with_a_reason(reader: User, scan: Scan, r
         amend_reason="Looked at it on a better screen",
         edit_no=1,
     )
-    second_version = reviews.amend(reader, scan, change, level_if_kept="urgent")
+    second_version = sign(reader, scan, change)
     first.refresh_from_db()
     assert first.status == "superseded" and first.danger_level == "urgent"
     assert second_version.version == 2 and second_version.previous == first
@@ -175,16 +175,17 @@ def test_an_amendment_of_an_amended_review_is_refused(
     reader: User, second: User, scan: Scan, reading: Analysis
 ) -> None:
     first = sign(reader, scan, given(reading))
-    reviews.amend(
-        reader, scan, given(reading, amends=first.pk, amend_reason="Better"), level_if_kept="urgent"
-    )
+    sign(reader, scan, given(reading, amends=first.pk, amend_reason="Better"))
     late = given(reading, amends=first.pk, amend_reason="I, too", comment="mine")
     assert code_of(lambda: sign(second, scan, late)) == "amended_meanwhile"
     assert reviews.draft_of(second, scan) is not None
 
 
 def test_only_a_signed_review_can_be_amended(reader: User, scan: Scan, reading: Analysis) -> None:
-    assert code_of(lambda: reviews.amend(reader, scan, given(reading), level_if_kept="")) == "not_amendable"
+    draft = reviews.save_draft(reader, scan, given(reading))
+    for amends in (draft.pk, reading.pk):
+        late = given(reading, amends=amends, amend_reason="Better", edit_no=1)
+        assert code_of(lambda late=late: sign(reader, scan, late)) == "not_amendable"  # type: ignore[misc]
 
 
 def test_a_newer_reading_refuses_the_review(reader: User, scan: Scan, reading: Analysis) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.test import Client
@@ -11,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import AccessLog, CareRelationship, DoctorProfile, User
+from cases import worklist
 from cases.models import Case, CaseSeen, Scan, WorklistView
 from inference import case_state
 from tests import factories
@@ -94,6 +96,7 @@ def test_empty_lists_say_so(as_user: Any, doctor: User) -> None:
         {"opened_from": "0001-01-01"},
         {"opened_to": "9999-12-31"},
         {"cursor": "nonsense"},
+        {"unread": "perhaps"},
         {"q": "x" * 300},
     ],
 )
@@ -264,12 +267,66 @@ def test_api_pages_by_cursor_and_is_logged(api_as: Any, reader: User, patient: U
         "page_size=0000019999999",
         "page_size=" + "9" * 5000,
         "opened_to=x",
+        "unread=perhaps",
+        "unread=2",
         "opened_to=9999-12-31",
     ],
 )
 def test_api_tells_what_is_wrong(api_as: Any, reader: User, query: str) -> None:
     answer = api_as(reader).get(f"{API}?{query}")
     assert answer.status_code == 400 and set(answer.json()) == {"detail", "code"}
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        *((yes, 1) for yes in ("true", "True", "1", "yes", "on")),
+        *((no, 2) for no in ("false", "False", "0", "no", "off", "")),
+    ],
+)
+def test_yes_and_no_as_programs_write_them(
+    as_user: Any, api_as: Any, reader: User, patient: User, case: Case, text: str, count: int
+) -> None:
+    factories.CaseFactory.create(patient=patient)
+    case.refresh_from_db()
+    worklist.mark_seen(reader, case)
+    assert len(api_as(reader).get(API, {"unread": text}).json()["results"]) == count
+    page = as_user(reader).get(URL, {"unread": text})
+    assert len(page.context["page"].rows) == count
+    assert ('name="unread" class="form-check-input" id="id_unread" checked' in page.text) == (count == 1)
+
+
+def test_the_next_page_keeps_what_was_asked_for(api_as: Any, reader: User, patient: User, case: Case) -> None:
+    factories.CaseFactory.create(patient=patient)
+    address = api_as(reader).get(API, {"unread": "1", "page_size": "1"}).json()["next"]
+    query = parse_qs(urlsplit(address).query)
+    assert query["unread"] == ["true"] and query["page_size"] == ["1"]
+    (row,) = api_as(reader).get(address).json()["results"]
+    assert row["unread"] is True
+
+
+def test_api_marks_a_case_as_seen_until_there_is_news(api_as: Any, reader: User, case: Case) -> None:
+    client, address = api_as(reader), reverse("v1:worklist-seen", args=[case.pk])
+    assert address == f"{API}{case.pk}/seen/"
+    client.get(API)
+    assert client.get(API).json()["results"][0]["unread"] is True, "asking alone marks nothing"
+    done = client.post(address)
+    assert done.status_code == 204 and not done.content
+    body = client.get(API).json()
+    assert body["results"][0]["unread"] is False and body["counts"]["unread"] == 0
+    assert client.post(address).status_code == 204
+    factories.ScanFactory.create(case=case)
+    assert client.get(API).json()["counts"]["unread"] == 1
+    assert client.get(address).status_code == 405
+
+
+def test_who_may_mark_a_case_as_seen(
+    api_as: Any, case: Case, patient: User, api_hidden_from_outsiders: Any
+) -> None:
+    address = reverse("v1:worklist-seen", args=[case.pk])
+    api_hidden_from_outsiders(address, "post")
+    assert api_as(patient).post(address).status_code == 403
+    assert not CaseSeen.objects.exists()
 
 
 def test_api_is_for_verified_doctors(

@@ -85,6 +85,63 @@ def test_conflicts_are_409(api_as: Any, reader: Any, patient: Any, reading: Anal
     assert old.status_code == 409 and old.json()["code"] == "superseded"
 
 
+def test_the_same_sent_again_is_200_and_stores_nothing(api_as: Any, reader: Any, reading: Analysis) -> None:
+    client, sent = api_as(reader), body(reading, comment="Seen.")
+    first = client.post(SIGN, sent, format="json")
+    again = client.post(SIGN, sent, format="json")
+    assert (first.status_code, again.status_code) == (201, 200) and again.json() == first.json()
+    address = detail(Review.objects.get(), "amend")
+    change = body(reading, comment="Seen again.", amend_reason="Second look")
+    made = client.post(address, change, format="json")
+    lost = client.post(address, change, format="json")
+    assert (made.status_code, lost.status_code) == (201, 200) and lost.json() == made.json()
+    assert client.get(LIST).json()["count"] == Review.objects.count() == 2
+
+
+def test_something_else_on_ones_own_signature_says_how_to_go_on(
+    api_as: Any, reader: Any, reading: Analysis
+) -> None:
+    client = api_as(reader)
+    signed = client.post(SIGN, body(reading), format="json").json()
+    refused = client.post(SIGN, body(reading, comment="More"), format="json")
+    told = refused.json()
+    assert refused.status_code == 409 and set(told) == {"detail", "code", "review", "edit_no"}
+    assert (told["code"], told["review"], told["edit_no"]) == ("already_signed", signed["id"], 0)
+    assert "You signed this scan yourself" in told["detail"] and Review.objects.count() == 1
+    address = reverse("v1:review-amend", args=[told["review"]])
+    change = body(reading, comment="More", edit_no=told["edit_no"], amend_reason="I see more")
+    assert client.post(address, change, format="json").json()["version"] == 2
+
+
+def test_refusals_name_the_draft(api_as: Any, reader: Any, patient: Any, reading: Analysis) -> None:
+    client, second = api_as(reader), api_as(doctor_of(patient, "Dr Bea Second"))
+    told = client.post(SIGN, body(reading, ""), format="json").json()
+    draft = reviews.draft_of(reader, reading.scan)
+    assert (told["code"], told["review"], told["edit_no"]) == ("incomplete", str(draft.pk), 1)
+    lost = client.post(LIST, body(reading), format="json").json()
+    assert (lost["code"], lost["review"], lost["edit_no"]) == ("edit_conflict", str(draft.pk), 1)
+    signed = client.post(SIGN, body(reading, edit_no=1), format="json").json()
+    late = second.post(SIGN, body(reading, comment="I see more"), format="json").json()
+    assert (late["code"], late["review"], late["edit_no"]) == ("already_signed", signed["id"], 1)
+
+
+@pytest.mark.parametrize("other", ["agree", "disagree"])
+def test_two_verdicts_on_one_finding_are_refused(
+    api_as: Any, reader: Any, reading: Analysis, other: str
+) -> None:
+    client = api_as(reader)
+    sent = body(reading, danger_level="urgent", comment="Seen.")
+    sent["verdicts"] = [{"label": "pneumonia", "verdict": one} for one in ("agree", other)]
+    for address in (LIST, SIGN):
+        refused = client.post(address, sent, format="json")
+        assert refused.status_code == 400 and "pneumonia" in refused.json()["verdicts"][0]
+    assert not Review.objects.exists()
+    signed = sign(reading, reader)
+    refused = client.post(detail(signed, "amend"), {**sent, "amend_reason": "Better"}, format="json")
+    assert refused.status_code == 400 and "pneumonia" in refused.json()["verdicts"][0]
+    assert Review.objects.get() == signed
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -134,6 +191,9 @@ def test_blind_and_differing_readers(api_as: Any, reader: Any, patient: Any, rea
     seen = api_as(second).get(LIST).json()["results"]
     assert [one["status"] for one in seen] == ["draft"]
     assert api_as(second).get(detail(first)).status_code == 404
+    # Nor does a refusal name it.
+    refused = api_as(second).post(SIGN, body(reading, edit_no=5), format="json")
+    assert refused.status_code == 409 and refused.json()["review"] is None
     sent = body(reading, seat="second")
     assert api_as(second).post(SIGN, sent, format="json").status_code == 201
     assert api_as(second).get(detail(first)).status_code == 200

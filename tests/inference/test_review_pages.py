@@ -210,6 +210,17 @@ def test_two_doctors_sign_and_the_second_is_told(
     assert f'name="review-amends" value="{standing.pk}"' in text and "Sign the new version" in text
 
 
+def test_the_same_signed_twice_and_something_else(as_user: Any, reader: Any, reading: Analysis) -> None:
+    client, scan = as_user(reader), reading.scan
+    for _click in range(2):
+        assert client.post(address(scan), form(reading))["Location"] == result_of(scan)
+    answer = client.post(address(scan), form(reading, comment="I see more"))
+    text = text_of(answer)
+    assert answer.status_code == 409 and "You signed this scan yourself on" in text and "I see more" in text
+    standing = Review.objects.get()
+    assert f'name="review-amends" value="{standing.pk}"' in text and "Sign the new version" in text
+
+
 def test_the_same_draft_in_two_windows(as_user: Any, reader: Any, reading: Analysis) -> None:
     client, scan = as_user(reader), reading.scan
     client.post(address(scan), form(reading, "save", comment="First window"))
