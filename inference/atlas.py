@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,12 @@ from pathlib import Path
 from ml_training.errors import TrainingError
 from ml_training.labels import TASKS
 
-# Licences under which a picture may be shown to users; anything else is a label without a picture.
-_SHOWABLE = ("cc0", "cc by", "cc-by", "pddl", "public domain", "free use with attribution")
-# "CC BY-NC" and "-ND" allow less than they seem to: a site may be commercial, a thumbnail is a change.
-_RESTRICTED = ("nc", "nd", "mixed", "unclear", "via")
+# Licences under which a picture may be shown to users, whole; anything else is a label without a picture:
+# "CC BY-NC" and "-ND" too, since a site may be commercial, and a thumbnail is a change.
+_SHOWABLE = re.compile(
+    r"cc ?0( 1\.0)?|cc[ -]by([ -]sa)?( [1-4]\.[05])?|pddl( 1\.0)?|public domain"
+    r"|(nih: )?free (use )?with attribution"
+)
 
 CITATIONS = {
     "figshare": "Cheng J. Brain tumor dataset. figshare (2017). doi:10.6084/m9.figshare.1512427",
@@ -35,6 +38,7 @@ class AtlasRow:
     """One usable row of a manifest."""
 
     line: int
+    name: str  # as in the manifest
     path: Path
     label: str
     condition: str
@@ -47,7 +51,14 @@ class AtlasRow:
 
     @property
     def key(self) -> str:
-        """Tells a picture that was imported before, wherever the manifest lay then."""
+        """Tells a picture that was imported before, wherever the manifest lay then: its source, and its place
+        beside the manifest.
+        """
+        return hashlib.sha256(f"{self.source}\n{self.name}".encode()).hexdigest()
+
+    @property
+    def former_key(self) -> str:
+        """The key that earlier versions of PMI gave it, by the last part of its name."""
         return hashlib.sha256(f"{self.source}\n{self.path.name}".encode()).hexdigest()
 
     @property
@@ -67,9 +78,7 @@ class BadRow:
 
 def showable(licence: str) -> bool:
     """Whether pictures under a licence may be shown to users; what is not known may not."""
-    words = licence.lower()
-    parts = words.replace("-", " ").replace(",", " ").split()
-    return any(name in words for name in _SHOWABLE) and not any(word in parts for word in _RESTRICTED)
+    return _SHOWABLE.fullmatch(" ".join(licence.lower().split())) is not None
 
 
 def kind_of(manifest: Path) -> str | None:
@@ -82,7 +91,8 @@ def read(manifest: Path, kind: str) -> Iterator[AtlasRow | BadRow]:
     `source`, `licence`, `citation`. Raises `AtlasError` when there is no such table.
     """
     try:
-        with manifest.open(encoding="utf-8-sig", newline="") as handle:
+        # A broken letter spoils its own row, not the manifest.
+        with manifest.open(encoding="utf-8-sig", errors="replace", newline="") as handle:
             reader = csv.DictReader(handle)
             names = set(reader.fieldnames or [])
             if "file" not in names or not names & {"label", "labels"}:
@@ -98,11 +108,16 @@ def _row(line: int, row: dict[str, str], manifest: Path, kind: str) -> AtlasRow 
     name = row.get("file", "")
     if not name:
         return BadRow(line, "", "no file is named")
+    if any("\0" in text or "\ufffd" in text for text in row.values()):
+        return BadRow(line, name.replace("\0", "?"), "holds a NUL or letters that are no UTF-8")
     path = manifest.parent / name
-    if not path.resolve().is_relative_to(manifest.parent.resolve()):
-        return BadRow(line, name, "lies outside the manifest's folder")
-    if not path.is_file():
-        return BadRow(line, name, "the file is missing")
+    try:
+        if not path.resolve().is_relative_to(manifest.parent.resolve()):
+            return BadRow(line, name, "lies outside the manifest's folder")
+        if not path.is_file():
+            return BadRow(line, name, "the file is missing")
+    except OSError as error:
+        return BadRow(line, name[:80], f"cannot be looked for ({error.strerror})")
     try:
         label = label_of(row, kind)
     except TrainingError as error:
@@ -111,6 +126,7 @@ def _row(line: int, row: dict[str, str], manifest: Path, kind: str) -> AtlasRow 
     age, source, licence = row.get("age_group", ""), row.get("source", ""), row.get("licence", "")
     return AtlasRow(
         line,
+        name,
         path,
         label,
         conditions[label],

@@ -7,12 +7,19 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from inference.reading import Call
-from ml_training.labels import NORMAL_CONDITIONS
+from ml_training.labels import NORMAL_CONDITIONS, TASKS
 
 __all__ = ["NORMAL_CONDITIONS", "CalledLabel", "call_labels", "call_of"]
 
 # A kind of pneumonia cannot be surer than pneumonia.
 PARENT_LABEL = {"bacterial": "pneumonia", "viral": "pneumonia", "covid19": "pneumonia"}
+PARENT_CONDITION = {
+    own.condition: parent.condition
+    for task in TASKS.values()
+    for own in task.labels
+    for parent in task.labels
+    if PARENT_LABEL.get(own.name) == parent.name
+}
 # Of labels that exclude each other "nothing found" must be at least this probable: below it, one scan in
 # five or more shows a disease, whichever, and the most probable one is possible. Chosen on validation slices
 # of the brain, read by brain_mri 2.0.0: of 263 with a tumour 3 were told "nothing found" without it and

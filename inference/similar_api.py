@@ -11,18 +11,23 @@ from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, status, viewsets
+from rest_framework.decorators import action
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.throttling import BaseThrottle, ScopedRateThrottle, UserRateThrottle
 
+from accounts.consents import require_care
 from accounts.models import Role, User
 from accounts.selectors import is_verified_doctor
 from accounts.services import log_access
 from cases import uploads
+from cases.api import PrivateAnswers
+from cases.file_views import PNG
 from cases.selectors import person, visible_scans
-from inference import similar_page, similar_searches
+from cases.serializers import ErrorSerializer
+from inference import similar_page, similar_searches, similar_views
 from inference.models import Analysis, Kind, ReferenceImage, SimilarSearch, VectorSpace
 from inference.registry import READABLE_KINDS
 from inference.release import released_to
@@ -39,6 +44,8 @@ from inference.similar_selectors import (
 )
 from pmi_site.errors import UserError
 from pmi_site.parsers import JSONParser
+
+_UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 
 class SimilarRequestSerializer(serializers.Serializer[Any]):
@@ -73,8 +80,10 @@ class HitSerializer(serializers.Serializer[Any]):
     collection = serializers.CharField()
     licence = serializers.CharField()
     citation = serializers.CharField()
-    picture_url = serializers.CharField(allow_null=True)
-    heatmap_url = serializers.CharField(allow_null=True)
+    picture_url = serializers.URLField(
+        allow_null=True, help_text="PNG, fetched with the same credentials; null where it may not be shown."
+    )
+    heatmap_url = serializers.URLField(allow_null=True, help_text="The same with the heatmap on it.")
     scan = serializers.UUIDField(allow_null=True, help_text="Only of your own earlier scans.")
 
 
@@ -99,7 +108,7 @@ class SearchSerializer(serializers.Serializer[Any]):
     answer = SimilarAnswerSerializer(allow_null=True)
 
 
-class SimilarViewSet(viewsets.ViewSet):
+class SimilarViewSet(PrivateAnswers, viewsets.ViewSet):
     """Reverse image search."""
 
     parser_classes = [JSONParser, MultiPartParser]
@@ -107,10 +116,14 @@ class SimilarViewSet(viewsets.ViewSet):
     lookup_value_converter = "uuid"
 
     def get_throttles(self) -> list[BaseThrottle]:
-        """Searches are counted; asking how far one is, is not."""
-        if self.action == "retrieve":
+        """Searches are counted; asking how far one is, or for a picture that it found, is not."""
+        if self.action in ("retrieve", "picture"):
             return [UserRateThrottle()]
         return [UserRateThrottle(), ScopedRateThrottle()]
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[Any, str]:
+        """A picture is a picture, whatever type the client says it prefers."""
+        return super().perform_content_negotiation(request, force=force or self.action == "picture")
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Prepare the disk for an upload before anything reads the body."""
@@ -120,7 +133,12 @@ class SimilarViewSet(viewsets.ViewSet):
         return super().dispatch(request, *args, **kwargs)
 
     @extend_schema(
-        request=SimilarRequestSerializer, responses={200: SimilarAnswerSerializer, 202: SearchSerializer}
+        request=SimilarRequestSerializer,
+        responses={
+            200: SimilarAnswerSerializer,
+            202: SearchSerializer,
+            413: ErrorSerializer,
+        },
     )
     def create(self, request: Request) -> Response:
         """Search. By a reading: answered at once. By files or a region: 202 and an address to poll."""
@@ -160,7 +178,20 @@ class SimilarViewSet(viewsets.ViewSet):
             k = int(search.wanted.get("k") or NEAREST)
             view = similar_page.found(search, visible_scans(user), filters, k)
         answer = self._answer(request, search.space, view) if view and search.space else None
-        return Response(self._state(request, search, answer), headers={"Cache-Control": "no-store"})
+        return Response(self._state(request, search, answer))
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("reference_id", OpenApiTypes.UUID, OpenApiParameter.PATH),
+            OpenApiParameter("heat", OpenApiTypes.BOOL, description="With the heatmap on it."),
+        ],
+        responses={(200, PNG): OpenApiTypes.BINARY},
+    )
+    @action(detail=False, methods=["get"], url_path=f"references/(?P<reference_id>{_UUID})/picture")
+    def picture(self, request: Request, reference_id: str) -> HttpResponseBase:
+        """The picture of a known case, where it may be shown."""
+        # The page's own view: who may see a picture, and that it is logged, is said there and nowhere else.
+        return similar_views.picture(request._request, uuid.UUID(reference_id))
 
     def _person(self, request: Request) -> User:
         user = person(request.user)
@@ -189,6 +220,7 @@ class SimilarViewSet(viewsets.ViewSet):
         analysis = get_analysis(user, wanted["analysis"])
         if not released_to(user, analysis):
             raise Http404("No such analysis.")
+        require_care(analysis.scan.case.patient_id, user.pk)
         if analysis.status != Analysis.Status.SUCCEEDED or analysis.model_version is None:
             raise UserError("not_read", _("This analysis has no reading to search with."))
         if wanted.get("anatomy") not in (None, analysis.kind):
@@ -234,14 +266,12 @@ class SimilarViewSet(viewsets.ViewSet):
 
 def _addresses(request: Request, hit: Neighbour) -> dict[str, str | None]:
     if hit.scan_id is not None:
-        own = reverse("cases:scan_preview", args=[hit.case_id, hit.scan_id], request=request)
+        own = reverse("scan-preview", args=[hit.scan_id], request=request)
         heat = None
         if hit.finding_id:
-            heat = reverse(
-                "inference:heatmap_picture", args=[hit.analysis_id, hit.finding_id], request=request
-            )
+            heat = reverse("analysis-heatmap-png", args=[hit.analysis_id, hit.finding_id], request=request)
         return {"picture_url": own, "heatmap_url": heat}
     if not hit.showable:
         return {"picture_url": None, "heatmap_url": None}
-    address = reverse("inference:similar_picture", args=[hit.reference_id], request=request)
+    address = reverse("similar-picture", args=[hit.reference_id], request=request)
     return {"picture_url": address, "heatmap_url": f"{address}?heat=1" if hit.has_heatmap else None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from django.utils.translation import gettext as _
 from PIL import Image
 
 from cases import intake
-from cases.imaging.volume import CanonicalVolume
+from cases.imaging.volume import CanonicalVolume, ImagingError
 from cases.models import Scan
 from cases.services import load_volume
 from cases.storage import work_root
@@ -24,6 +25,8 @@ from inference.reading import Reading
 from inference.similar_selectors import Probe, space_to_search
 from pmi_site.errors import UserError
 from pmi_site.saying import say
+
+logger = logging.getLogger(__name__)
 
 SMALLEST_REGION = 24
 
@@ -74,7 +77,9 @@ def fill(space: VectorSpace, until: float) -> bool:
         for reference in batch:
             try:
                 found.append((reference, _vector(engine, reader, reference)))
-            except (OSError, ValueError):
+            except (OSError, ValueError, SyntaxError, ImagingError) as error:
+                # One broken file must not keep all others out. Names of exceptions only.
+                logger.warning("A reference image was not embedded: %s", type(error).__name__)
                 failed += 1
         similar_spaces.store_vectors(space, found)
         similar_spaces.progress(space, failed)

@@ -8,12 +8,13 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from django.core.files.base import ContentFile
 from django.db import connection, transaction
 from django.db.models.fields.files import FieldFile
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from cases.imaging.volume import from_film
 from cases.storage import remove_files
@@ -34,6 +35,7 @@ class Outcome:
 
     added: int = 0
     known: int = 0
+    changed: int = 0
     label_only: int = 0
     bad: list[BadRow] = field(default_factory=list)
 
@@ -44,9 +46,10 @@ def import_rows(
     reader: Reader,
     tell: Callable[[int], None],
 ) -> Outcome:
-    """Adds what is not there yet; a killed import goes on where it stopped. Bad rows are listed and passed
-    over. `tell` is called with the number of rows handled. Raises `AtlasError` while another import of the
-    same kind is under way.
+    """Adds what is not there yet, and corrects what a known row says otherwise now.
+
+    A killed import goes on where it stopped. Bad rows are listed and passed over. `tell` is called with the
+    number of rows handled. Raises `AtlasError` while another import of the same kind is under way.
     """
     with _alone(version.kind):
         return _import(rows, version, reader, tell)
@@ -76,20 +79,26 @@ def _import(
 ) -> Outcome:
     outcome = Outcome()
     space = similar_spaces.space_of(version)
-    known = set(ReferenceImage.objects.filter(kind=version.kind).values_list("key", flat=True))
+    atlas = ReferenceImage.objects.filter(kind=version.kind, source=ReferenceImage.Source.ATLAS)
+    known = {one.key: one for one in atlas.defer("picture", "heatmap")}
+    seen: set[str] = set()
     batch: list[tuple[AtlasRow, np.ndarray]] = []
     for row in rows:
         if isinstance(row, BadRow):
             outcome.bad.append(row)
             tell(1)
-        elif row.key in known:
+        elif row.key in seen:
             outcome.known += 1
             tell(1)
+        elif (held := known.pop(row.key, None) or known.pop(row.former_key, None)) is not None:
+            seen.add(row.key)
+            _correct(held, row, outcome)
+            tell(1)
         else:
-            known.add(row.key)
+            seen.add(row.key)
             try:
                 batch.append((row, _open(row)))
-            except (OSError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
                 outcome.bad.append(
                     BadRow(row.line, row.path.name, f"cannot be opened ({type(error).__name__})")
                 )
@@ -101,15 +110,43 @@ def _import(
     if batch:
         _store(batch, space, reader, outcome)
         tell(len(batch))
-    similar_spaces.finish_space(space)
+    similar_spaces.finish_space(space, held=False)
     similar_spaces.build_index(space)
+    # Another version may have been put into use meanwhile.
+    now = ModelVersion.objects.filter(kind=version.kind, is_active=True).exclude(pk=version.pk).first()
+    if now is not None and similar_spaces.missing(now).exists():
+        similar_spaces.request_filling(now)
     return outcome
+
+
+def _correct(held: ReferenceImage, row: AtlasRow, outcome: Outcome) -> None:
+    """What the manifest says now of an image that is there: a licence may have been taken back."""
+    said = {**_words(row), "key": row.key}
+    if all(getattr(held, name) == value for name, value in said.items()):
+        outcome.known += 1
+        return
+    ReferenceImage.objects.filter(pk=held.pk).update(**said)
+    outcome.changed += 1
+
+
+def _words(row: AtlasRow) -> dict[str, Any]:
+    return {
+        "condition": row.condition,
+        "age_band": row.age_band,
+        "collection": row.source[:120],
+        "licence": row.licence[:120],
+        "citation": row.citation,
+        "showable": row.showable,
+        "group_key": row.group_key,
+    }
 
 
 def _open(row: AtlasRow) -> np.ndarray:
     with Image.open(row.path) as picture:
         if picture.width * picture.height > _MAX_PIXELS:
             raise ValueError("too many pixels")
+        if picture.mode not in ("L", "LA", "RGB", "RGBA", "P", "1"):
+            raise ValueError(f"pixels of {picture.mode}: save it with 8 bits")
         return np.asarray(picture.convert("L"), dtype=np.float32)
 
 
@@ -128,14 +165,8 @@ def _store(
                 pk=uuid.uuid5(_IDS, f"{space.model_version.kind}\n{row.key}"),
                 kind=space.model_version.kind,
                 source=ReferenceImage.Source.ATLAS,
-                condition=row.condition,
-                age_band=row.age_band,
-                collection=row.source[:120],
-                licence=row.licence[:120],
-                citation=row.citation,
-                showable=row.showable,
                 key=row.key,
-                group_key=row.group_key,
+                **_words(row),
             )
             _put(reference, reference.picture, "picture.png", _png(image))
             written.append(str(reference.picture.name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import uuid
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,9 +13,12 @@ from django.core.cache import cache
 from django.core.validators import ProhibitNullCharactersValidator
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
-from accounts.models import User
+from accounts.consents import care_is_withdrawn
+from accounts.models import Role, User
 from cases.models import Scan
+from inference.calls import NORMAL_CONDITIONS, PARENT_CONDITION
 from inference.models import (
     Analysis,
     Finding,
@@ -26,9 +30,10 @@ from inference.models import (
 )
 from inference.presenters import shown_words
 from inference.similar_selectors import NEAREST, Filters, Hits, Neighbour, Probe, neighbours
-from pmi_site.errors import UserError
+from pmi_site.errors import TooManyTries, UserError
 
 SEARCHES_PER_MINUTE = 30
+_MINUTE = 60
 _ENOUGH_VOTES = 4
 FILTERS = ("condition", "source", "age_band")
 
@@ -151,10 +156,12 @@ def section(
 ) -> Section | None:
     """The similar cases of a reading, by the vector that the reading wrote: one SQL statement, no model.
 
-    `asked` comes from `asked_filters`. None where the reading's model version no longer reads: a retired
-    space is not searched.
+    `asked` comes from `asked_filters`. None where the reading's model version no longer reads (a retired
+    space is not searched), and where the patient took back the consent to care.
     """
     version = analysis.model_version
+    if care_is_withdrawn(scan.case.patient_id):
+        return None
     if version is None or not version.is_active or analysis.status != Analysis.Status.SUCCEEDED:
         return None
     space = getattr(version, "space", None)
@@ -178,23 +185,35 @@ def found(search: SimilarSearch, visible: QuerySet[Scan], filters: Filters, k: i
     probe = Probe(
         space=space,
         vector=list(search.vector),
-        patient_id=scan.case.patient_id if scan else None,
+        # What patients send is about themselves: their own scans are theirs here, too.
+        patient_id=scan.case.patient_id if scan else _own_id(search.owner),
         scan_id=scan.pk if scan else None,
     )
     return view_of(neighbours(probe, visible, filters, k), space, filters=filters)
+
+
+def _own_id(owner: User) -> uuid.UUID | None:
+    return owner.pk if owner.role == Role.PATIENT else None
 
 
 def vote(hits: Hits, findings: list[Finding]) -> str:
     """Why a doctor should look twice: most neighbours differ from the model. It changes nothing."""
     if not findings or len(hits.others) < _ENOUGH_VOTES:
         return ""
-    (condition, count), *_rest = Counter(hit.condition for hit in hits.others).most_common(1)
+    # A cause of pneumonia is pneumonia: models may not say causes of everybody.
+    (condition, count), *_rest = Counter(_broad(hit.condition) for hit in hits.others).most_common(1)
     said = {f.condition for f in findings if f.call != Finding.Call.UNLIKELY} or {findings[0].condition}
-    if count < _ENOUGH_VOTES or condition in said:
+    if count < _ENOUGH_VOTES or condition in {_broad(own) for own in said}:
         return ""
     text = _(
         "%(count)d of the %(all)d nearest known cases show %(what)s; the model says %(said)s. Look twice."
     )
+    if condition in NORMAL_CONDITIONS:  # some languages say "do not show any"
+        text = pgettext(
+            "nothing",
+            "%(count)d of the %(all)d nearest known cases show %(what)s; the model says %(said)s. Look "
+            "twice.",
+        )
     return text % {
         "count": count,
         "all": len(hits.others),
@@ -203,20 +222,24 @@ def vote(hits: Hits, findings: list[Finding]) -> str:
     }
 
 
+def _broad(condition: str) -> str:
+    return PARENT_CONDITION.get(condition, condition)
+
+
 def count_search(user: User) -> None:
-    """Counts a search against the person's limit. Raises UserError `too_many` above it.
+    """Counts a search against the person's limit. Raises TooManyTries `too_many` above it.
 
     Unlimited searching would let somebody walk through the whole index, or test which pictures are in it.
     """
     key = f"similar:{user.pk}"
-    cache.add(key, 0, timeout=60)
+    cache.add(key, 0, timeout=_MINUTE)
     try:
         count = cache.incr(key)
     except ValueError:  # it expired between the two
-        cache.set(key, 1, timeout=60)
+        cache.set(key, 1, timeout=_MINUTE)
         count = 1
     if count > SEARCHES_PER_MINUTE:
-        raise UserError("too_many", _("You have searched very often. Please wait a minute."))
+        raise TooManyTries("too_many", _("You have searched very often. Please wait a minute."), _MINUTE)
 
 
 def asked_filters(user: User, values: Any) -> tuple[Filters, str]:

@@ -99,7 +99,7 @@ def begin_region(owner: User, analysis: Analysis, region: Region, wanted: dict[s
 
     Raises UserError ``care_withdrawn`` when the patient took back that PMI reads their scans.
     """
-    require_care(analysis.scan.case.patient_id)
+    require_care(analysis.scan.case.patient_id, owner.pk)
     search = SimilarSearch.objects.create(
         owner=owner,
         kind=analysis.kind,
@@ -161,7 +161,7 @@ def answer(held: Claim) -> None:
         try:
             # Taken back since it was asked: what waits is not read.
             if search.analysis is not None:
-                require_care(search.analysis.scan.case.patient_id)
+                require_care(search.analysis.scan.case.patient_id, search.owner_id)
             elif search.owner.role == Role.PATIENT:
                 require_care(search.owner_id)
             if search.analysis is not None:
@@ -195,15 +195,17 @@ def refuse(held: Claim, code: str, reason: str) -> None:
 def give_back(held: Claim) -> None:
     """Lets another attempt try, if any is left."""
     if held.attempt >= settings.PMI_ANALYSIS_MAX_ATTEMPTS:
-        refuse(held, "unavailable", busy_text())
+        refuse(held, "unavailable", busy_text(held.search_id))
         return
     if _mine(held).update(state=State.QUEUED, lease_expires_at=None, updated_at=timezone.now()):
         _send(held.search_id)
 
 
-def busy_text() -> str:
-    """What to say when a search could not be done."""
-    return _("The search could not be done just now. Please try again.")
+def busy_text(search_id: uuid.UUID | str) -> str:
+    """What to say when a search could not be done, in the language of who asked."""
+    language = SimilarSearch.objects.filter(pk=search_id).values_list("language", flat=True).first()
+    with translation.override(language or settings.LANGUAGE_CODE):
+        return _("The search could not be done just now. Please try again.")
 
 
 def _mine(held: Claim) -> Any:
@@ -230,8 +232,7 @@ def sweep() -> None:
     late = Q(state__in=[State.QUEUED, State.RECEIVING], created_at__lt=now - GIVEN_UP)
     spent = Q(state=State.RUNNING, lease_expires_at__lt=now, attempt__gte=settings.PMI_ANALYSIS_MAX_ATTEMPTS)
     for search in SimilarSearch.objects.filter(late | spent):
-        with translation.override(search.language or settings.LANGUAGE_CODE):
-            text = busy_text()
+        text = busy_text(search.pk)
         changed = SimilarSearch.objects.filter(
             pk=search.pk, state=search.state, attempt=search.attempt
         ).update(

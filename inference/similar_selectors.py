@@ -76,6 +76,7 @@ class Neighbour:
     case_id: uuid.UUID | None = None
     analysis_id: uuid.UUID | None = None
     finding_id: uuid.UUID | None = None
+    group: str = ""  # whose it is, as a hash: only to keep one hit of each person
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,16 @@ class _Distance(Func):
     output_field = models.FloatField()
 
 
+class _ExactDistance(_Distance):
+    """The same number as an expression that no index serves, so that all rows are compared.
+
+    Where a filter goes with the place in the space, as a condition does, an index that walks outwards from
+    the query gives up long before it has come to what the filter lets through.
+    """
+
+    template = "((%(expressions)s) + 0)"
+
+
 def released() -> QuerySet[ReferenceImage]:
     """The reference images that may be found now.
 
@@ -128,7 +139,7 @@ def released() -> QuerySet[ReferenceImage]:
 def neighbours(
     probe: Probe, visible: QuerySet[Scan], filters: Filters | None = None, k: int = NEAREST
 ) -> Hits:
-    """The nearest images in the probe's space, by one SQL statement.
+    """The nearest images in the probe's space, by one SQL statement, one of each person at most.
 
     `visible` are the scans that the asking user may read: own earlier scans come from these only. A space
     without dimensions holds nothing and is not searched.
@@ -148,20 +159,24 @@ def neighbours(
         # An embedding of full length is shortened as the space's vectors were.
         vector = in_space(probe.space, np.asarray(probe.vector, dtype=np.float32)[None])[0]
         query = _Sized(Value(vector.tolist(), output_field=HalfVectorField()), dims)
-    distance = _Distance(_Sized(F("vector"), dims), query)
-    found = _references(probe, wanted, distance)[:k]
-    searched = [found]
+    filtered = bool(wanted.condition or wanted.source or wanted.age_band)
+    distance = (_ExactDistance if filtered else _Distance)(_Sized(F("vector"), dims), query)
+    # Slices of one person lie close together: some more rows leave enough people.
+    searched = [_references(probe, wanted, distance)[: _ROWS_A_HIT * k]]
     if probe.patient_id and wanted.own and not wanted.source:
         # Several readings of one scan lie at one place: some more rows leave enough scans.
         searched.append(_own(probe, wanted, distance, visible)[: 4 * k])
     asked = searched[0] if len(searched) == 1 else searched[0].union(*searched[1:], all=True)
-    rows = _tuned(asked) if probe.space.indexed else list(asked)
+    rows = _tuned(asked) if probe.space.indexed and not filtered else list(asked)
     hits = sorted((Neighbour(*row) for row in rows if row[0] is not None), key=lambda hit: hit.distance)
     own: dict[Any, Neighbour] = {}
+    others: dict[Any, Neighbour] = {}
     for hit in hits:
-        if hit.scan_id and hit.scan_id not in own:
-            own[hit.scan_id] = hit
-    return Hits(tuple(hit for hit in hits if not hit.scan_id)[:k], tuple(own.values())[:k])
+        if hit.scan_id:
+            own.setdefault(hit.scan_id, hit)
+        else:
+            others.setdefault(hit.group or hit.reference_id, hit)
+    return Hits(tuple(others.values())[:k], tuple(own.values())[:k])
 
 
 def _tuned(asked: QuerySet[Any, Any]) -> list[tuple[Any, ...]]:
@@ -178,6 +193,7 @@ def _tuned(asked: QuerySet[Any, Any]) -> list[tuple[Any, ...]]:
         return list(cursor.fetchall())
 
 
+_ROWS_A_HIT = 8
 _OPTIONS = "SELECT " + ", ".join(
     f"set_config('{name}', %s, true)"
     for name in ("hnsw.ef_search", "hnsw.iterative_scan", "ivfflat.probes", "ivfflat.iterative_scan")
@@ -213,6 +229,7 @@ def _references(probe: Probe, wanted: Filters, distance: Any) -> QuerySet[Any, A
             nothing,
             nothing,
             nothing,
+            "reference__group_key",
         )
     )
 
@@ -257,6 +274,7 @@ def _own(probe: Probe, wanted: Filters, distance: Any, visible: QuerySet[Scan]) 
         "analysis__scan__case_id",
         "analysis_id",
         "c_finding",
+        Value("", output_field=text),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import uuid
 
 import numpy as np
@@ -15,6 +16,7 @@ from cases.imaging.preview import default_plane, slice_png
 from cases.models import Review, Scan
 from cases.reviews import signed_review
 from cases.services import load_volume
+from cases.storage import remove_files
 from inference.models import (
     Analysis,
     Confirmation,
@@ -22,11 +24,12 @@ from inference.models import (
     Finding,
     ModelVersion,
     ReferenceImage,
-    VectorSpace,
 )
 from inference.registry import READABLE_KINDS
 from inference.review_truth import disputed, most_exact, truth_of
 from inference.similar_spaces import request_filling, space_of, store_vectors
+
+logger = logging.getLogger(__name__)
 
 
 def follow_reviews(scan_id: uuid.UUID) -> list[Confirmation]:
@@ -106,17 +109,19 @@ def release_scan(confirmation: Confirmation) -> ReferenceImage | None:
             scan=scan,
             owner_id=patient_id,
         )
-        reference.picture.save("picture.png", ContentFile(picture), save=False)
-        if finding.heatmap_png:
-            with finding.heatmap_png.open("rb") as handle:
-                reference.heatmap.save("heatmap.png", ContentFile(handle.read()), save=False)
-        reference.save()
+        try:
+            reference.picture.save("picture.png", ContentFile(picture), save=False)
+            if finding.heatmap_png:
+                with finding.heatmap_png.open("rb") as handle:
+                    reference.heatmap.save("heatmap.png", ContentFile(handle.read()), save=False)
+            reference.save()
+        except BaseException:
+            # No row would name them, so nothing would ever remove them.
+            remove_files([str(file.name) for file in (reference.picture, reference.heatmap) if file.name])
+            raise
         held = Embedding.objects.filter(analysis=analysis).first()
         if held is not None:
             store_vectors(space_of(version), [(reference, np.asarray(held.vector, np.float32))])
-            VectorSpace.objects.filter(model_version=version, state=VectorSpace.State.WAITING).update(
-                lease_expires_at=None
-            )
     if not version.is_active and (
         active := ModelVersion.objects.filter(kind=version.kind, is_active=True).first()
     ):
@@ -127,7 +132,17 @@ def release_scan(confirmation: Confirmation) -> ReferenceImage | None:
 def release_consented(patient_id: uuid.UUID) -> int:
     """Releases all confirmed scans of a patient who just agreed; how many."""
     confirmed = Confirmation.objects.filter(finding__analysis__scan__case__patient_id=patient_id)
-    return sum(release_scan(confirmation) is not None for confirmation in confirmed)
+    return sum(_release(confirmation) for confirmation in confirmed)
+
+
+def _release(confirmation: Confirmation) -> bool:
+    """Whether a scan was released. A scan that cannot be must not stop a consent, nor the others."""
+    try:
+        with transaction.atomic():
+            return release_scan(confirmation) is not None
+    except Exception as error:
+        logger.error("Confirmation %s was not released: %s", confirmation.pk, type(error).__name__)
+        return False
 
 
 def release_waiting() -> int:
@@ -136,7 +151,8 @@ def release_waiting() -> int:
         reference__isnull=True,
         finding__analysis__scan__case__patient__in=consenting_patient_ids(ConsentPurpose.SIMILAR_SEARCH),
     )
-    return sum(release_scan(confirmation) is not None for confirmation in waiting[:100])
+    # In any order: what cannot be released must not stand before the rest for ever.
+    return sum(_release(confirmation) for confirmation in waiting.order_by("?")[:100])
 
 
 def withdraw_patient(patient_id: uuid.UUID) -> int:

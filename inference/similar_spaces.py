@@ -31,6 +31,8 @@ HNSW_EF_CONSTRUCTION = 200
 # time to build and half of the room (docs/similar-benchmark.md).
 LISTS_FROM = 300_000
 _SAMPLE = 300
+LEAST_MEASURED = 8  # images; of fewer, what is near cannot be said
+_TRIED_AGAIN = timedelta(days=1)
 _LEASE = timedelta(minutes=15)
 _CONVERT_BATCH = 1_000
 # An index over halfvec takes at most this many dimensions.
@@ -165,22 +167,39 @@ def progress(space: VectorSpace, failed: int = 0) -> None:
     total = ReferenceImage.objects.filter(kind=space.model_version.kind).count()
     done = ReferenceVector.objects.filter(model_version_id=space.model_version_id).count()
     now = timezone.now()
-    VectorSpace.objects.filter(pk=space.pk).update(
-        total=total, done=done, failed=F("failed") + failed, lease_expires_at=now + _LEASE, updated_at=now
+    own = VectorSpace.objects.filter(pk=space.pk)
+    own.update(total=total, done=done, failed=F("failed") + failed, updated_at=now)
+    # Only who fills it holds it: a scan released in between must not keep others out.
+    own.filter(state=VectorSpace.State.FILLING, lease_expires_at__gt=now).update(
+        lease_expires_at=now + _LEASE
     )
 
 
-def finish_space(space: VectorSpace, *, state: str = VectorSpace.State.READY) -> None:
-    """Shortens the vectors where that is due, measures what is near in the space, gives the lease back."""
+def finish_space(space: VectorSpace, *, state: str = VectorSpace.State.READY, held: bool = True) -> None:
+    """Shortens the vectors where that is due, measures what is near in the space, gives the lease back.
+
+    `held` False: the caller does not fill the space. Where another one does, its state and lease stay.
+    """
     progress(space)
     space.refresh_from_db()
     fit_projection(space)
     near, typical = _distances(space)
     now = timezone.now()
-    VectorSpace.objects.filter(pk=space.pk).update(
-        state=state, near=near, typical=typical, lease_expires_at=None, finished_at=now, updated_at=now
-    )
+    own = VectorSpace.objects.filter(pk=space.pk)
+    own.update(near=near, typical=typical, updated_at=now)
+    if not held:
+        own = own.exclude(state=VectorSpace.State.FILLING, lease_expires_at__gt=now)
+    own.update(state=state, lease_expires_at=None, finished_at=now)
     space.refresh_from_db()
+
+
+def has_grown(space: VectorSpace) -> bool:
+    """Whether releases have made a space large enough to be measured or shortened that never was."""
+    if space.near is None and space.done >= LEAST_MEASURED:
+        return True
+    tried_lately = space.finished_at is not None and space.finished_at > timezone.now() - _TRIED_AGAIN
+    long = not space.projection and not space.indexed and (space.dims or 0) > REDUCED_DIMS
+    return long and space.done >= FIT_FROM and not tried_lately
 
 
 def give_back_space(space: VectorSpace) -> None:
@@ -197,7 +216,7 @@ def _distances(space: VectorSpace) -> tuple[float | None, float | None]:
         .order_by("reference_id")
         .values_list("vector", "reference__group_key")[: 5 * _SAMPLE]
     )
-    if len(rows) < 8:
+    if len(rows) < LEAST_MEASURED:
         return None, None
     vectors = unit(np.stack([np.asarray(vector, dtype=np.float32) for vector, _key in rows]))
     groups = np.array([key or str(n) for n, (_vector, key) in enumerate(rows)])

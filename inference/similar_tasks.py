@@ -55,7 +55,7 @@ def run_search(search_id: str) -> None:
         similar_searches.give_back(held)
     except Exception as error:
         logger.error("Search %s failed: %s", search_id, type(error).__name__)
-        similar_searches.refuse(held, "internal_error", similar_searches.busy_text())
+        similar_searches.refuse(held, "internal_error", similar_searches.busy_text(search_id))
 
 
 @pmi_task(queue="default", time_limit=240)
@@ -82,11 +82,11 @@ def build_space_index(version_id: str) -> None:
 @pmi_task(queue="default", time_limit=240)
 def fill_waiting_spaces() -> None:
     """Does or sends again what a lost message or a dead worker left undone; runs every few minutes."""
-    for space in VectorSpace.objects.select_related("model_version").filter(
-        model_version__is_active=True, state__in=[VectorSpace.State.WAITING, VectorSpace.State.FILLING]
-    ):
-        if similar_spaces.missing(space.model_version).exists():
+    for space in VectorSpace.objects.select_related("model_version").filter(model_version__is_active=True):
+        # Also of a space that is ready: an import into the version before it may have come in between.
+        if similar_spaces.missing(space.model_version).count() > space.failed:
             similar_spaces.request_filling(space.model_version)
-    for space in VectorSpace.objects.filter(model_version__is_active=True):
+        elif similar_spaces.has_grown(space):
+            similar_spaces.finish_space(space, held=False)
         similar_spaces.request_index(space)
     similar_services.release_waiting()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from PIL import Image
 
 from inference import services
@@ -80,6 +80,60 @@ def test_import_search_and_promotion(
     assert ReferenceVector.objects.filter(model_version=models["knee_xray"]).count() == 6
 
 
+def test_a_changed_row_is_corrected_and_a_name_is_the_whole_name(models: Any, manifest: Path) -> None:
+    load(manifest)
+    kept = set(ReferenceImage.objects.values_list("pk", flat=True))
+    folder = manifest.parent / "more"
+    folder.mkdir()
+    Image.fromarray(picture("knee_xray", "4", 9).astype(np.uint8)).save(folder / "0.png")
+    text = manifest.read_text().replace("1.png,0,p1,CC BY 4.0", "1.png,0,p1,CC BY-NC 4.0")
+    manifest.write_text(text + "more/0.png,4,p9,CC BY 4.0,Set\n")
+    said, _bad = load(manifest)
+    assert "1 added (0 by label only), 5 known, 1 corrected" in said
+    withdrawn = ReferenceImage.objects.get(licence="CC BY-NC 4.0")
+    assert withdrawn.pk in kept and not withdrawn.showable
+    assert "0 added (0 by label only), 7 known, 0 corrected" in load(manifest)[0]
+
+
+def test_images_of_an_earlier_version_are_known_by_their_former_key(models: Any, manifest: Path) -> None:
+    from inference import atlas
+
+    load(manifest)
+    for row in atlas.read(manifest, "knee_xray"):
+        if isinstance(row, atlas.AtlasRow):
+            ReferenceImage.objects.filter(key=row.key).update(key=row.former_key)
+    assert "0 added" in load(manifest)[0] and ReferenceImage.objects.count() == 6
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a\0b.png", None, "NUL"),
+        ("x" * 300 + ".png", None, "cannot be looked for"),
+        ("deep.png", Image.fromarray(np.full((80, 80), 40_000, np.uint16)), "cannot be opened (ValueError)"),
+    ],
+)
+def test_a_bad_row_is_told_and_the_rest_goes_in(
+    models: Any, manifest: Path, name: str, content: Any, said: str
+) -> None:
+    if content is not None:
+        content.save(manifest.parent / name)
+    manifest.write_text(manifest.read_text() + f"{name},0,x,,\n")
+    out, bad = load(manifest)
+    assert "6 added" in out and "4 bad rows" in out and said in bad
+
+
+def test_the_command_asks_the_gate_and_leaves_the_picture_itself_out(
+    models: Any, manifest: Path, settings: Any
+) -> None:
+    out = io.StringIO()
+    asked = {"manifest": manifest, "kind": "knee_xray", "json": True, "stderr": io.StringIO()}
+    call_command("similar", str(manifest.parent / "0.png"), stdout=out, **asked)
+    assert '"0.png"' not in out.getvalue() and '"1.png"' in out.getvalue()
+    with pytest.raises(CommandError, match="damaged|not a|could not|cannot|text"):
+        call_command("similar", str(manifest.parent / "broken.png"), stdout=out, **asked)
+
+
 def test_the_command_evaluates_a_manifest(models: Any, manifest: Path) -> None:
     out = io.StringIO()
     call_command("similar", manifest=manifest, kind="knee_xray", json=True, stdout=out, stderr=io.StringIO())
@@ -94,7 +148,18 @@ def test_the_command_evaluates_a_manifest(models: Any, manifest: Path) -> None:
         ("mixed, mostly BIMCV-COVID19+", False),
         ("NIH images via RSNA/Kaggle compilation", False),
         ("unclear (web-sourced Kaggle set)", False),
+        ("CC0", True),
+        ("CC BY-SA 4.0", True),
+        ("public domain", True),
         ("CC BY-NC 4.0", False),
+        ("CC BY-NonCommercial 4.0", False),
+        ("CC BY 4.0, non-commercial use only", False),
+        ("CC BY-NC/ND", False),
+        ("CC BY (NC)", False),
+        ("CC-BY-NC;", False),
+        ("CC BY-NoDerivatives 4.0", False),
+        ("not public domain", False),
+        ("Public domain? unknown", False),
         ("", False),
     ],
 )

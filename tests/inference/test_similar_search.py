@@ -11,9 +11,11 @@ from django.core.files.base import ContentFile
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from rest_framework.test import APIClient
 
 from accounts import consents
 from accounts.models import AccessLog, Consent
+from accounts.services import create_token
 from cases.selectors import visible_scans
 from inference import similar_services, similar_spaces
 from inference.engine import Reader
@@ -288,13 +290,61 @@ def test_the_api_searches_by_reading(api_as: Any, patient: Any, other_patient: A
     assert api_as(patient).get("/api/v1/similar/").status_code == 405
 
 
+def test_a_token_opens_the_pictures_that_the_api_names(patient: Any) -> None:
+    """The addresses of the pages would send a program to the login."""
+    own = read(ScanFactory.create(case__patient=patient), 0.3)
+    analysis = read(ScanFactory.create(case__patient=patient))
+    reference = atlas(analysis.model_version, 0.1)
+    reference.heatmap.save("heatmap.png", ContentFile(PNG + b", with heat"), save=True)
+    _token, key = create_token(patient, "a program")
+    client = APIClient(headers={"Authorization": f"Token {key}"})
+    found = client.post(reverse("v1:similar-list"), {"analysis": str(analysis.pk)}).json()
+    (hit,), (earlier,) = found["similar"], found["own_earlier"]
+    assert earlier["scan"] == str(own.scan_id)
+    for address in (hit["picture_url"], hit["heatmap_url"], earlier["picture_url"], earlier["heatmap_url"]):
+        answer = client.get(address)
+        assert (answer.status_code, answer["Content-Type"]) == (200, "image/png"), address
+        assert answer["Cache-Control"] == "private, no-store"
+        assert b"".join(answer).startswith(b"\x89PNG")
+        assert APIClient().get(address).status_code == 401
+    assert b"".join(client.get(hit["picture_url"])) == PNG
+    assert b"".join(client.get(hit["heatmap_url"], headers={"accept": "image/png"})).endswith(b"with heat")
+    lines = AccessLog.objects.filter(action="view_reference_picture", object_id=reference.pk)
+    assert lines.count() == 4
+
+
+def test_the_apis_pictures_have_the_rules_of_the_pages(
+    api_as: Any, patient: Any, doctor: Any, admin_user: Any, unverified_doctor: Any, confirmed: Analysis
+) -> None:
+    analysis = read(ScanFactory.create(case__patient=patient))
+    shown, hidden = atlas(analysis.model_version, 0.1), atlas(analysis.model_version, 0.2, showable=False)
+    consents.give_consent(confirmed.scan.case.patient, "similar_search")
+    released = ReferenceImage.objects.get(source="platform")
+
+    def code(user: Any, reference: ReferenceImage, **query: Any) -> int:
+        answer = api_as(user).get(reverse("v1:similar-picture", args=[reference.pk]), query)
+        return int(answer.status_code)
+
+    assert [code(who, shown) for who in (patient, doctor, admin_user, unverified_doctor, None)] == [
+        200,
+        200,
+        403,
+        403,
+        401,
+    ]
+    assert code(patient, hidden) == 404 and code(patient, shown, heat=1) == 404
+    assert code(patient, released) == 200
+    Consent.objects.all().delete()
+    assert code(patient, released) == 404
+    assert AccessLog.objects.filter(action="view_reference_picture").count() == 3
+
+
 def test_searches_are_limited(api_as: Any, patient: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("inference.similar_page.SEARCHES_PER_MINUTE", 2)
     analysis = read(ScanFactory.create(case__patient=patient))
-    codes = [
-        api_as(patient).post("/api/v1/similar/", {"analysis": str(analysis.pk)}).status_code for _ in "123"
-    ]
-    assert codes == [200, 200, 400]
+    answers = [api_as(patient).post("/api/v1/similar/", {"analysis": str(analysis.pk)}) for _ in "123"]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert (answers[2].json()["code"], answers[2]["Retry-After"]) == ("too_many", "60")
 
 
 def test_a_consent_is_the_patients_own(as_user: Any, patient: Any, doctor: Any) -> None:

@@ -60,5 +60,6 @@ class Command(BaseCommand):
             self.stderr.write(f"line {bad.line}: {bad.file}: {bad.reason}")
         self.stdout.write(
             f"{kind}: {outcome.added} added ({outcome.label_only} by label only), {outcome.known} known, "
+            f"{outcome.changed} corrected, "
             f"{len(outcome.bad)} bad rows"
         )

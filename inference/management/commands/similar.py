@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from argparse import ArgumentParser
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from inference.registry import READABLE_KINDS
+
+if TYPE_CHECKING:
+    from inference.engine import Engine
 
 
 class Command(BaseCommand):
@@ -110,10 +114,16 @@ class Command(BaseCommand):
             raise CommandError("The manifest holds too few pictures.")
         vectors = _unit(embed(reader, images))
         if options["path"]:
-            with Image.open(options["path"]) as opened:
-                query = _unit(embed(reader, [np.asarray(opened.convert("L"), dtype=np.float32)]))[0]
+            query = _unit(_looked_at(engine, options["path"], kind)[None])[0]
             scores = vectors @ query
-            best = np.argsort(-scores)[: options["k"]]
+            # The picture itself, and others of the same person, say nothing.
+            same = {own.group_key for own in good if own.path.resolve() == options["path"].resolve()} - {""}
+            others = [
+                n
+                for n, own in enumerate(good)
+                if own.path.resolve() != options["path"].resolve() and own.group_key not in same
+            ]
+            best = sorted(others, key=lambda n: -scores[n])[: options["k"]]
             return {
                 "similar": [
                     {
@@ -133,6 +143,22 @@ class Command(BaseCommand):
             **evaluate(vectors, labels, groups, asks),
             **_shortened(vectors, labels, groups, asks),
         }
+
+
+def _looked_at(engine: Engine, path: Path, kind: str) -> np.ndarray:
+    """The embedding of one file, as a reading has it. Raises CommandError for what the gate refuses."""
+    from cases import intake
+
+    if not path.is_file():
+        raise CommandError(f"{path}: the file was not found")
+    with tempfile.TemporaryDirectory() as work:
+        prepared, refused = intake.prepare([intake.IncomingFile(path.name, path)], Path(work))
+        if not prepared:
+            raise CommandError(refused[0].message if refused else f"{path}: holds no picture")
+        reading = engine.analyze(prepared[0].volume, kind, maps=False)
+    if reading.embedding is None:
+        raise CommandError(reading.reason or f"{path}: was not read")
+    return np.asarray(reading.embedding, dtype=np.float32)
 
 
 def evaluate(vectors: np.ndarray, labels: np.ndarray, groups: np.ndarray, asks: np.ndarray) -> dict[str, Any]:
