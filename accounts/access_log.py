@@ -8,7 +8,7 @@ between is chained by the next line or by the minute's sweep.
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
@@ -40,15 +40,14 @@ def record(actor: User | None, action: str, obj: HasId, patient_id: UUID | None 
     """Write one line: who did what to which object. `patient_id` says whose data it is where the object (a
     case, or anything that hangs on one) does not.
     """
-    AccessLog.objects.create(**_line(actor, action, obj, patient_id, _Emergencies(actor)))
+    (line,) = _lines(actor, action, [obj], patient_id)
+    line.save(force_insert=True)
     transaction.on_commit(seal, robust=True)
 
 
 def record_many(actor: User | None, action: str, objects: Iterable[HasId]) -> None:
     """One line for each object of a list, in one statement."""
-    emergencies = _Emergencies(actor)
-    lines = [AccessLog(**_line(actor, action, obj, None, emergencies)) for obj in objects]
-    if lines:
+    if lines := _lines(actor, action, list(objects)):
         AccessLog.objects.bulk_create(lines)
         transaction.on_commit(seal, robust=True)
 
@@ -76,23 +75,36 @@ class _Emergencies:
         return not self._grants & {(patient_id, None, False), (patient_id, case_id, False)}
 
 
-def _line(
-    actor: User | None, action: str, obj: HasId, patient_id: UUID | None, emergencies: _Emergencies
-) -> dict[str, Any]:
+def _lines(
+    actor: User | None, action: str, objects: Sequence[HasId], patient_id: UUID | None = None
+) -> list[AccessLog]:
+    """A line, not yet written, for each object; as many queries for many as for one."""
+    if not objects:
+        return []
+    places = [_whose(obj, patient_id) for obj in objects]
+    keys = _keys_of({owner_id for owner_id, _case_id in places if owner_id}, actor)
+    emergencies = _Emergencies(actor)
+    return [
+        AccessLog(
+            actor_key=actor.log_key if actor else None,
+            patient_key=keys.get(owner_id) if owner_id else None,
+            action=action,
+            object_type=type(obj).__name__.lower(),
+            object_id=obj.log_key if isinstance(obj, User) else obj.id,
+            case_id=case_id,
+            is_emergency=emergencies.cover(owner_id, case_id),
+            at=timezone.now(),
+        )
+        for obj, (owner_id, case_id) in zip(objects, places, strict=True)
+    ]
+
+
+def _whose(obj: HasId, patient_id: UUID | None) -> tuple[UUID | None, UUID | None]:
+    """(id of the patient, id of the case) that a line names."""
     owner_id, case_id = owner_of(obj)
     if owner_id is None and isinstance(obj, User) and obj.role == Role.PATIENT:
         owner_id = obj.pk
-    owner_id = patient_id or owner_id
-    return {
-        "actor_key": actor.log_key if actor else None,
-        "patient_key": _key_of(owner_id, actor),
-        "action": action,
-        "object_type": type(obj).__name__.lower(),
-        "object_id": obj.log_key if isinstance(obj, User) else obj.id,
-        "case_id": case_id,
-        "is_emergency": emergencies.cover(owner_id, case_id),
-        "at": timezone.now(),
-    }
+    return patient_id or owner_id, case_id
 
 
 def owner_of(obj: Any) -> tuple[UUID | None, UUID | None]:
@@ -111,12 +123,12 @@ def owner_of(obj: Any) -> tuple[UUID | None, UUID | None]:
     return None, case_id
 
 
-def _key_of(user_id: UUID | None, actor: User | None) -> UUID | None:
-    if user_id is None:
-        return None
-    if actor is not None and actor.pk == user_id:
-        return actor.log_key
-    return User.objects.filter(pk=user_id).values_list("log_key", flat=True).first()
+def _keys_of(user_ids: set[UUID], actor: User | None) -> dict[UUID, UUID]:
+    """The keys that stand for people in the log, by their ids; at most one query."""
+    keys = {actor.pk: actor.log_key} if actor else {}
+    if wanted := user_ids - keys.keys():
+        keys |= dict(User.objects.filter(pk__in=wanted).values_list("pk", "log_key"))
+    return keys
 
 
 # --- chaining -----------------------------------------------------------------------------------------------

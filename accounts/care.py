@@ -164,9 +164,10 @@ def deliver(invitation_id: UUID | str) -> bool:
     elif account is not None and invitation.way == _Way.REQUEST and account.role == Role.PATIENT:
         tell(account.pk, "care_requested", reverse("accounts:sharing"))
     else:
-        # Who asks and who is asked mostly speak the same language; of the other one nothing else is known.
+        # Who asks and who is asked mostly speak the same language; of a stranger nothing else is known.
         asking = invitation.patient if invitation.way == _Way.EMAIL else invitation.doctor
-        with translation.override(asking.language if asking else settings.LANGUAGE_CODE):
+        reader = account or asking
+        with translation.override(reader.language if reader else settings.LANGUAGE_CODE):
             _mail_stranger(invitation)
     return True
 

@@ -15,8 +15,22 @@ from rest_framework.response import Response
 
 from accounts import care, emergency, selectors
 from accounts.models import CareInvitation, CareRelationship, Role, User
+from pmi_site.errors import TooManyTries
 
 _UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+# The longest that each can last, in seconds: the counters do not know when they began.
+WAITS = {"too_many_codes": 15 * 60, "too_many_emergencies": 60 * 60, "too_many_invitations": 24 * 60 * 60}
+
+
+class SaysHowLong:
+    """For view sets: who is slowed down is told after how many seconds to come back."""
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """Adds the wait where the refusal itself does not know it."""
+        if isinstance(exc, TooManyTries) and exc.wait is None:
+            exc.wait = WAITS.get(exc.code)
+        response: Response = super().handle_exception(exc)  # type: ignore[misc]
+        return response
 
 
 class PersonSerializer(serializers.ModelSerializer[User]):
@@ -90,7 +104,9 @@ class AskSerializer(ScopeSerializer):
     """A patient invites by `email` or `code`; a doctor sends a `request` to a patient's address."""
 
     way = serializers.ChoiceField(choices=CareInvitation.Way.choices)
-    email = serializers.EmailField(required=False, default="")
+    email = serializers.EmailField(
+        required=False, allow_blank=True, default="", help_text="Of whoever is asked; empty for a code."
+    )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Only a code goes without an address."""
@@ -100,9 +116,12 @@ class AskSerializer(ScopeSerializer):
 
 
 class AskedSerializer(InvitationSerializer):
-    """What was asked; `code` is shown this one time."""
+    """What was asked."""
 
-    code = serializers.CharField(read_only=True, required=False)
+    # Not read-only, although nobody sends it: the schema would promise that it is always there.
+    code = serializers.CharField(
+        required=False, help_text="Only for `way` code, and only this one time: what the patient passes on."
+    )
 
     class Meta(InvitationSerializer.Meta):
         fields = [*InvitationSerializer.Meta.fields, "code"]
@@ -152,7 +171,7 @@ class CareGrantViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[CareRelati
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-class CareInvitationViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[CareInvitation]):
+class CareInvitationViewSet(SaysHowLong, mixins.ListModelMixin, viewsets.GenericViewSet[CareInvitation]):
     """What you asked, and what waits for your answer."""
 
     serializer_class = InvitationSerializer
@@ -228,7 +247,7 @@ class CareInvitationViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[CareI
         )
 
 
-class EmergencyViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[CareRelationship]):
+class EmergencyViewSet(SaysHowLong, mixins.ListModelMixin, viewsets.GenericViewSet[CareRelationship]):
     """Emergency accesses: those about you, or those that you hold."""
 
     serializer_class = GrantSerializer

@@ -50,14 +50,20 @@ def patients_without_care() -> QuerySet[User]:
     return User.objects.filter(Exists(given) & ~Q(Exists(given.filter(revoked_at__isnull=True))))
 
 
-def require_care(patient_id: UUID) -> None:
-    """Raise UserError ``care_withdrawn`` when PMI may neither take nor read scans of this patient."""
+def require_care(patient_id: UUID, asked_by: UUID | None = None) -> None:
+    """Raise UserError ``care_withdrawn`` when PMI may neither take nor read scans of this patient.
+
+    `asked_by` is who is told so; None: the patient.
+    """
     if care_is_withdrawn(patient_id):
-        raise UserError("care_withdrawn", care_withdrawn_text())
+        own = asked_by is None or asked_by == patient_id
+        raise UserError("care_withdrawn", care_withdrawn_text(own=own))
 
 
-def care_withdrawn_text() -> str:
-    """Why nothing new is taken or read, and what to do about it."""
+def care_withdrawn_text(*, own: bool = True) -> str:
+    """Why nothing new is taken or read, and what to do about it; `own`: for the patient."""
+    if not own:
+        return _("The patient took back the consent to keep and read scans, so PMI reads none of them.")
     return _(
         "You took back your consent to keep and read your scans, so PMI takes no new ones and reads none. "
         "You can agree again under Your account, What I agree to."

@@ -99,7 +99,8 @@ def prepare(export_id: UUID | str) -> bool:
         with tempfile.TemporaryDirectory(prefix="export-", dir=work_root) as work:
             folder = Path(work) / "pmi"
             folder.mkdir()
-            moment = _write_all(export, user, folder)
+            with translation.override(user.language):
+                moment = _write_all(export, user, folder)
             packed = Path(work) / "pmi.zip"
             _pack(folder, packed, export)
             digest = hashlib.sha256()

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import ResolverMatch, reverse
+from django.utils import translation
 from django.utils.http import urlencode
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
@@ -83,7 +85,9 @@ class SeenMiddleware:
 
 
 class LanguageMiddleware:
-    """Remembers in which language somebody reads, for mails that are written while they are away."""
+    """Shows pages in the language that a person chose, in whatever browser. Of who never chose one it
+    remembers in which they read, for mails that are written while they are away.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -91,8 +95,17 @@ class LanguageMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         user, language = request.user, get_language()
         if isinstance(user, User) and language and user.language != language:
-            services.remember_language(user, language)
-        return self.get_response(request)
+            if user.language_is_chosen:
+                translation.activate(user.language)
+                request.LANGUAGE_CODE = user.language
+            else:
+                services.remember_language(user, language)
+        response = self.get_response(request)
+        place = request.resolver_match
+        chosen = request.POST.get("language") if place and place.url_name == "set_language" else None
+        if isinstance(user, User) and chosen in dict(settings.LANGUAGES):
+            services.remember_language(user, chosen, chosen=True)
+        return response
 
 
 def _send_away(request: HttpRequest, user: User) -> HttpResponse:

@@ -70,8 +70,10 @@ class User(AbstractBaseUser, PermissionsMixin, BaseModel):
     is_active = models.BooleanField(_("active"), default=True)
     is_staff = models.BooleanField(_("may use the admin"), default=False)
     mail_notices = models.BooleanField(_("notices by mail"), default=True)
-    # In which the person last read pages of the site; mails are written while nobody is there to ask.
+    # In which the person last read pages of the site, or chose to; mails are written while nobody is there to
+    # ask.
     language = models.CharField(_("language"), max_length=10, default="en")
+    language_is_chosen = models.BooleanField(default=False, editable=False)
     # The name of this person in the access log. It is kept nowhere else, so that erasing the account leaves
     # log lines about nobody.
     log_key = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)

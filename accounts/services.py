@@ -117,10 +117,13 @@ def withdraw_verification(doctor: User, by: User) -> None:
     notices.tell(doctor.pk, "licence_withdrawn")
 
 
-def remember_language(user: User, language: str) -> None:
-    """Keep in which language a person reads: mails to them are written in it."""
+def remember_language(user: User, language: str, *, chosen: bool = False) -> None:
+    """Keep in which language a person reads: mails to them are written in it. `chosen`: pages are, too,
+    whatever the browser asks for.
+    """
     user.language = language
-    user.save(update_fields=["language"])
+    user.language_is_chosen = user.language_is_chosen or chosen
+    user.save(update_fields=["language", "language_is_chosen"])
 
 
 def create_token(user: User, name: str) -> tuple[ApiToken, str]:

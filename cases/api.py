@@ -1,13 +1,21 @@
 """Cases, scans and their files over REST. Access is decided by the selectors, as on the pages."""
 
+import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from django.core.exceptions import BadRequest
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    PolymorphicProxySerializer,
+    extend_schema,
+    extend_schema_view,
+)
 from rest_framework import mixins, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import ParseError
@@ -18,6 +26,7 @@ from rest_framework.response import Response
 from rest_framework.routers import DefaultRouter
 from rest_framework.serializers import BaseSerializer
 from rest_framework.throttling import BaseThrottle, ScopedRateThrottle
+from rest_framework.views import APIView
 
 from accounts.services import log_access, log_list
 from cases import file_views, selectors, services, uploads
@@ -32,8 +41,39 @@ from cases.serializers import (
     UploadSerializer,
 )
 from cases.worklist_api import WorklistViewSet
+from pmi_site.errors import UserError
 
 _UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+
+
+def asked_id(request: Request, name: str) -> uuid.UUID | None:
+    """A query parameter that is an id; None without it. Raises UserError ``bad_filter`` for anything else."""
+    value = request.query_params.get(name)
+    if not value:
+        return None
+    try:
+        return uuid.UUID(value)
+    except ValueError:
+        raise UserError("bad_filter", _("%(name)s has to be an id (a UUID).") % {"name": name}) from None
+
+
+def asked_word(request: Request, name: str, allowed: Iterable[str]) -> str:
+    """A query parameter that is one of some words; "" without it. Raises UserError ``bad_filter``."""
+    value, words = request.query_params.get(name) or "", list(allowed)
+    if value and value not in words:
+        told = _("%(name)s has to be one of: %(allowed)s.")
+        raise UserError("bad_filter", told % {"name": name, "allowed": ", ".join(words)})
+    return value
+
+
+class PrivateAnswers(APIView):
+    """For views that answer about a person: nobody on the way may keep it, not even a refusal."""
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """With the header, where a file has not set it already."""
+        answer = super().finalize_response(request, response, *args, **kwargs)
+        answer["Cache-Control"] = "private, no-store"
+        return answer
 
 
 def register(router: DefaultRouter) -> None:
@@ -44,6 +84,7 @@ def register(router: DefaultRouter) -> None:
 
 
 class CaseViewSet(
+    PrivateAnswers,
     mixins.ListModelMixin,
     mixins.CreateModelMixin,
     mixins.RetrieveModelMixin,
@@ -120,7 +161,12 @@ class CaseViewSet(
         responses={
             201: UploadResultSerializer,
             200: UploadResultSerializer,
-            400: UploadResultSerializer,
+            # What became of each file, where there were files; else why there is nothing to say of any.
+            400: PolymorphicProxySerializer(
+                component_name="UploadRefused",
+                serializers=[UploadResultSerializer, ErrorSerializer],
+                resource_type_field_name=None,
+            ),
             413: ErrorSerializer,
         },
     )
@@ -140,9 +186,8 @@ class CaseViewSet(
         code: int = status.HTTP_201_CREATED if result.scans else status.HTTP_200_OK
         if result.nothing_went_in:
             code = status.HTTP_400_BAD_REQUEST
-        return Response(
-            UploadResultSerializer(result, context=self.get_serializer_context()).data, status=code
-        )
+        context = {**self.get_serializer_context(), "names": result.names}
+        return Response(UploadResultSerializer(result, context=context).data, status=code)
 
     def get_parsers(self) -> list[Any]:
         """Uploads are multipart; everything else is what the site takes."""
@@ -170,11 +215,17 @@ class CaseViewSet(
 
 
 _FILE_ACTIONS = ("volume", "preview", "slice", "original")
-_FILE = {(200, "application/octet-stream"): OpenApiTypes.BINARY}
+_ORIGINAL = {(200, media_type): OpenApiTypes.BINARY for media_type in file_views.ORIGINAL_TYPES}
 
 
-@extend_schema_view(list=extend_schema(parameters=[OpenApiParameter("case", OpenApiTypes.UUID)]))
+@extend_schema_view(
+    list=extend_schema(
+        parameters=[OpenApiParameter("case", OpenApiTypes.UUID, description="Of this case only.")],
+        responses={200: ScanSerializer(many=True), 400: ErrorSerializer},
+    )
+)
 class ScanViewSet(
+    PrivateAnswers,
     mixins.ListModelMixin,
     mixins.RetrieveModelMixin,
     mixins.DestroyModelMixin,
@@ -193,9 +244,8 @@ class ScanViewSet(
         scans = (
             selectors.visible_scans(self.request.user).select_related("case").order_by("-created_at", "-id")
         )
-        if case_id := self.request.query_params.get("case"):
-            scans = scans.filter(case=selectors.get_case(self.request.user, case_id))
-        return scans
+        case_id = asked_id(self.request, "case")
+        return scans.filter(case=case_id) if case_id else scans
 
     def get_object(self) -> Scan:
         """The scan of the address, if the user may do this to it."""
@@ -254,7 +304,7 @@ class ScanViewSet(
         except BadRequest as error:
             raise ParseError(str(error)) from error
 
-    @extend_schema(responses=_FILE)
+    @extend_schema(responses=_ORIGINAL)
     @action(detail=True, methods=["get"])
     def original(self, request: Request, pk: str) -> HttpResponseBase:
         """The original as stored: de-identified; a zip when it was a series of files."""

@@ -38,6 +38,8 @@ _TYPES = {
     ".webp": "image/webp",
     ".gz": NIFTI,
 }
+# What intake makes of what is sent, and so what there is to download.
+ORIGINAL_TYPES = tuple(_TYPES[suffix] for suffix in (".dcm", ".zip", ".png", ".jpg", ".tif", ".gz"))
 
 
 @require_safe

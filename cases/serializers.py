@@ -1,11 +1,37 @@
-"""How cases and scans look over the API."""
+"""How cases and scans look over the API.
+
+What a case's symptoms mean is known to the apps above; they hand it in with `use_alarms`.
+"""
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
 from cases import selectors
+from cases.levels import RANKS
 from cases.models import Case, Scan
+
+AlarmOf = Callable[[Case], dict[str, Any] | None]
+_alarms: list[Callable[[], AlarmOf]] = []
+
+
+def use_alarms(make: Callable[[], AlarmOf]) -> None:
+    """Have `make` called for each answer; what it makes says what the symptoms of a case mean by themselves:
+    `AlarmSerializer`'s fields in the reader's language, or None.
+    """
+    _alarms[:] = [make]
+
+
+class AlarmSerializer(serializers.Serializer[dict[str, Any]]):
+    """What symptoms say by themselves, whatever a scan shows."""
+
+    level = serializers.ChoiceField(choices=list(RANKS), help_text="Danger level.")
+    reasons = serializers.ListField(child=serializers.CharField(), help_text="Why, most dangerous first.")
+    next_step = serializers.CharField(help_text="What to do now.")
 
 
 class CaseSerializer(serializers.ModelSerializer[Case]):
@@ -20,6 +46,10 @@ class CaseSerializer(serializers.ModelSerializer[Case]):
         help_text="Answers by symptom code: true, false or a number. A missing code was not answered. "
         "PATCH replaces all answers.",
     )
+    alarm = serializers.SerializerMethodField(
+        help_text="What the symptoms say by themselves, in the language asked for, before there is any "
+        "reading too; null when nothing."
+    )
     may_write = serializers.SerializerMethodField(help_text="Whether you may change the case and add scans.")
 
     class Meta:
@@ -31,12 +61,22 @@ class CaseSerializer(serializers.ModelSerializer[Case]):
             "kind",
             "age_group",
             "symptoms",
+            "alarm",
             "patient",
             "may_write",
             "created_at",
             "updated_at",
         ]
         read_only_fields = ["id", "created_at", "updated_at"]
+
+    @extend_schema_field(AlarmSerializer(allow_null=True))
+    def get_alarm(self, case: Case) -> dict[str, Any] | None:
+        """Seen by whoever may see the case: it comes from what the patient answered, not from a review."""
+        return next((said for alarm_of in self._alarms if (said := alarm_of(case))), None)
+
+    @cached_property
+    def _alarms(self) -> list[AlarmOf]:
+        return [make() for make in _alarms]
 
     def get_may_write(self, case: Case) -> bool:
         """Whether the asking user may change the case."""
@@ -116,6 +156,23 @@ class UploadSerializer(serializers.Serializer):
     files = serializers.ListField(child=serializers.FileField(allow_empty_file=True), allow_empty=False)
 
 
+class CreatedScanSerializer(ScanSerializer):
+    """A new scan in the answer to its upload."""
+
+    names = serializers.SerializerMethodField(
+        help_text="The files as you named them, for this answer only: more than one where the same was sent "
+        "twice, or they make one series."
+    )
+
+    class Meta(ScanSerializer.Meta):
+        fields = [*ScanSerializer.Meta.fields, "names"]
+        read_only_fields = fields
+
+    def get_names(self, scan: Scan) -> list[str]:
+        """The sender's own names; nothing keeps them."""
+        return list(self.context["names"][scan.pk])
+
+
 class DuplicateSerializer(serializers.Serializer):
     """A picture that the case already held."""
 
@@ -134,7 +191,7 @@ class RefusedSerializer(serializers.Serializer):
 class UploadResultSerializer(serializers.Serializer):
     """What became of each file of an upload."""
 
-    created = ScanSerializer(many=True, source="scans")
+    created = CreatedScanSerializer(many=True, source="scans")
     duplicates = DuplicateSerializer(many=True)
     refused = RefusedSerializer(many=True)
 

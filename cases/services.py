@@ -31,7 +31,6 @@ from cases import intake
 from cases import symptoms as symptoms_of_cases
 from cases.imaging.preview import preview_png
 from cases.imaging.volume import CanonicalVolume
-from cases.imaging.words import Words
 from cases.intake import IncomingFile, PreparedScan, Refused
 from cases.models import Case, Scan
 from cases.selectors import may_open_case, may_write
@@ -39,6 +38,7 @@ from cases.signals import case_changed, scan_stored
 from cases.storage import new_directory, private_storage, remove_files, work_root
 from pmi_site.errors import UserError
 from pmi_site.saying import say
+from pmi_site.words import Words
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -57,9 +57,13 @@ class Duplicate:
 
 @dataclasses.dataclass
 class AddResult:
-    """What became of an upload: new scans, pictures the case already held, files that could not be taken."""
+    """What became of an upload: new scans, pictures the case already held, files that could not be taken.
+
+    ``names`` are those that each new scan was sent under, by its id (never stored).
+    """
 
     scans: list[Scan] = dataclasses.field(default_factory=list)
+    names: dict[uuid.UUID, list[str]] = dataclasses.field(default_factory=dict)
     duplicates: list[Duplicate] = dataclasses.field(default_factory=list)
     refused: list[Refused] = dataclasses.field(default_factory=list)
 
@@ -250,7 +254,10 @@ def _add_prepared(case: Case, user: "User", prepared: PreparedScan, workdir: Pat
             raise
         else:
             result.scans.append(scan)
-    if known is not None and known not in result.scans:
+            result.names[scan.pk] = list(prepared.source_names)
+    if known is not None and known.pk in result.names:
+        result.names[known.pk] += prepared.source_names
+    elif known is not None:
         result.duplicates.append(Duplicate(scan=known, names=list(prepared.source_names)))
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import QuerySet, prefetch_related_objects
 from django.http import FileResponse, Http404
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
@@ -20,14 +20,18 @@ from rest_framework.routers import DefaultRouter
 
 from accounts.consents import require_care
 from accounts.services import log_access, log_list
+from cases.api import PrivateAnswers, asked_id, asked_word
 from cases.file_views import NIFTI, PNG, private_headers
 from cases.selectors import get_scan, person
+from cases.serializers import ErrorSerializer, use_alarms
 from inference import selectors, services
-from inference.models import Analysis, ModelVersion
+from inference.models import Analysis, Kind, ModelVersion
+from inference.report_pages import PDF, report_of
 from inference.results import seen_by
 from inference.review_api import ReviewViewSet
 from inference.serializers import AnalysisRequestSerializer, AnalysisSerializer, ModelVersionSerializer
 from inference.similar_api import SimilarViewSet
+from inference.symptom_page import alarms
 
 _UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _FINDING = f"findings/(?P<finding_id>{_UUID})"
@@ -35,7 +39,8 @@ _FINDING_ID = OpenApiParameter("finding_id", OpenApiTypes.UUID, OpenApiParameter
 
 
 def register(router: DefaultRouter) -> None:
-    """Add the collections of this app to the API."""
+    """Add the collections of this app to the API, and to its cases what their symptoms say."""
+    use_alarms(alarms)
     router.register("analyses", AnalysisViewSet, basename="analysis")
     router.register("reviews", ReviewViewSet, basename="review")
     router.register("similar", SimilarViewSet, basename="similar")
@@ -48,10 +53,13 @@ def register(router: DefaultRouter) -> None:
             OpenApiParameter("scan", OpenApiTypes.UUID, description="Of this scan only."),
             OpenApiParameter("case", OpenApiTypes.UUID, description="Of this case only."),
             OpenApiParameter("status", OpenApiTypes.STR, enum=Analysis.Status.values),
-        ]
+        ],
+        responses={200: AnalysisSerializer(many=True), 400: ErrorSerializer},
     )
 )
-class AnalysisViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Analysis]):
+class AnalysisViewSet(
+    PrivateAnswers, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Analysis]
+):
     """Readings of the scans that you own or that a patient shared with you, newest first.
 
     Where the site shows patients a reading only after a doctor has looked, `held_back` is true until then,
@@ -66,12 +74,13 @@ class AnalysisViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         """The analyses that the user may read."""
         if getattr(self, "swagger_fake_view", False):
             return Analysis.objects.none()
-        analyses = selectors.known_analyses(self.request.user)
-        filters = {"scan": "scan_id", "case": "scan__case_id", "status": "status"}
-        for name, field in filters.items():
-            if value := self.request.query_params.get(name):
-                analyses = analyses.filter(**{field: selectors.as_uuid(value) if name != "status" else value})
-        return analyses
+        filters = {
+            "scan_id": asked_id(self.request, "scan"),
+            "scan__case_id": asked_id(self.request, "case"),
+            "status": asked_word(self.request, "status", Analysis.Status.values),
+        }
+        wanted = {field: value for field, value in filters.items() if value}
+        return selectors.known_analyses(self.request.user).filter(**wanted)
 
     def get_object(self) -> Analysis:
         """The analysis of the address, if the user may do this to it."""
@@ -81,7 +90,7 @@ class AnalysisViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
     def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[Any, str]:
         """A file is what it is, whatever type the client says it prefers."""
         return super().perform_content_negotiation(
-            request, force=force or self.action in ("heatmap", "heatmap_png")
+            request, force=force or self.action in ("heatmap", "heatmap_png", "report")
         )
 
     def paginate_queryset(self, queryset: Any) -> Any:
@@ -89,6 +98,8 @@ class AnalysisViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         page = super().paginate_queryset(queryset)
         log_list(person(self.request.user), "list_analyses", page or [])
         self.seen = seen_by(self.request.user, page or [])
+        reviewed = [one for one in page or [] if one.scan_id in self.seen.reviews]
+        prefetch_related_objects(reviewed, "assessments")
         return page
 
     def get_serializer_context(self) -> dict[str, Any]:
@@ -132,6 +143,14 @@ class AnalysisViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         """The most telling slice with the heatmap laid over it."""
         return self._file(pk, finding_id, "heatmap_png", PNG)
 
+    @extend_schema(responses={(200, PDF): OpenApiTypes.BINARY})
+    @action(detail=True, methods=["get"])
+    def report(self, request: Request, pk: str) -> HttpResponseBase:
+        """The report of a finished reading as PDF, in the language asked for. 404 while there is none, and
+        while the reading is held back from you.
+        """
+        return report_of(request._request, request.user, pk)
+
     def _accepted(self, analysis: Analysis | None) -> Response:
         if analysis is None:
             raise Http404("The scan is gone.")
@@ -153,7 +172,12 @@ class AnalysisViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         return private_headers(response)
 
 
-@extend_schema_view(list=extend_schema(parameters=[OpenApiParameter("kind", OpenApiTypes.STR)]))
+@extend_schema_view(
+    list=extend_schema(
+        parameters=[OpenApiParameter("kind", OpenApiTypes.STR, enum=Kind.values)],
+        responses={200: ModelVersionSerializer(many=True), 400: ErrorSerializer},
+    )
+)
 class ModelVersionViewSet(
     mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[ModelVersion]
 ):
@@ -166,6 +190,5 @@ class ModelVersionViewSet(
     def get_queryset(self) -> QuerySet[ModelVersion]:
         """All registered versions, the active ones first; they hold nothing about anybody."""
         versions = ModelVersion.objects.order_by("-is_active", "kind", "-created_at")
-        if kind := self.request.query_params.get("kind"):
-            versions = versions.filter(kind=kind)
-        return versions
+        kind = asked_word(self.request, "kind", Kind.values)
+        return versions.filter(kind=kind) if kind else versions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import TYPE_CHECKING
 
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
@@ -17,6 +18,9 @@ from inference.report_pdf import render
 from inference.selectors import get_analysis
 from pmi_site.reading import country_of
 
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
 PDF = "application/pdf"
 ANSWERS = (Analysis.Status.SUCCEEDED, Analysis.Status.REJECTED)
 
@@ -25,8 +29,13 @@ ANSWERS = (Analysis.Status.SUCCEEDED, Analysis.Status.REJECTED)
 @login_required
 def report(request: HttpRequest, analysis_id: uuid.UUID) -> HttpResponse:
     """The report of one finished reading, in the reader's language."""
-    analysis = get_analysis(request.user, analysis_id)
-    reader = request.user if isinstance(request.user, User) else None
+    return report_of(request, request.user, analysis_id)
+
+
+def report_of(request: HttpRequest, user: User | AnonymousUser, analysis_id: uuid.UUID | str) -> HttpResponse:
+    """The PDF of a reading that is shown to the user, for a page and the API; 404 without it or an answer."""
+    analysis = get_analysis(user, analysis_id)
+    reader = user if isinstance(user, User) else None
     response = report_response(request, analysis, reader)
     log_access(reader, "download_report", analysis)
     return response

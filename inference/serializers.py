@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import uuid
+from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -12,11 +13,18 @@ from rest_framework import serializers
 from rest_framework.reverse import reverse
 
 from cases.models import Review
+from inference.danger import Danger
 from inference.models import Analysis, Finding, ModelVersion
+from inference.report_pages import ANSWERS
 from inference.report_review import title
-from inference.results import Seen, seen_by
-from inference.standing import Standing, words
-from inference.symptom_page import alarm
+from inference.results import seen_by
+from inference.standing import Rules, Standing, is_worse, words
+
+# Values that the schema names already, of reviews and searches: as fields of their own they would get names
+# of their own. "" where there is none yet, or none that the reader is told.
+_BLANK = {"$ref": "#/components/schemas/BlankEnum"}
+_LEVEL = {"oneOf": [{"$ref": "#/components/schemas/DangerLevelEnum"}, _BLANK]}
+_KIND = {"oneOf": [{"$ref": "#/components/schemas/AnatomyEnum"}, _BLANK]}
 
 
 class ModelVersionSerializer(serializers.ModelSerializer[ModelVersion]):
@@ -132,23 +140,72 @@ class ReviewNoteSerializer(serializers.ModelSerializer[Review]):
         return title(review)
 
 
+@dataclass(frozen=True)
+class _Told:
+    """What one reader is told of a reading's danger."""
+
+    standing: Standing
+    is_held: bool
+
+    @functools.cached_property
+    def _felt(self) -> Danger | None:
+        """What the symptoms say by themselves, where there is nothing that counts more: it waits neither for
+        the reading nor for a doctor.
+        """
+        analysis, case = self.standing.analysis, self.standing.analysis.scan.case
+        if analysis.is_finished and not self.is_held:
+            return None
+        says = self.standing.rules.felt(case.symptoms, case.age_group)
+        # A doctor's level of an earlier reading is a floor, as it will be for this one.
+        return says if says and (self.is_held or is_worse(says.level, self.standing.level)) else None
+
+    @property
+    def level(self) -> str:
+        """The level that counts; "" while there is none to tell."""
+        if self._felt or self.is_held:
+            return self._felt.level if self._felt else ""
+        return self.standing.level
+
+    @property
+    def source(self) -> str:
+        """Whose level it is; "" without one."""
+        if not self.level:
+            return ""
+        return "symptoms" if self._felt else self.standing.source
+
+    @functools.cached_property
+    def words(self) -> tuple[list[str], str]:
+        """Reasons, and what to do."""
+        if self._felt:
+            return list(self._felt.reasons), self._felt.next_step
+        if self.is_held:
+            return [], _("A doctor looks at it first. If you feel ill, do not wait for it: see a doctor.")
+        return words(self.standing)
+
+
 class AnalysisSerializer(serializers.ModelSerializer[Analysis]):
     """One run of one model version on one scan, with its findings."""
 
     scan = serializers.UUIDField(source="scan_id", read_only=True)
+    kind = serializers.SerializerMethodField(help_text="What the scan was read as; empty until known.")
     held_back = serializers.SerializerMethodField(
         help_text="A doctor looks at this reading first; until then you do not see what it says."
     )
     danger = serializers.SerializerMethodField(
-        help_text="The level that counts: a doctor's signed one before the model's."
+        help_text="The level that counts: a doctor's signed one before the model's. What the symptoms say by "
+        "themselves while there is no reading, or none that you see yet; empty where they say nothing."
     )
     danger_by = serializers.SerializerMethodField(
-        help_text="Whose level it is: model (with the symptoms it knew), doctor, or symptoms given since."
+        help_text="Whose level it is: model (with the symptoms it knew), doctor, or symptoms (given since a "
+        "doctor looked, or all that is known yet); empty where there is no level."
     )
     ai_danger = serializers.SerializerMethodField(help_text="The level without any doctor's review.")
     review = serializers.SerializerMethodField(
         help_text="The signed review of the scan that counts; null without one. `is_about_this` false: it is "
         "about another reading."
+    )
+    report_url = serializers.SerializerMethodField(
+        help_text="The report as PDF; null while there is no answer, or it is held back from you."
     )
     case = serializers.UUIDField(source="scan.case_id", read_only=True)
     model_version = serializers.UUIDField(source="model_version_id", read_only=True, allow_null=True)
@@ -193,6 +250,7 @@ class AnalysisSerializer(serializers.ModelSerializer[Analysis]):
             "next_step",
             "danger_rules",
             "rules_version",
+            "report_url",
             "findings",
             "probabilities",
             "key_slice",
@@ -207,72 +265,75 @@ class AnalysisSerializer(serializers.ModelSerializer[Analysis]):
 
     def get_held_back(self, analysis: Analysis) -> bool:
         """Whether a doctor looks at it first."""
-        return analysis.pk in self._seen(analysis).held
+        return self._of(analysis).is_held
 
+    @extend_schema_field(_KIND)
+    def get_kind(self, analysis: Analysis) -> str:
+        """The kind."""
+        return analysis.kind
+
+    @extend_schema_field(_LEVEL)
     def get_danger(self, analysis: Analysis) -> str:
-        """The level that counts. Of what is held back: what the symptoms say by themselves."""
-        if self.get_held_back(analysis):
-            said = alarm(analysis.scan.case)
-            return str(said["said"].level) if said else ""
-        return self._standing(analysis).level
+        """The level that counts."""
+        return self._of(analysis).level
 
-    @extend_schema_field(serializers.ChoiceField(choices=["model", "doctor", "symptoms"]))
+    @extend_schema_field(serializers.ChoiceField(choices=["model", "doctor", "symptoms", ""]))
     def get_danger_by(self, analysis: Analysis) -> str:
         """Whose level it is."""
-        return "symptoms" if self.get_held_back(analysis) else self._standing(analysis).source
+        return self._of(analysis).source
 
+    @extend_schema_field(_LEVEL)
     def get_ai_danger(self, analysis: Analysis) -> str:
         """The level without a doctor."""
-        return "" if self.get_held_back(analysis) else analysis.danger
+        return "" if self._of(analysis).is_held else analysis.danger
 
     @extend_schema_field(ReviewNoteSerializer(allow_null=True))
     def get_review(self, analysis: Analysis) -> dict[str, Any] | None:
         """The review that counts."""
-        standing = self._standing(analysis)
-        if standing.review is None or self.get_held_back(analysis):
+        standing = self._of(analysis).standing
+        if standing.review is None or self._of(analysis).is_held:
             return None
         return dict(ReviewNoteSerializer(standing.review, context={"standing": standing}).data)
 
+    @extend_schema_field(serializers.URLField(allow_null=True))
+    def get_report_url(self, analysis: Analysis) -> str | None:
+        """Address of the PDF."""
+        if analysis.status not in ANSWERS or self._of(analysis).is_held:
+            return None
+        return reverse("analysis-report", args=[analysis.pk], request=self.context["request"])
+
     def get_danger_reasons(self, analysis: Analysis) -> list[str]:
         """The sentences of the rules that fired, or what stands beside a doctor's level."""
-        if self.get_held_back(analysis):
-            said = alarm(analysis.scan.case)
-            return list(said["said"].reasons) if said else []
-        return words(self._standing(analysis))[0]
+        return self._of(analysis).words[0]
 
     def get_next_step(self, analysis: Analysis) -> str:
         """The decisive rule's advice, or what follows from the doctor's level."""
-        if self.get_held_back(analysis):
-            said = alarm(analysis.scan.case)
-            waits = _("A doctor looks at it first. If you feel ill, do not wait for it: see a doctor.")
-            return str(said["said"].next_step) if said else waits
-        return words(self._standing(analysis))[1]
+        return self._of(analysis).words[1]
 
     def to_representation(self, analysis: Analysis) -> dict[str, Any]:
         """Of what is held back only that it is there."""
         shown = super().to_representation(analysis)
-        if self.get_held_back(analysis):
+        if self._of(analysis).is_held:
             shown.update(findings=[], probabilities={}, danger_rules=[], key_slice=None, key_plane="")
             # Heatmaps are made of suspected diseases only, so even their time would tell.
             shown.update(timings_ms={})
         return shown
 
     @functools.cached_property
-    def _known(self) -> dict[uuid.UUID, tuple[Seen, Standing]]:
+    def _told(self) -> dict[uuid.UUID, _Told]:
         return {}
 
-    def _of(self, analysis: Analysis) -> tuple[Seen, Standing]:
-        """What the reader sees of a reading, and what counts for it; worked out once."""
-        if analysis.pk not in self._known:
+    @functools.cached_property
+    def _rules(self) -> Rules:
+        return Rules()
+
+    def _of(self, analysis: Analysis) -> _Told:
+        """What the reader is told of a reading; worked out once."""
+        if analysis.pk not in self._told:
             seen = self.context.get("seen") or seen_by(self.context["request"].user, [analysis])
-            self._known[analysis.pk] = seen, Standing(analysis, seen.reviews.get(analysis.scan_id))
-        return self._known[analysis.pk]
-
-    def _seen(self, analysis: Analysis) -> Seen:
-        return self._of(analysis)[0]
-
-    def _standing(self, analysis: Analysis) -> Standing:
-        return self._of(analysis)[1]
+            standing = Standing(analysis, seen.reviews.get(analysis.scan_id), self._rules)
+            self._told[analysis.pk] = _Told(standing, analysis.pk in seen.held)
+        return self._told[analysis.pk]
 
 
 class AnalysisRequestSerializer(serializers.Serializer):

@@ -23,7 +23,6 @@ from django.utils.translation import gettext_noop
 from accounts.consents import care_is_withdrawn, require_care
 from accounts.models import User
 from cases.imaging.volume import CanonicalVolume
-from cases.imaging.words import Words, words
 from cases.models import Case, Scan
 from inference import (
     assessing,
@@ -38,6 +37,7 @@ from inference import (
 )
 from inference.models import Analysis, Finding, ModelUse, ModelVersion
 from inference.reading import Reading
+from pmi_site.words import Words, words
 
 logger = logging.getLogger(__name__)
 
@@ -73,8 +73,9 @@ def request_analysis(scan_id: uuid.UUID | str, *, reread: bool = False) -> Analy
     """Makes sure that a scan is read by the active model, and returns the analysis that does or did it.
 
     Idempotent: an unfinished analysis is returned as it is, and so is an answer by a model version that is
-    still active, unless `reread` asks for a new one. Returns None when the scan is gone (it may be deleted at
-    any time) or its patient took back that PMI reads it. The task goes out when the transaction commits.
+    still active, or by the gate in use, unless `reread` asks for a new one. Returns None when the scan is
+    gone (it may be deleted at any time) or its patient took back that PMI reads it. The task goes out when
+    the transaction commits.
     """
     scan = Scan.objects.select_related("case").filter(pk=scan_id).first()
     if scan is None or care_is_withdrawn(scan.case.patient_id):
@@ -121,9 +122,23 @@ def _existing(scan: Scan, *, reread: bool) -> Analysis | None:
     unfinished = analyses.filter(status__in=Analysis.UNFINISHED).first()
     if unfinished is not None or reread:
         return unfinished
-    return analyses.filter(
-        status__in=[Status.SUCCEEDED, Status.REJECTED], model_version__is_active=True
-    ).first()
+    answers = analyses.filter(status__in=[Status.SUCCEEDED, Status.REJECTED])
+    return answers.filter(Q(model_version__is_active=True) | _refused_by_gate(scan.case)).first()
+
+
+def _refused_by_gate(case: Case) -> Q:
+    """Refusals that were made before any model was asked, and would be made again: by the gate in use now,
+    and with the case as it is now, since the gate is told what the user says that the scan is.
+    """
+    active = {version.kind: version for version in ModelVersion.objects.filter(is_active=True)}
+    gate = active.get(registry.GATE_KIND)
+    if gate is None:
+        return Q(pk__in=())
+    use = gate.uses.filter(what__in=[ModelUse.What.PROMOTED, ModelUse.What.ROLLED_BACK]).first()
+    # An analysis does not say which gate it met. One that began earlier may have met the one before.
+    since = max(use.created_at if use else gate.created_at, case.updated_at)
+    has_model_now = Q(reason_code="no_model", kind__in=active)
+    return Q(status=Status.REJECTED, model_version=None, started_at__gte=since) & ~has_model_now
 
 
 def _dispatch_on_commit(analysis_id: uuid.UUID) -> None:

@@ -9,9 +9,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from django.utils.translation import gettext as _
 
@@ -30,14 +31,41 @@ def is_worse(level: str, than: str) -> bool:
     return rank(level) < rank(than)
 
 
+class Rules:
+    """The danger rules as one answer needs them: each set is fetched once, however many readings it is asked
+    for. Made anew for each request: other rules may be in force for the next one.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[str, danger.RuleSet | None] = {}
+
+    @cached_property
+    def in_force(self) -> danger.RuleSet:
+        """The rules in force."""
+        return assessing.active_rules()
+
+    def of(self, version: str) -> danger.RuleSet | None:
+        """The rules of a version that judged an analysis; None when they are not kept here."""
+        if version not in self._kept:
+            self._kept[version] = assessing.rules_for(version) if version else None
+        return self._kept[version]
+
+    def felt(self, answers: Mapping[str, Any], age_group: str) -> Danger | None:
+        """What symptoms say by themselves, by the rules in force; None when they say nothing."""
+        if not answers:
+            return None
+        return danger.from_symptoms(symptoms.facts(answers), age_group, self.in_force)
+
+
 @dataclass(frozen=True)
 class Standing:
     """What counts for `analysis`, given the signed review of its scan (None: nobody signed one that this
-    reader sees).
+    reader sees). Of many readings, prefetch `assessments` and give all the same `rules`.
     """
 
     analysis: Analysis
     review: Review | None = None
+    rules: Rules = field(default_factory=Rules, compare=False, repr=False)
 
     @property
     def is_reviewed(self) -> bool:
@@ -59,11 +87,11 @@ class Standing:
         if review is None or review.signed_at is None:
             return None
         case = self.analysis.scan.case
-        says = _from_symptoms(case.symptoms, case.age_group)
+        says = self.rules.felt(case.symptoms, case.age_group)
         if says is None or not is_worse(says.level, review.danger_level):
             return None
-        known = self.analysis.assessments.filter(created_at__lte=review.signed_at).last()
-        before = _from_symptoms(known.symptoms, known.age_group) if known else None
+        known = [one for one in self.analysis.assessments.all() if one.created_at <= review.signed_at]
+        before = self.rules.felt(known[-1].symptoms, known[-1].age_group) if known else None
         return says if before is None or is_worse(says.level, before.level) else None
 
     @property
@@ -106,7 +134,7 @@ def words(standing: Standing) -> tuple[list[str], str]:
     if standing.source == "symptoms" and standing.alarm:
         since = _("You gave these symptoms after the doctor looked at the scan.")
         return [*standing.alarm.reasons, since], standing.alarm.next_step
-    reasons, step = assessing.words(analysis)
+    reasons, step = _recorded(standing)
     if standing.source == "model" or review is None:
         return reasons, step
     own_step = str(presenters.doctor_words(standing.level).next_step)
@@ -118,7 +146,10 @@ def words(standing: Standing) -> tuple[list[str], str]:
     return (reasons, step or own_step) if review.is_agreement else ([], own_step)
 
 
-def _from_symptoms(answers: dict[str, object], age_group: str) -> Danger | None:
-    if not answers:
-        return None
-    return danger.from_symptoms(symptoms.facts(answers), age_group, assessing.active_rules())
+def _recorded(standing: Standing) -> tuple[list[str], str]:
+    """As `assessing.words`, which would fetch the rules anew for each reading."""
+    analysis, rules = standing.analysis, standing.rules.of(standing.analysis.rules_version)
+    rendered = danger.render(rules, analysis.danger_rules) if rules else None
+    if rendered is None:
+        return [danger.said(one) for one in analysis.danger_reasons], danger.said(analysis.next_step)
+    return list(rendered[0]), rendered[1]

@@ -19,9 +19,10 @@ from django.views.decorators.http import require_http_methods
 
 from cases.models import Case
 from cases.selectors import get_case, may_write, person
+from cases.serializers import AlarmOf
 from cases.services import update_case
-from inference import assessing, danger, presenters
-from resources import symptoms
+from inference import presenters
+from inference.standing import Rules
 from resources.symptoms import Symptom, catalogue
 
 _CHOICES = [("yes", gettext_lazy("Yes")), ("no", gettext_lazy("No")), ("", gettext_lazy("No answer"))]
@@ -108,13 +109,26 @@ def facts_of_catalogue() -> dict[str, Any]:
 
 def alarm(case: Case) -> dict[str, Any] | None:
     """What the symptoms say by themselves, for a page whose reading is held back; None when nothing."""
-    said = danger.from_symptoms(symptoms.facts(case.symptoms), case.age_group, assessing.active_rules())
+    said = Rules().felt(case.symptoms, case.age_group)
     return {"said": said, "words": presenters.danger_words(said.level)} if said else None
+
+
+def alarms() -> AlarmOf:
+    """The same for one answer of the API that shows many cases: the rules are fetched once."""
+    rules = Rules()
+
+    def alarm_of(case: Case) -> dict[str, Any] | None:
+        said = rules.felt(case.symptoms, case.age_group)
+        if said is None:
+            return None
+        return {"level": said.level, "reasons": list(said.reasons), "next_step": said.next_step}
+
+    return alarm_of
 
 
 def panel(case: Case, user: Any) -> dict[str, Any]:
     """What the case page shows: what the symptoms say already, and the checklist or the way to it."""
-    said = danger.from_symptoms(symptoms.facts(case.symptoms), case.age_group, assessing.active_rules())
+    said = Rules().felt(case.symptoms, case.age_group)
     writes = may_write(user, case)
     return {
         "case": case,

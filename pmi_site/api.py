@@ -8,6 +8,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from rest_framework.routers import DefaultRouter
 
 from accounts.api import TokenView
+from pmi_site.views import no_such_address
 
 router = DefaultRouter()
 for _app in ("accounts", "cases", "inference", "resources"):
@@ -20,4 +21,6 @@ urlpatterns = [
     path("token/", TokenView.as_view(), name="token"),
     path("schema/", SpectacularAPIView.as_view(api_version="v1"), name="schema"),
     path("docs/", SpectacularSwaggerSplitView.as_view(url_name="v1:schema"), name="docs"),
+    # Last: it takes whatever nothing else took.
+    path("<path:address>", no_such_address, name="no-such-address"),
 ]

@@ -7,12 +7,12 @@ from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.core.validators import ProhibitNullCharactersValidator
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext as _
 
-from pmi_site.errors import LengthRequired, TooLarge, UserError
+from pmi_site.errors import LengthRequired, TooLarge, UserError, error_answer, is_api
 
 # Routes that take scans as multipart: they receive to disk in `cases.uploads`, with limits of their own.
 TAKE_SCANS = {"cases:upload", "inference:similar_search", "v1:case-scans", "v1:similar-list"}
@@ -84,7 +84,7 @@ def too_large() -> TooLarge:
 
 
 def _refusal(request: HttpRequest, error: UserError) -> HttpResponse:
-    if request.resolver_match is not None and "v1" in request.resolver_match.namespaces:
-        return JsonResponse({"detail": error.message, "code": error.code}, status=error.status)
+    if is_api(request):
+        return error_answer(error.message, error.code, error.status)
     messages.error(request, error.message)
     return render(request, "400.html", status=error.status)

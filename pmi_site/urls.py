@@ -6,7 +6,9 @@ from django.urls import include, path
 from accounts.admin_login import admin_login
 from pmi_site import views
 
+handler400 = "pmi_site.views.bad_request"
 handler404 = "pmi_site.views.not_found"
+handler500 = "pmi_site.views.server_error"
 urlpatterns = [
     path("", views.home, name="home"),
     path("healthz", views.healthz, name="healthz"),

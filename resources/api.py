@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from django.conf import settings
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, prefetch_related_objects
 from django.http import Http404
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -13,9 +12,12 @@ from rest_framework.routers import BaseRouter
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
 from resources import search, selectors
-from resources.choices import Kind, ResourceAudience, ResourceKind, TreatmentKind
+from resources.api_parts import LANGUAGE, LanguageMixin, choice, coded, parameter
+from resources.choices import Kind, ResourceAudience, ResourceKind, Status, TreatmentKind
 from resources.coding import SYSTEMS
 from resources.conditional import ConditionalMixin
+from resources.models import COUNTRY as COUNTRY_CODE
+from resources.models import LANGUAGE as LANGUAGE_CODE
 from resources.models import Condition, Resource, Treatment
 from resources.serializers import (
     ConditionDetailSerializer,
@@ -23,10 +25,8 @@ from resources.serializers import (
     ResourceSerializer,
     TreatmentSerializer,
 )
-
-
-def _parameter(name: str, description: str, values: list[str] | None = None) -> OpenApiParameter:
-    return OpenApiParameter(name, str, description=description, enum=values)
+from resources.symptom_api import SymptomViewSet
+from resources.translating import localise, published_translations
 
 
 def _query(request: Request) -> str:
@@ -45,15 +45,14 @@ def _has_code(token: str) -> Q:
 
 def _published_only(request: Request) -> bool:
     """Nothing but published entries is ever given out; asking for others finds nothing."""
-    return request.query_params.get("status", "published") == "published"
+    return choice(request, "status", Status.values, named=["published"]) in ("", "published")
 
 
-_SEARCH = _parameter(
+_SEARCH = parameter(
     "search", "Words, also misspelt; best match first. Conditions are found by their codes, too."
 )
-_LANGUAGE = _parameter("language", "Language of the texts; English where not translated.", ["en", "es", "hi"])
-_STATUS = _parameter("status", "Only published entries are ever given.", ["published"])
-_CONDITION = _parameter("condition", "Slug of a condition.")
+_STATUS = parameter("status", "Only published entries are ever given.", ["published"])
+_CONDITION = parameter("condition", "Slug of a condition.")
 
 
 @extend_schema_view(
@@ -61,19 +60,19 @@ _CONDITION = _parameter("condition", "Slug of a condition.")
         summary="Published conditions",
         parameters=[
             _SEARCH,
-            _parameter("kind", "Which scan.", Kind.values),
-            _parameter("code", "A code of any system, or FHIR's form: system|code."),
-            _LANGUAGE,
+            parameter("kind", "Which scan.", Kind.values),
+            parameter("code", "A code of any system, or FHIR's form: system|code."),
+            LANGUAGE,
             _STATUS,
         ],
     ),
     retrieve=extend_schema(
         summary="One condition with treatments, advice, resources and sources",
         responses=ConditionDetailSerializer,
-        parameters=[_LANGUAGE],
+        parameters=[LANGUAGE],
     ),
 )
-class ConditionViewSet(ConditionalMixin, ReadOnlyModelViewSet[Condition]):
+class ConditionViewSet(LanguageMixin, ConditionalMixin, ReadOnlyModelViewSet[Condition]):
     """Conditions, published ones only."""
 
     permission_classes = [AllowAny]
@@ -85,37 +84,38 @@ class ConditionViewSet(ConditionalMixin, ReadOnlyModelViewSet[Condition]):
     def get_queryset(self) -> QuerySet[Condition]:
         query = self.request.query_params
         conditions = selectors.search_conditions(query.get("search", ""), language=self.language)
-        if kind := query.get("kind"):
+        if kind := choice(self.request, "kind", Kind.values):
             conditions = conditions.filter(kind=kind)
         if code := query.get("code"):
             conditions = conditions.filter(_has_code(code))
         return conditions if _published_only(self.request) else conditions.none()
 
-    @property
-    def language(self) -> str:
-        """The language asked for by `?language=`; English otherwise."""
-        language = self.request.query_params.get("language", "en")
-        return language if language in dict(settings.LANGUAGES) else "en"
-
     def paginate_queryset(self, queryset: Any) -> Any:
-        page = super().paginate_queryset(queryset)
-        return selectors.in_language_rows(page, self.language) if page is not None else None
+        page: list[Any] = selectors.in_language_rows(super().paginate_queryset(queryset) or [], self.language)
+        self.shown_in(condition.shown_language for condition in page)
+        return page
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        condition = selectors.published_condition(str(kwargs["slug"]), self.language)
+        condition: Any = selectors.published_condition(str(kwargs["slug"]), self.language)
         if condition is None:
             raise Http404  # drafts and unknown slugs answer alike
+        self.shown_in([condition.shown_language])
         return Response(ConditionDetailSerializer(condition, context=self.get_serializer_context()).data)
 
 
 @extend_schema_view(
     list=extend_schema(
         summary="Published treatments",
-        parameters=[_SEARCH, _CONDITION, _parameter("kind", "Kind of treatment.", TreatmentKind.values)],
+        parameters=[
+            _SEARCH,
+            _CONDITION,
+            parameter("kind", "Kind of treatment.", TreatmentKind.values),
+            LANGUAGE,
+        ],
     ),
-    retrieve=extend_schema(summary="One treatment"),
+    retrieve=extend_schema(summary="One treatment", parameters=[LANGUAGE]),
 )
-class TreatmentViewSet(ConditionalMixin, ReadOnlyModelViewSet[Treatment]):
+class TreatmentViewSet(LanguageMixin, ConditionalMixin, ReadOnlyModelViewSet[Treatment]):
     """Treatments of published conditions."""
 
     permission_classes = [AllowAny]
@@ -126,10 +126,23 @@ class TreatmentViewSet(ConditionalMixin, ReadOnlyModelViewSet[Treatment]):
         treatments = selectors.published_treatments()
         if slug := self.request.query_params.get("condition"):
             treatments = treatments.filter(condition__slug=slug)
-        if kind := self.request.query_params.get("kind"):
+        if kind := choice(self.request, "kind", TreatmentKind.values):
             treatments = treatments.filter(kind=kind)
         names, texts = ("name", "condition__name"), ("what_it_involves", "when_used", "benefits", "risks")
         return search.match_rows(treatments, _query(self.request), names, texts)
+
+    def paginate_queryset(self, queryset: Any) -> Any:
+        return self._translated(super().paginate_queryset(queryset) or [])
+
+    def get_object(self) -> Treatment:
+        return self._translated([super().get_object()])[0]
+
+    def _translated(self, treatments: list[Any]) -> list[Any]:
+        if self.language != "en":
+            prefetch_related_objects(treatments, published_translations(self.language))
+        localise(treatments, self.language)
+        self.shown_in(treatment.shown_language for treatment in treatments)
+        return treatments
 
 
 @extend_schema_view(
@@ -138,16 +151,16 @@ class TreatmentViewSet(ConditionalMixin, ReadOnlyModelViewSet[Treatment]):
         parameters=[
             _SEARCH,
             _CONDITION,
-            _parameter("kind", "Kind of resource.", ResourceKind.values),
-            _parameter("language", "Language code, like en."),
-            _parameter("country", "Country code, like GB."),
-            _parameter("audience", "For whom.", ResourceAudience.values),
+            parameter("kind", "Kind of resource.", ResourceKind.values),
+            parameter("language", "Those in this language, a code like en. Without it those in any."),
+            parameter("country", "Country code, like GB."),
+            parameter("audience", "For whom.", ResourceAudience.values),
         ],
     ),
     retrieve=extend_schema(summary="One resource"),
 )
-class ResourceViewSet(ConditionalMixin, ReadOnlyModelViewSet[Resource]):
-    """Pages, guidelines, helplines and groups elsewhere."""
+class ResourceViewSet(LanguageMixin, ConditionalMixin, ReadOnlyModelViewSet[Resource]):
+    """Pages, guidelines, helplines and groups elsewhere, described in the language that they are in."""
 
     permission_classes = [AllowAny]
     serializer_class = ResourceSerializer
@@ -157,12 +170,27 @@ class ResourceViewSet(ConditionalMixin, ReadOnlyModelViewSet[Resource]):
         resources = selectors.published_resources()
         if slug := self.request.query_params.get("condition"):
             resources = resources.filter(conditions__in=selectors.published_conditions().filter(slug=slug))
-        for name in ("kind", "language", "country", "audience"):
-            if value := self.request.query_params.get(name):
-                resources = resources.filter(**{name: value})
-        language = self.request.query_params.get("language", "en")
+        language = coded(self.request, "language", LANGUAGE_CODE)
+        filters = {
+            "kind": choice(self.request, "kind", ResourceKind.values),
+            "language": language,
+            "country": coded(self.request, "country", COUNTRY_CODE),
+            "audience": choice(self.request, "audience", ResourceAudience.values),
+        }
+        resources = resources.filter(**{name: value for name, value in filters.items() if value})
         names, texts = ("title", "publisher"), ("description",)
-        return search.match_rows(resources.distinct(), _query(self.request), names, texts, language)
+        spoken = language or self.language
+        return search.match_rows(resources.distinct(), _query(self.request), names, texts, spoken)
+
+    def paginate_queryset(self, queryset: Any) -> Any:
+        page = super().paginate_queryset(queryset) or []
+        self.shown_in(resource.language for resource in page)
+        return page
+
+    def get_object(self) -> Resource:
+        resource = super().get_object()
+        self.shown_in([resource.language])
+        return resource
 
 
 def register(router: BaseRouter) -> None:
@@ -170,3 +198,4 @@ def register(router: BaseRouter) -> None:
     router.register("conditions", ConditionViewSet, basename="condition")
     router.register("treatments", TreatmentViewSet, basename="treatment")
     router.register("resources", ResourceViewSet, basename="resource")
+    router.register("symptoms", SymptomViewSet, basename="symptom")

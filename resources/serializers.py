@@ -21,6 +21,9 @@ class TreatmentSerializer(serializers.ModelSerializer[Treatment]):
     evidence = serializers.CharField(help_text="What a cited guideline says; empty where not checked.")
     is_reviewed = serializers.BooleanField(help_text="A clinician has read this text.", read_only=True)
     sources = SourceSerializer(many=True, read_only=True)
+    language = serializers.CharField(
+        source="shown_language", default="en", read_only=True, help_text="Of the name."
+    )
 
     class Meta:
         model = Treatment
@@ -28,6 +31,7 @@ class TreatmentSerializer(serializers.ModelSerializer[Treatment]):
             "id",
             "condition",
             "kind",
+            "language",
             "name",
             "what_it_involves",
             "when_used",

@@ -11,6 +11,7 @@ end). When none fits, make a new rule: one letter for each role, in the order of
     p  is sent to the page that asks for a share link's PIN
     d  is inside the administration, whose own rules decide (its tests walk them)
     a  is let in, or told that there is no such thing: public, whoever asks
+    k  is let in, or told that it takes a token (401)
 
 A method that a route does not take answers 405, which is fine everywhere: it says nothing about the object.
 """
@@ -73,6 +74,8 @@ REVIEW = Rule("a review of a scan: verified doctors of the patient", "foonnnnnl"
 SHARED = Rule("whoever has the link and its PIN; without the PIN nothing", "p" * 9, "p" * 9)
 DOCTORS_OWN = Rule("a doctor's own thing", "fonnnfffl", "fonnnfffl")
 PUBLIC_THING = Rule("anybody, where it exists", "a" * 9, "a" * 9)
+TOKEN_IN_USE = Rule("getting a token: anybody; ending the one in use: who has it", "o" * 9, "k" * 9)
+NOTHING = Rule("addresses of the API that nothing has", "n" * 9, "n" * 9)
 
 RULES: dict[Rule, tuple[str, ...]] = {
     PUBLIC: (
@@ -85,9 +88,9 @@ RULES: dict[Rule, tuple[str, ...]] = {
         "v1:condition-list",
         "v1:resource-list",
         "v1:treatment-list",
+        "v1:symptom-list",
         "v1:docs",
         "v1:schema",
-        "v1:token",
         # The page that asks for the PIN says nothing about the case.
         "inference:shared",
     ),
@@ -114,6 +117,7 @@ RULES: dict[Rule, tuple[str, ...]] = {
         "v1:review-list",
         "v1:review-sign",
         "v1:api-root",
+        "v1:api-token-list",
         "account_change_password",
         "account_email",
         "account_set_password",
@@ -134,6 +138,7 @@ RULES: dict[Rule, tuple[str, ...]] = {
         "accounts:follow_notice",
         "accounts:export_download",
         "accounts:delete_token",
+        "v1:api-token-detail",
         "accounts:end_session",
     ),
     OWN_BY_PATIENT: ("accounts:revoke", "accounts:cancel_invitation", "accounts:answer_request"),
@@ -152,7 +157,12 @@ RULES: dict[Rule, tuple[str, ...]] = {
     HELD: ("accounts:give_back",),
     ASKED_DOCTOR: ("accounts:answer_invitation", "accounts:cancel_request"),
     CASE: ("cases:*", "v1:case-*", "v1:scan-*", "v1:analysis-*", "inference:*"),
-    SIMILAR: ("inference:similar_search", "inference:similar_picture", "v1:similar-list"),
+    SIMILAR: (
+        "inference:similar_search",
+        "inference:similar_picture",
+        "v1:similar-list",
+        "v1:similar-picture",
+    ),
     SIMILAR_READ: ("inference:similar_region",),
     OWN_SEARCH: ("inference:similar_found", "inference:similar_wait", "v1:similar-detail"),
     SIMILAR_OF_SCAN: (
@@ -169,8 +179,15 @@ RULES: dict[Rule, tuple[str, ...]] = {
     ),
     IN_BODY: ("cases:add_follow_up",),
     DOCTORS_OWN: ("cases:worklist_rename", "cases:worklist_delete"),
-    REVIEW: ("inference:review", "inference:ask_second_reader", "v1:review-amend"),
+    REVIEW: (
+        "v1:worklist-seen",
+        "inference:review",
+        "inference:ask_second_reader",
+        "v1:review-amend",
+    ),
     REVIEW_DETAIL: ("v1:review-detail",),
+    TOKEN_IN_USE: ("v1:token",),
+    NOTHING: ("v1:no-such-address",),
     PUBLIC_THING: (
         "resources:condition_detail",
         "v1:condition-detail",

@@ -27,7 +27,7 @@ from tests.inference.reviewed import sign
 from tests.test_architecture import COUNTED, SAMPLE_ARGUMENTS, routes
 
 # Letters that stand for several answers.
-ALSO = {"a": {"o", "n"}, "d": {"o", "f", "n"}}
+ALSO = {"a": {"o", "n"}, "k": {"o", "l"}, "d": {"o", "f", "n"}}
 METHODS = ("get", "post", "put", "patch", "delete")
 # Logging out ends the session that the other requests need; the administration is walked by its own tests.
 NOT_WALKED = {"account_logout", "admin:logout", "account_confirm_login_code"}

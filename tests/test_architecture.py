@@ -64,6 +64,8 @@ PUBLIC = {
     "v1:resource-detail",
     "v1:treatment-list",
     "v1:treatment-detail",
+    "v1:symptom-list",
+    "v1:no-such-address",
     "admin:login",
     "admin:logout",
     "admin:jsi18n",

@@ -76,6 +76,17 @@ def test_many_lines_at_once(patient, doctor):
     assert {line.object_id for line in AccessLog.objects.about(patient)} == {scan.pk for scan in scans}
 
 
+def test_whose_lines_a_list_needs_is_asked_once(doctor, django_assert_num_queries):
+    cases = [CaseFactory.create() for _n in range(5)]
+    access_log.record_many(doctor, "list_cases", cases[:1])
+    # The patients' keys, the doctor's emergencies, the lines.
+    with django_assert_num_queries(3):
+        access_log.record_many(doctor, "list_cases", [*cases, doctor])
+    for case in cases:
+        assert AccessLog.objects.about(case.patient).filter(object_id=case.pk).exists()
+    assert AccessLog.objects.filter(object_id=doctor.log_key, patient_key=None).count() == 1
+
+
 def test_what_was_rolled_back_was_not_logged(patient):
     with pytest.raises(RuntimeError), transaction.atomic():
         services.log_access(patient, "view_case", CaseFactory.create(patient=patient))

@@ -77,6 +77,12 @@ def test_everything_is_in_it(patient, doctor, other_patient):
     assert made.done == made.total
 
 
+def test_it_is_written_in_the_persons_language(patient):
+    services.remember_language(patient, "es")
+    readme = contents(made_for(patient)).read("pmi/README.txt").decode()
+    assert readme.startswith("Todo lo que PMI guarda de usted.")
+
+
 def test_a_doctors_export_holds_nothing_of_patients(patient, doctor):
     scan = ScanFactory.create(case__patient=patient, case__title="My sore knee")
     CareRelationshipFactory.create(patient=patient, doctor=doctor)

@@ -67,6 +67,26 @@ def test_a_mail_speaks_the_language_that_its_reader_last_read(as_user, patient, 
     assert mailoutbox[1].subject == "There is something new in PMI"
 
 
+def test_the_language_that_a_person_chose_goes_with_the_account(as_user, client, patient):
+    as_user(patient).post(reverse("set_language"), {"language": "hi", "next": "/"})
+    patient.refresh_from_db()
+    assert (patient.language, patient.language_is_chosen) == ("hi", True)
+    # Another browser, which asks for Spanish.
+    client.force_login(patient)
+    page = client.get(reverse("accounts:notices"), headers={"accept-language": "es"})
+    assert 'lang="hi"' in page.text
+    patient.refresh_from_db()
+    assert patient.language == "hi"
+
+
+def test_of_who_never_chose_the_browser_decides(as_user, patient):
+    client = as_user(patient)
+    assert 'lang="es"' in client.get(reverse("accounts:notices"), headers={"accept-language": "es"}).text
+    patient.refresh_from_db()
+    assert (patient.language, patient.language_is_chosen) == ("es", False)
+    assert 'lang="hi"' in client.get(reverse("accounts:notices"), headers={"accept-language": "hi"}).text
+
+
 def test_a_mail_that_failed_is_tried_again(patient, monkeypatch, mailoutbox):
     def broken(*args, **kwargs):
         raise OSError("no mail server")

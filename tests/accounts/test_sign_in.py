@@ -106,6 +106,7 @@ def test_tokens_wait_as_pages_do(patient):
     answer = Client().post(reverse("v1:token"), {**data, "password": PASSWORD})
     assert answer.status_code == 429
     assert answer.json()["code"] == "too_many_tries"
+    assert answer["Retry-After"] == "300"
 
 
 def test_logs_and_cache_name_nobody(patient, caplog):

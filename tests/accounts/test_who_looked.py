@@ -54,7 +54,8 @@ class TestPage:
         for _n in range(3):
             visitor.get(reverse("cases:scan_slice", args=[scan.case_id, scan.pk]))
         page = as_user(patient).get(reverse(PAGE))
-        assert f"<strong>{doctor.full_name}</strong>: opened the case, looked at the pictures." in page.text
+        said = f"<strong>{doctor.full_name}</strong>: opened the case, looked at the pictures</p>"
+        assert said in page.text
         assert page.text.count("<strong>") == 1 + page.text.count("<strong>PMI is not")
         assert "My sore knee" in page.text
         assert "no-store" in page["Cache-Control"]
@@ -64,7 +65,7 @@ class TestPage:
         client = as_user(patient)
         client.get(reverse("cases:detail", args=[case.pk]))
         assert "Nobody but you" in client.get(reverse(PAGE)).text
-        assert "<strong>You</strong>: opened the case." in client.get(reverse(PAGE), {"mine": "1"}).text
+        assert "<strong>You</strong>: opened the case</p>" in client.get(reverse(PAGE), {"mine": "1"}).text
 
     def test_people_without_a_name(self, as_user, patient, other_patient, admin_user, doctor):
         case = CaseFactory.create(patient=patient)

@@ -52,6 +52,17 @@ def test_doctors_and_admins_open_none(api_as, doctor, admin_user):
         assert api_as(user).post(LIST, {"kind": "unsure"}).status_code == 403
 
 
+def test_what_is_answered_about_a_person_is_kept_by_nobody(api_as, patient, case):
+    for answer in (
+        api_as(patient).get(LIST),
+        api_as(patient).get(url_of(case)),
+        api_as(patient).patch(url_of(case), {"title": "x"}),
+        api_as(patient).post(LIST, {"kind": "elbow"}),
+        api_as(None).get(LIST),
+    ):
+        assert answer["Cache-Control"] == "private, no-store", answer.status_code
+
+
 def test_detail(api_as, patient, reader, case):
     for user in (patient, reader):
         assert api_as(user).get(url_of(case)).json()["question"] == "Is it worn out?"

@@ -25,14 +25,16 @@ def test_list_and_filter(api_as, patient, reader, case, scan):
         assert {item["id"] for item in client.get(LIST).json()["results"]} == {str(scan.pk), str(other.pk)}
         only = client.get(LIST, {"case": case.pk}).json()["results"]
         assert [item["id"] for item in only] == [str(scan.pk)]
-    assert api_as(patient).get(LIST, {"case": uuid.uuid4()}).status_code == 404
-    assert api_as(patient).get(LIST, {"case": "x"}).status_code == 404
+    assert api_as(patient).get(LIST, {"case": uuid.uuid4()}).json()["results"] == []
+    refused = api_as(patient).get(LIST, {"case": "x"})
+    assert (refused.status_code, refused.json()["code"]) == (400, "bad_filter")
+    assert refused.json()["detail"].startswith("case ")
 
 
 def test_list_of_outsiders_is_empty(api_as, case, scan, outsiders):
     for user in outsiders:
         assert api_as(user).get(LIST).json()["count"] == 0
-        assert api_as(user).get(LIST, {"case": case.pk}).status_code == 404
+        assert api_as(user).get(LIST, {"case": case.pk}).json()["results"] == []
     assert api_as(None).get(LIST).status_code == 401
 
 
@@ -54,6 +56,11 @@ def test_files(file, api_as, patient, reader, scan):
         assert response["X-Content-Type-Options"] == "nosniff"
         assert response.getvalue()
     assert len(actions(scan)) == 2
+
+
+def test_what_is_answered_about_a_person_is_kept_by_nobody(api_as, patient, case, scan):
+    for path in (LIST, url_of(scan), f"/api/v1/cases/{case.pk}/scans/", f"{LIST}{uuid.uuid4()}/"):
+        assert api_as(patient).get(path)["Cache-Control"] == "private, no-store", path
 
 
 @pytest.mark.parametrize("file", ["", *FILES])

@@ -4,9 +4,9 @@ import pytest
 from rest_framework.test import APIClient
 
 from accounts.services import create_token
-from cases.imaging.words import words
 from cases.models import Scan
 from cases.storage import work_root
+from pmi_site.words import words
 from tests.cases.conftest import actions, garbage, png, stored_files
 
 pytestmark = pytest.mark.django_db
@@ -40,6 +40,18 @@ def test_created_duplicates_and_refused_in_one_answer(api_as, patient, case):
     assert len(answer["created"]) == 1
     assert answer["duplicates"] == [{"scan": known, "names": ["again.png"]}]
     assert [item["name"] for item in answer["refused"]] == ["notes.dcm"]
+
+
+def test_created_scans_say_which_files_they_are(api_as, patient, case):
+    """A picture that is sent twice is one scan, and both of its files are told."""
+    client = api_as(patient)
+    files = [png(1, name="same1.png"), png(2, name="other.png"), png(1, name="same2.png")]
+    answer = post(client, case, files).json()
+    assert sorted(made["names"] for made in answer["created"]) == [["other.png"], ["same1.png", "same2.png"]]
+    assert answer["duplicates"] == [] == answer["refused"]
+    made = answer["created"][0]["id"]
+    assert "names" not in client.get(f"/api/v1/scans/{made}/").json()
+    assert "same1" not in str(Scan.objects.values())
 
 
 def test_why_a_file_was_not_taken_is_said_in_the_language_asked_for(api_as, patient, case):

@@ -8,12 +8,12 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 
 from cases import services
-from cases.imaging.words import words
 from cases.intake import IncomingFile, PreparedScan, Refused
 from cases.models import Case, Scan
 from cases.signals import scan_stored
 from cases.storage import work_root
 from pmi_site.errors import UserError
+from pmi_site.words import words
 from tests import factories
 from tests.cases.conftest import stored_files
 

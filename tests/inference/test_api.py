@@ -104,9 +104,31 @@ def test_filters(analysis, patient, api_as):
         assert client.get(f"/api/v1/analyses/?{query}").data["count"] == 1
     for query in (f"scan={uuid.uuid4()}", "status=failed"):
         assert client.get(f"/api/v1/analyses/?{query}").data["count"] == 0
-    assert client.get("/api/v1/analyses/?scan=nonsense").status_code == 404
     assert client.get(f"/api/v1/analyses/{uuid.uuid4()}/").status_code == 404
     assert client.delete(urls(analysis)["detail"]).status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("analyses/?status=bogus", "queued, running, succeeded, rejected, failed"),
+        ("analyses/?scan=bogus", "scan"),
+        ("analyses/?case=17", "case"),
+        ("model-versions/?kind=elbow", "brain_mri, chest_xray, knee_xray, gate"),
+    ],
+)
+def test_a_filter_that_means_nothing_is_refused(patient, api_as, path, named):
+    answer = api_as(patient).get(f"/api/v1/{path}")
+    assert (answer.status_code, answer.data["code"]) == (400, "bad_filter")
+    assert named in answer.data["detail"]
+
+
+def test_what_is_answered_about_a_person_is_kept_by_nobody(analysis, patient, api_as):
+    for path in ("analyses/", f"analyses/{analysis.pk}/", f"analyses/{uuid.uuid4()}/", "analyses/?scan=x"):
+        assert api_as(patient).get(f"/api/v1/{path}")["Cache-Control"] == "private, no-store", path
+    asked = api_as(patient).post("/api/v1/analyses/", {"scan": str(analysis.scan_id)})
+    found = api_as(patient).post("/api/v1/similar/", {"analysis": str(analysis.pk)})
+    assert asked["Cache-Control"] == found["Cache-Control"] == "private, no-store"
 
 
 def test_the_list_costs_the_same_for_many(

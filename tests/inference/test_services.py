@@ -8,6 +8,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
+from cases.services import update_case
 from cases.signals import scan_stored
 from cases.storage import private_storage
 from inference import heatmaps, services, tasks, worker
@@ -70,6 +71,54 @@ def test_an_answer_by_the_active_model_is_kept_until_asked_anew(queued, run_task
     again = services.request_analysis(queued.scan_id, reread=True)
     assert again != queued
     assert again.status == Status.QUEUED
+
+
+@pytest.fixture
+def refused(models, stored_scan):
+    """A knee that was called a chest: the gate refuses it, and no model is asked."""
+    analysis = services.request_analysis(stored_scan("knee_xray", "2", case_kind="chest_xray").pk)
+    tasks.run_analysis.run(str(analysis.pk))
+    analysis.refresh_from_db()
+    assert (analysis.status, analysis.reason_code) == (Status.REJECTED, "wrong_kind")
+    assert analysis.model_version is None
+    return analysis
+
+
+def test_a_refusal_by_the_gate_in_use_is_kept_until_asked_anew(refused):
+    assert services.request_analysis(refused.scan_id) == refused
+    again = services.request_analysis(refused.scan_id, reread=True)
+    assert again != refused
+    assert again.status == Status.QUEUED
+
+
+def test_a_new_gate_makes_a_new_analysis(refused, models):
+    new = ModelVersion.objects.create(kind="gate", version="2", bundle="x", sha256="f" * 64)
+    services.activate(new)
+    assert services.request_analysis(refused.scan_id) != refused
+
+
+def test_a_gate_that_came_back_did_not_make_the_refusals_of_before(refused, models):
+    new = ModelVersion.objects.create(kind="gate", version="2", bundle="x", sha256="f" * 64)
+    services.activate(new)
+    services.activate(ModelVersion.objects.get(pk=models["gate"].pk), what="rolled_back")
+    assert services.request_analysis(refused.scan_id) != refused
+
+
+def test_another_kind_of_case_makes_a_new_analysis(refused):
+    case = refused.scan.case
+    update_case(case, case.patient, kind="knee_xray")
+    assert services.request_analysis(refused.scan_id) != refused
+
+
+def test_a_missing_model_is_an_answer_until_there_is_one(models, stored_scan):
+    ModelVersion.objects.filter(kind="chest_xray").update(is_active=False)
+    analysis = services.request_analysis(stored_scan().pk)
+    tasks.run_analysis.run(str(analysis.pk))
+    analysis.refresh_from_db()
+    assert analysis.reason_code == "no_model"
+    assert services.request_analysis(analysis.scan_id) == analysis
+    services.activate(ModelVersion.objects.get(kind="chest_xray"))
+    assert services.request_analysis(analysis.scan_id) != analysis
 
 
 def test_a_new_model_makes_a_new_analysis(queued):

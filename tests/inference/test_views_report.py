@@ -8,14 +8,16 @@ import pytest
 from django.core.management import call_command
 from django.urls import reverse
 from django.utils import translation
+from rest_framework.test import APIClient
 
 from accounts.models import AccessLog
+from accounts.services import create_token
 from cases.models import Scan
 from inference import report_pdf
 from inference.models import Analysis
 from inference.presenters import danger_words
 from inference.result_page import Result
-from tests.factories import CareRelationshipFactory, ScanFactory
+from tests.factories import CareRelationshipFactory, DoctorFactory, ScanFactory
 from tests.inference import pdf
 from tests.inference import reading_rows as rows
 
@@ -226,3 +228,48 @@ def test_a_reading_that_is_held_back_has_no_report(
 def test_the_result_page_leads_to_it(as_user: Any, patient: Any, scan: Scan, analysis: Analysis) -> None:
     page = as_user(patient).get(reverse("inference:scan_result", args=[scan.case_id, scan.pk]))
     assert address(analysis) in page.content.decode()
+
+
+# --- over the API ---
+def api_address(analysis: Analysis) -> str:
+    return reverse("v1:analysis-report", args=[analysis.pk])
+
+
+def test_a_token_fetches_the_same_report(as_user: Any, patient: Any, analysis: Analysis) -> None:
+    _token, key = create_token(patient, "a program")
+    client = APIClient(headers={"Authorization": f"Token {key}"})
+    named = client.get(reverse("v1:analysis-detail", args=[analysis.pk])).json()["report_url"]
+    assert named == f"http://testserver{api_address(analysis)}"
+    response = client.get(named, headers={"accept": "application/pdf", "accept-language": "es"})
+    assert (response.status_code, response["Content-Type"]) == (200, "application/pdf")
+    assert response["Cache-Control"] == "private, no-store"
+    assert response["Content-Disposition"].startswith('inline; filename="PMI-')
+    assert pdf.root(response.content)["/Lang"] == "es"
+    assert "".join(patient.full_name.split()) in pdf.letters(response.content)
+    line = AccessLog.objects.get(action="download_report")
+    assert (line.actor, line.object_id) == (patient, analysis.pk)
+
+
+@pytest.mark.parametrize("status", ["queued", "running", "failed"])
+def test_without_an_answer_the_api_names_no_report(
+    api_as: Any, patient: Any, scan: Scan, status: str
+) -> None:
+    unfinished = rows.analysis(scan, status)
+    client = api_as(patient)
+    assert client.get(reverse("v1:analysis-detail", args=[unfinished.pk])).json()["report_url"] is None
+    assert client.get(api_address(unfinished)).status_code == 404
+
+
+def test_the_apis_report_is_held_back_as_the_reading_is(
+    api_as: Any, patient: Any, analysis: Analysis, settings: Any
+) -> None:
+    settings.PMI_RELEASE = "after_review"
+    (listed,) = api_as(patient).get(reverse("v1:analysis-list")).json()["results"]
+    assert listed["held_back"] and listed["report_url"] is None
+    assert api_as(patient).get(api_address(analysis)).status_code == 404
+    assert not AccessLog.objects.filter(action="download_report").exists()
+    doctor = DoctorFactory.create()
+    assert api_as(doctor).get(api_address(analysis)).status_code == 404
+    CareRelationshipFactory.create(patient=patient, doctor=doctor)
+    assert api_as(doctor).get(api_address(analysis)).status_code == 200
+    assert api_as(None).get(api_address(analysis)).status_code == 401

@@ -1,8 +1,13 @@
 """Home, health and error pages, and what every answer carries."""
 
 import pytest
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
+from django.shortcuts import render
 from django.test import Client
 from django.urls import reverse
+from django.utils import translation
+from django.views.defaults import server_error
 
 from pmi_site import views
 
@@ -72,3 +77,35 @@ def test_a_crash_shows_no_detail(monkeypatch):
     assert answer.status_code == 500
     assert "Something went wrong on our side" in answer.text
     assert "secret" not in answer.text
+
+
+def test_the_page_of_a_crash_is_in_the_reader_s_language_and_asks_for_nothing(rf):
+    """No database, no person and no context: all of it may be what is broken."""
+    with translation.override("es"):
+        answer = server_error(rf.get("/"))
+    assert answer.status_code == 500
+    assert '<html lang="es">' in answer.text and "A la página de inicio" in answer.text
+
+
+@pytest.mark.django_db
+def test_a_crash_keeps_the_language_of_the_reader(monkeypatch):
+    from django.urls import get_resolver
+
+    def broken(request):
+        raise RuntimeError("secret detail")
+
+    pattern = next(entry for entry in get_resolver().url_patterns if getattr(entry, "name", "") == "home")
+    monkeypatch.setattr(pattern, "callback", broken)
+    client = Client(raise_request_exception=False)
+    client.cookies.load({settings.LANGUAGE_COOKIE_NAME: "hi"})
+    assert '<html lang="hi">' in client.get("/").text
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["400", "403", "404", "429", "403_csrf"])
+def test_error_pages_are_in_the_reader_s_language(rf, name):
+    request = rf.get("/")
+    request.user = AnonymousUser()
+    with translation.override("es"):
+        page = render(request, f"{name}.html").text
+    assert '<html lang="es">' in page and "A la página de inicio" in page

@@ -38,7 +38,6 @@ class TestRead:
         [
             ({"code": "ca40.0"}, {"bacterial-pneumonia"}),
             ({"kind": "any"}, {"unreadable-scan"}),
-            ({"kind": "nonsense"}, set()),
         ],
     )
     def test_condition_filters(self, api: APIClient, query: dict[str, str], expected: set[str]) -> None:

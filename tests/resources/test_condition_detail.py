@@ -88,3 +88,15 @@ def test_each_text_says_in_which_language_it_is(client: Client) -> None:
 def test_wrong_method(client: Client) -> None:
     make_condition()
     assert client.post(url("made-up")).status_code == 405
+
+
+def test_texts_that_are_not_translated_yet_say_that_they_are_english(client: Client) -> None:
+    condition = make_condition(
+        clinical_name="Morbus", how_confirmed="By a test.", outlook_treated="Good.", outlook_untreated="Bad."
+    )
+    texts = {"name": "Enfermedad", "what_it_is": "Texto.", "outlook_treated": "Bueno."}
+    Translation.objects.create(condition=condition, language="es", status="published", texts=texts)
+    page = client.get(url("made-up"), headers={"Accept-Language": "es"}).content.decode()
+    assert '<div lang="es"><p>Texto.</p></div>' in page and '<div lang="es"><p>Bueno.</p></div>' in page
+    assert '<div lang="en"><p>By a test.</p></div>' in page and '<div lang="en"><p>Bad.</p></div>' in page
+    assert '<span lang="en">Morbus</span>' in page
