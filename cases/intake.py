@@ -21,8 +21,8 @@ from cases.imaging.dicom_series import Stack, build, group
 from cases.imaging.nifti import read_nifti
 from cases.imaging.raster import read_raster
 from cases.imaging.volume import CanonicalVolume, ImagingError
-from cases.imaging.words import Words
-from cases.imaging.words import words as _
+from pmi_site.words import Words
+from pmi_site.words import words as _
 
 logger = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models.fields.files import FieldFile
+from django.utils.translation import gettext as _
 
 from accounts import portable, who_looked
 from accounts.models import User
@@ -49,7 +50,7 @@ def export_scans(user: User, folder: Path) -> None:
         if scan is None or not _copy_scan(scan, folder / str(scan.case_id) / str(scan.pk)):
             gone.append(str(scan_id))
     if gone:
-        lines = ["Deleted while this file was made:", *gone]
+        lines = [_("Deleted while this file was made:"), *gone]
         (folder / "deleted.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 Check = Callable[[Mapping[str, Any]], str]
 _checks: list[Check] = []
 
@@ -21,5 +23,5 @@ def use_check(check: Check) -> None:
 def problem_with(answers: Any) -> str:
     """What is wrong with the answers, or an empty string."""
     if not isinstance(answers, dict) or len(answers) > 100:
-        return "Symptoms are an object: symptom code to true, false or a number."
+        return _("Symptoms are an object: symptom code to true, false or a number.")
     return next((found for check in _checks if (found := check(answers))), "")

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from cases.models import Case
 from inference import danger
@@ -45,12 +45,13 @@ def _rules_of(row: DangerRuleSet) -> danger.RuleSet:
 def words(analysis: Analysis) -> tuple[list[str], str]:
     """Reasons and next step of an analysis in the reader's language.
 
-    An analysis judged by rules that are not kept here shows the sentences stored with it.
+    An analysis judged by rules that are not kept here shows the sentences stored with it, translated where
+    this version of PMI still has them.
     """
     rules = rules_for(analysis.rules_version) if analysis.rules_version else None
     rendered = danger.render(rules, analysis.danger_rules) if rules else None
     if rendered is None:
-        return list(analysis.danger_reasons), analysis.next_step
+        return [danger.said(one) for one in analysis.danger_reasons], danger.said(analysis.next_step)
     return list(rendered[0]), rendered[1]
 
 
@@ -75,14 +76,16 @@ def judge(
     rules: danger.RuleSet | None = None,
 ) -> danger.Danger:
     """The danger level of findings beside a case's symptoms and age group, by the rules in force."""
-    return danger.assess(
-        findings,
-        case.age_group,
-        status=status,
-        rules=rules or active_rules(),
-        facts=symptoms.facts(case.symptoms),
-        doctor_level=doctor_level,
-    )
+    # What is kept is English, whoever made the change: others read it, each in their own language.
+    with translation.override("en"):
+        return danger.assess(
+            findings,
+            case.age_group,
+            status=status,
+            rules=rules or active_rules(),
+            facts=symptoms.facts(case.symptoms),
+            doctor_level=doctor_level,
+        )
 
 
 def fields_of(assessed: danger.Danger) -> dict[str, Any]:

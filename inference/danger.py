@@ -159,6 +159,13 @@ def shipped_texts() -> dict[str, dict[str, str]]:
     return {"en": english, "es": dict(TEXTS_ES), "hi": dict(TEXTS_HI)}
 
 
+def said(sentence: str) -> str:
+    """A shipped English sentence in the reader's language; any other sentence as it is."""
+    texts = default_rules().texts
+    key = next((key for key, english in texts["en"].items() if english == sentence), "")
+    return texts.get(translation.get_language() or "en", {}).get(key, sentence)
+
+
 def _texts(raw: dict[str, Any]) -> dict[str, dict[str, str]]:
     texts = raw.get("texts") or shipped_texts()
     if not isinstance(texts, dict) or not isinstance(texts.get("en"), dict):

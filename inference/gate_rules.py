@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cases.imaging.volume import CanonicalVolume
-from cases.imaging.words import Words
-from cases.imaging.words import words as _
+from pmi_site.words import Words
+from pmi_site.words import words as _
 
 MIN_SIDE = 64  # pixels; below this nothing is left to read
 XRAY_KINDS = ("chest_xray", "knee_xray")

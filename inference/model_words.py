@@ -13,21 +13,38 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
-from inference.presenters import plane_words, shown_words
+from inference.presenters import Text, plane_words, shown_words
 
 _OFTEN_ASKED = ("all", "age_group")  # whose result is this about; other parts are for those who dig
+_PARTS: dict[str, Text] = {
+    "all": gettext_lazy("All test scans"),
+    "age_group: child": gettext_lazy("Children's scans"),
+    "age_group: adult": gettext_lazy("Adults' scans"),
+    "simulated volumes": gettext_lazy("Scans of many slices, put together from single test pictures"),
+    "source: synthetic": gettext_lazy("Drawn patterns that are no scans"),
+}
+# The words of those who read scans; `presenters.plane_words` has those of everybody else.
+PLANES: dict[str, Text] = {
+    "axial": gettext_lazy("axial"),
+    "coronal": gettext_lazy("coronal"),
+    "sagittal": gettext_lazy("sagittal"),
+}
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured on one part of the test images: its name, its size, and one sentence a figure."""
+    """What was measured on one part of the test images: its name, its size, and one sentence a figure.
+
+    `lang` is "en" where there are no words for the part, so that it has the name that the bundle gives it.
+    """
 
     name: str
     size: str
     sentences: tuple[str, ...]
     is_detail: bool = False
+    lang: str = ""
 
 
 def measured(metadata: Mapping[str, Any]) -> list[Measured]:
@@ -61,7 +78,8 @@ def _part(name: str, figures: Mapping[str, Any], conditions: Mapping[str, str]) 
             sentence = _label_sentence(own, shown_words(conditions[label]), exclusive="accuracy" in figures)
             sentences += [sentence] if sentence else []
     column = name.partition(":")[0].strip()
-    return Measured(_name(name), _size(figures), tuple(sentences), column not in _OFTEN_ASKED)
+    shown, lang = _name(name)
+    return Measured(shown, _size(figures), tuple(sentences), column not in _OFTEN_ASKED, lang)
 
 
 def _label_sentence(own: Mapping[str, Any], shown: str, *, exclusive: bool) -> str | None:
@@ -150,19 +168,21 @@ def _size(figures: Mapping[str, Any]) -> str:
     return words
 
 
-def _name(part: str) -> str:
+def _name(part: str) -> tuple[str, str]:
+    """A part of the test in words, and the language of these where it is not the reader's."""
     column, _colon, value = (piece.strip() for piece in part.partition(":"))
-    if column == "all":
-        return _("All test scans")
-    if column == "age_group" and value == "child":
-        return _("Children's scans")
-    if column == "age_group" and value == "adult":
-        return _("Adults' scans")
+    if words := _PARTS.get(f"{column}: {value}" if value else column):
+        return str(words), ""
     if column == "plane" and plane_words(value):
-        return plane_words(value)
+        return plane_words(value), ""
     if column == "source" and value:
-        return _("Scans from: %(name)s") % {"name": value.replace("_", " ")}
-    return part.replace("_", " ")
+        return _("Scans from: %(name)s") % {"name": value.replace("_", " ")}, ""
+    return part.replace("_", " "), "en"
+
+
+def plane_name(plane: str) -> str:
+    """The name of a plane for doctors; an unknown one as it is."""
+    return str(PLANES.get(plane, plane))
 
 
 def operating_points(

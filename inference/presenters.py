@@ -12,12 +12,15 @@ from datetime import timedelta
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, gettext_noop, ngettext
+from django.utils.translation import gettext_lazy, gettext_noop, ngettext, pgettext
+
+from inference.calls import NORMAL_CONDITIONS
 
 Text = str | Promise
 
 _SHORTEST_LEAD = 25  # characters; a shorter first sentence does not stand on its own
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
+# Hindi ends sentences with a danda and has no capitals; Spanish questions begin with "¿".
+_SENTENCE_END = re.compile(r"(?<=[.!?।])\s+(?=[^\W\d_a-záéíóúñ]|[¿¡])")
 
 
 # --- probabilities --------------------------------------------------------------------------------
@@ -89,10 +92,12 @@ def shown_words(condition: str) -> str:
 
 def finding_sentence(probability: float, condition: str) -> str:
     """What a calibrated probability says, and of what: scans with such a score, not this person's fate."""
-    return _("Of scans that look like this one to the model, %(chance)s show %(condition)s.") % {
-        "chance": chance_words(probability),
-        "condition": shown_words(condition),
-    }
+    text = _("Of scans that look like this one to the model, %(chance)s show %(condition)s.")
+    if condition in NORMAL_CONDITIONS:  # some languages say "do not show any"
+        text = pgettext(
+            "nothing", "Of scans that look like this one to the model, %(chance)s show %(condition)s."
+        )
+    return text % {"chance": chance_words(probability), "condition": shown_words(condition)}
 
 
 def _half_up(value: float) -> int:

@@ -103,10 +103,13 @@ def month(day: date) -> str:
     return date_format(day, "F Y")
 
 
-def _when(day: date, newest: date) -> str:
-    """Month and year, or the full date where both fall in one month."""
-    same_month = (day.year, day.month) == (newest.year, newest.month)
-    return date_format(day, "DATE_FORMAT") if same_month else month(day)
+def _when(day: date | None, newest: date, in_month: str, on_day: str) -> str:
+    """One of two sentences about a day: month and year, or the full date where both fall in one month."""
+    if day is None:
+        return ""
+    if (day.year, day.month) == (newest.year, newest.month):
+        return on_day % {"when": date_format(day, "DATE_FORMAT")}
+    return in_month % {"when": month(day)}
 
 
 def words(found: Trend, newest: date) -> str:
@@ -118,14 +121,38 @@ def words(found: Trend, newest: date) -> str:
             "The newest scan was read by another version of the model than the ones before. "
             "The numbers cannot be compared."
         )
-    before = _when(found.before, newest) if found.before else ""
     if found.kind == "higher":
-        return _("Higher than in %(when)s: ask your doctor what that means.") % {"when": before}
+        return _when(
+            found.before,
+            newest,
+            _("Higher than in %(when)s: ask your doctor what that means."),
+            _("Higher than on %(when)s: ask your doctor what that means."),
+        )
     if found.kind == "lower":
-        return _("Lower than in %(when)s. Let your doctor tell you what that means.") % {"when": before}
-    said = _("About the same since %(when)s.") % {"when": _when(found.since or newest, newest)}
+        return _when(
+            found.before,
+            newest,
+            _("Lower than in %(when)s. Let your doctor tell you what that means."),
+            _("Lower than on %(when)s. Let your doctor tell you what that means."),
+        )
+    said = _when(
+        found.since or newest,
+        newest,
+        _("About the same since %(when)s."),
+        _("About the same since %(when)s."),
+    )
     if found.was == "lower":
-        said += " " + _("Before that, in %(when)s, it was lower.") % {"when": before}
+        said += " " + _when(
+            found.before,
+            newest,
+            _("Before that, in %(when)s, it was lower."),
+            _("Before that, on %(when)s, it was lower."),
+        )
     elif found.was == "higher":
-        said += " " + _("Before that, in %(when)s, it was higher.") % {"when": before}
+        said += " " + _when(
+            found.before,
+            newest,
+            _("Before that, in %(when)s, it was higher."),
+            _("Before that, on %(when)s, it was higher."),
+        )
     return said

@@ -16,13 +16,13 @@ from django.utils.translation import gettext_noop
 from accounts.models import ConsentPurpose
 from accounts.signals import consent_given, consent_revoked
 from cases import worklist
-from cases.imaging.words import words
 from cases.models import Case, Review, Scan
 from cases.signals import case_changed, review_signed, scan_stored
 from cases.storage import remove_files
 from inference import case_state
 from inference.heatmaps import remove_analysis_files
 from inference.models import Analysis, ReferenceImage, SimilarSearch
+from pmi_site.words import words
 
 _CARE_WITHDRAWN = words(
     gettext_noop(

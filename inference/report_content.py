@@ -17,7 +17,9 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from cases.models import Case
+from inference.bundle_words import said
 from inference.calls import NORMAL_CONDITIONS
+from inference.model_words import plane_name
 from inference.report_review import ReviewState
 from inference.result_page import FindingView, Result
 from inference.templatetags.inference_tags import percent
@@ -132,7 +134,7 @@ def _answer(result: Result, review: ReviewState, pictures: list[Picture]) -> lis
     ]
     for view in result.raised:
         blocks += [_h3(view.name), _p(view.sentence), _p(str(view.call.meaning))]
-        blocks += [{**_small(view.limits), "lang": "en"}] if view.limits else []
+        blocks += [_small(view.limits)] if view.limits else []
     if not result.raised:
         blocks.append(_p(_("Nothing that the model looks for stood out.")))
     blocks.append(
@@ -249,11 +251,16 @@ def _meaning(guide: ConditionGuide) -> list[Block]:
     return blocks
 
 
+def _makers(sentence: str) -> Block:
+    """What a model's makers wrote, said to be English where nobody has translated it."""
+    told = said(sentence)
+    return {**_p(told.text), "lang": told.lang} if told.lang else _p(told.text)
+
+
 def _model(result: Result) -> list[Block]:
     blocks = [_h2(_("Which model read it, and how good it is"))]
     blocks.append(_p(_("Read by the model %(name)s.") % {"name": result.model_name}))
-    # What a model's makers wrote is in English.
-    blocks += [{**_p(result.intended_use), "lang": "en"}] if result.intended_use else []
+    blocks += [_makers(result.intended_use)] if result.intended_use else []
     told = [part for part in result.measured if not part.is_detail and part.name not in _others(result)]
     for part in told:
         blocks.append(_h3(f"{part.name} ({part.size})" if part.size else part.name))
@@ -265,10 +272,11 @@ def _model(result: Result) -> list[Block]:
             _p(_("It learnt from these public collections:") + " " + "; ".join(result.data_sets) + ".")
         )
     if result.model_limits:
-        blocks += [
-            _h3(_("What its makers know to be weak:")),
-            {"kind": "list", "items": result.model_limits, "lang": "en"},
-        ]
+        limits = [said(limit) for limit in result.model_limits]
+        blocks.append(_h3(_("What its makers know to be weak:")))
+        for lang in sorted({limit.lang for limit in limits}):
+            own = {"kind": "list", "items": [limit.text for limit in limits if limit.lang == lang]}
+            blocks.append({**own, "lang": lang} if lang else own)
     answer = result.answer
     version = answer.model_version if answer else None
     if answer is not None and version is not None:
@@ -276,7 +284,7 @@ def _model(result: Result) -> list[Block]:
         if result.key_slice_number:
             slice_words = (
                 _("Most telling slice: %(n)s (%(plane)s).")
-                % {"n": result.key_slice_number, "plane": result.key_plane}
+                % {"n": result.key_slice_number, "plane": plane_name(result.key_plane)}
                 + " "
             )
         blocks.append(

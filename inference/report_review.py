@@ -17,7 +17,7 @@ from inference.models import Analysis
 from inference.presenters import danger_words, shown_words
 from inference.standing import Standing
 
-_TITLED = re.compile(r"(dr|doctor|prof)\b", re.IGNORECASE)
+_TITLED = re.compile(r"(dra?|doctora?|prof|profess?or(a)?|डॉ|डॉक्टर|प्रो|प्रोफ़ेसर)(?![^\W\d_])", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

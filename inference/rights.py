@@ -14,11 +14,11 @@ from django.utils.translation import gettext_noop
 
 from accounts import portable
 from accounts.models import User
-from cases.imaging.words import words
 from cases.rights import copy_file
 from inference import heatmaps
 from inference.models import Analysis, Finding, ReferenceImage, SimilarSearch
 from inference.release import released_to, split
+from pmi_site.words import words
 
 logger = logging.getLogger(__name__)
 _ANSWERS = (Analysis.Status.SUCCEEDED, Analysis.Status.REJECTED)

@@ -4,6 +4,9 @@ Every address here begins with the token, and nothing here leads to the addresse
 that ended, one that was taken back and one that never was get the same answer. Who has entered the PIN is
 kept in the session, for `PMI_SHARE_MINUTES`; the link itself is looked at anew each time, so taking it back
 works at once.
+
+The language is chosen by `?lang=`, since the site's form would need an address to go back to, and this one is
+secret. It is kept in a cookie of these pages alone, so that no link can change the language of an account.
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ from django.conf import settings
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
-from django.utils import timezone
+from django.urls import reverse
+from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_safe
@@ -46,6 +50,7 @@ from pmi_site.reading import country_of
 logger = logging.getLogger(__name__)
 _Response = TypeVar("_Response", bound=HttpResponseBase)
 _SESSION_KEY = "shared_cases"
+_LANGUAGE_COOKIE = "pmi_shared_language"
 
 
 class _PinNeeded(Exception):
@@ -57,8 +62,8 @@ def _behind_pin(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResp
 
     @functools.wraps(view)
     def checked(request: HttpRequest, token: str, **rest: Any) -> HttpResponseBase:
-        if (wait := _slowed(request)) is not None:
-            return wait
+        if (first := _language(request) or _slowed(request)) is not None:
+            return first
         try:
             return view(request, token, **rest)
         except _PinNeeded:
@@ -71,8 +76,8 @@ def _behind_pin(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResp
 @sensitive_post_parameters("pin")
 def shared(request: HttpRequest, token: str) -> HttpResponse:
     """Ask for the PIN; after it, the scans of the case."""
-    if (wait := _slowed(request)) is not None:
-        return wait
+    if (first := _language(request) or _slowed(request)) is not None:
+        return first
     link = _link(request, token)
     if _is_in(request, link):
         return _case_page(request, link, token)
@@ -168,6 +173,30 @@ def shared_report(request: HttpRequest, token: str, scan_id: uuid.UUID) -> HttpR
     response = report_response(request, result.answer, None)
     log_access(None, "download_shared_report", result.answer)
     return _sealed(response)
+
+
+# --- in which language ---
+def _language(request: HttpRequest) -> HttpResponse | None:
+    """Show the page in the language that was chosen for shared pages. Where one is being chosen, the answer
+    that keeps it and leads back to the page, the same for every address.
+    """
+    known = dict(settings.LANGUAGES)
+    if request.method in ("GET", "HEAD") and (code := request.GET.get("lang")) in known:
+        response = redirect(request.path)
+        response.set_cookie(
+            _LANGUAGE_COOKIE,
+            code,
+            max_age=settings.LANGUAGE_COOKIE_AGE,
+            path=reverse("inference:shared", args=["-"]).removesuffix("-/"),
+            httponly=True,
+            samesite="Lax",
+            secure=settings.SESSION_COOKIE_SECURE,
+        )
+        return _sealed(response)
+    if (code := request.COOKIES.get(_LANGUAGE_COOKIE, "")) in known:
+        translation.activate(code)
+        request.LANGUAGE_CODE = code
+    return None
 
 
 # --- who is in ---

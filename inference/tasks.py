@@ -6,7 +6,6 @@ import logging
 import traceback
 from pathlib import Path
 
-from cases.imaging.words import words as _
 from inference import (  # noqa: F401  (Celery finds all tasks)
     case_state,
     registry_tasks,
@@ -15,6 +14,7 @@ from inference import (  # noqa: F401  (Celery finds all tasks)
     similar_tasks,
 )
 from pmi_site.tasks import pmi_task
+from pmi_site.words import words as _
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Words of Django and allauth on PMI's pages for which these have no Hindi.
+"""Words of Django, REST framework and allauth on PMI's pages for which these have no Hindi.
 
 Nothing runs here: `make messages` collects from this file what it would not find otherwise, and PMI's
 catalogues come before those of the libraries.
@@ -76,6 +76,20 @@ WORDS = (
     _("Your password can’t be a commonly used password."),
     _("This password is entirely numeric."),
     _("Your password can’t be entirely numeric."),
+    # REST framework
+    _("Not found."),
+    _("Authentication credentials were not provided."),
+    _("Invalid token."),
+    _("You do not have permission to perform this action."),
+    _("Request was throttled."),
+    _('Method "{method}" not allowed.'),
+    _("This field is required."),
+    _("This field may not be blank."),
+    _("This field may not be null."),
+    # Django: sizes of files
+    _("%s KB"),
+    _("%s MB"),
+    _("%s GB"),
     # Django: how long ago
     _("now"),
     _("%(delta)s ago"),

@@ -5,6 +5,7 @@ from io import BytesIO
 from typing import Any
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 from rest_framework import parsers
 from rest_framework.exceptions import ParseError
 
@@ -24,4 +25,4 @@ class JSONParser(parsers.JSONParser):
         try:
             return super().parse(BytesIO(body), media_type, parser_context)
         except RecursionError as error:
-            raise ParseError("JSON parse error - nested too deeply") from error
+            raise ParseError(_("This JSON is nested too deeply.")) from error

@@ -2,7 +2,7 @@
 
 from django.utils.translation import gettext
 
-from cases.imaging.words import Words
+from pmi_site.words import Words
 
 
 def say(stored: object) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from django.db.models import Prefetch, QuerySet, prefetch_related_objects
+from django.utils.translation import gettext as _
 
 from resources import search
 from resources.choices import Audience, DangerLevel, Kind, ResourceAudience, Section, Status
@@ -240,7 +241,7 @@ def _cited(condition: Condition, treatments: Sequence[Treatment], advice: Advice
             cited.setdefault(source, []).append(treatment.name)
     for item in [advice] if advice else list(condition.advice.all()):
         for source in item.sources.all():
-            label = str(Advice._meta.verbose_name).capitalize()
+            label = _("What to do")
             if label not in cited.setdefault(source, []):
                 cited[source].append(label)
     ordered = sorted(cited.items(), key=lambda pair: pair[0].citation)

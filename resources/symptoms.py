@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 from django.utils.translation import get_language
+from django.utils.translation import gettext as _
 
 FILE = Path(__file__).with_name("symptoms.yaml")
 KINDS = ("chest_xray", "brain_mri", "knee_xray")
@@ -85,14 +86,18 @@ def problem_with(answers: Mapping[str, Any]) -> str:
     for code, answer in answers.items():
         symptom = catalogue().get(code)
         if symptom is None:
-            return f"There is no symptom named {code}."
+            return _("There is no symptom named %(code)s.") % {"code": code}
         if symptom.is_number:
             if isinstance(answer, bool) or not isinstance(answer, int | float):
-                return f"{code} takes a number."
+                return _("%(code)s takes a number.") % {"code": code}
             if not symptom.minimum <= answer <= symptom.maximum:
-                return f"{code} takes a number from {symptom.minimum:g} to {symptom.maximum:g}."
+                return _("%(code)s takes a number from %(least)g to %(most)g.") % {
+                    "code": code,
+                    "least": symptom.minimum,
+                    "most": symptom.maximum,
+                }
         elif not isinstance(answer, bool):
-            return f"{code} takes true or false; leave it out when it was not answered."
+            return _("%(code)s takes true or false; leave it out when it was not answered.") % {"code": code}
     return ""
 
 

@@ -16,7 +16,7 @@ from typing import IO, Final, cast
 
 from cases.imaging.sniff import HEAD_BYTES, sniff
 from cases.imaging.volume import ImagingError
-from cases.imaging.words import words as _
+from pmi_site.words import words as _
 
 _CHUNK: Final = 1 << 20
 # Deflate cannot pass about 1,032 to 1. Real scans stay far below 200 over a whole archive; small files may

@@ -21,8 +21,8 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, Implic
 from cases.imaging.archive import too_many_bytes
 from cases.imaging.raster import MIN_SIDE, too_large, too_small
 from cases.imaging.volume import ImagingError
-from cases.imaging.words import Words
-from cases.imaging.words import words as _
+from pmi_site.words import Words
+from pmi_site.words import words as _
 
 logging.getLogger("pydicom").setLevel(
     logging.CRITICAL

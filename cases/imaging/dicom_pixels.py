@@ -20,7 +20,7 @@ from cases.imaging.colour import has_colour, luminance
 from cases.imaging.dicom import damaged, integer, number, positive, quiet, text, truncated
 from cases.imaging.raster import too_large
 from cases.imaging.volume import ImagingError
-from cases.imaging.words import words as _
+from pmi_site.words import words as _
 
 _COLOUR_FRAMES = 8  # of a film loop, enough to tell
 

@@ -24,8 +24,8 @@ from cases.imaging.volume import (
     from_frames,
     robust_window,
 )
-from cases.imaging.words import Words
-from cases.imaging.words import words as _
+from pmi_site.words import Words
+from pmi_site.words import words as _
 
 _LPS_TO_RAS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SAME_PLACE: Final = 1e-3  # mm

@@ -12,8 +12,8 @@ import numpy as np
 
 from cases.imaging.colour import has_colour, luminance
 from cases.imaging.volume import CanonicalVolume, ImagingError, from_affine, from_film, robust_window
-from cases.imaging.words import Words
-from cases.imaging.words import words as _
+from pmi_site.words import Words
+from pmi_site.words import words as _
 
 logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)  # it would echo header text
 

@@ -14,8 +14,8 @@ from PIL import Image, ImageOps
 from cases.imaging.codestream import strip_jpeg
 from cases.imaging.colour import has_colour, luminance
 from cases.imaging.volume import CanonicalVolume, ImagingError, from_film, robust_window
-from cases.imaging.words import Words
-from cases.imaging.words import words as _
+from pmi_site.words import Words
+from pmi_site.words import words as _
 
 MIN_SIDE: Final = 16
 _FORMATS: Final = {"jpeg": "JPEG", "png": "PNG", "tiff": "TIFF", "webp": "WEBP"}

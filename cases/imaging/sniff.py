@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from cases.imaging.words import Words
-from cases.imaging.words import words as _
+from pmi_site.words import Words
+from pmi_site.words import words as _
 
 HEAD_BYTES: Final = 4096
 RASTER: Final = ("jpeg", "png", "tiff", "webp")

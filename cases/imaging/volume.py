@@ -11,8 +11,8 @@ import nibabel as nib
 import numpy as np
 from nibabel.nifti1 import Nifti1Extension
 
-from cases.imaging.words import Words
-from cases.imaging.words import words as _
+from pmi_site.words import Words
+from pmi_site.words import words as _
 
 PLANES: Final = ("axial", "coronal", "sagittal")
 _SLICE_AXIS: Final = {"sagittal": 0, "coronal": 1, "axial": 2}

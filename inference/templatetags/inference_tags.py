@@ -7,6 +7,7 @@ from typing import Any
 
 from django import template
 from django.template import Context
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
 from cases.models import Case, Scan
@@ -36,7 +37,7 @@ def symptom_panel(context: Context, case: Case) -> dict[str, Any]:
 @register.filter
 def percent(value: float) -> str:
     """A probability for the table of figures, with one decimal; never 0 or 100."""
-    return f"{min(99.9, max(0.1, value * 100)):.1f}"
+    return number_format(min(99.9, max(0.1, value * 100)), decimal_pos=1)
 
 
 @register.inclusion_tag("inference/_danger_badge.html")

@@ -112,12 +112,13 @@ MIDDLEWARE = [
     "pmi_site.middleware.LimitsMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    # Before anything that says something to the person.
+    "accounts.middleware.LanguageMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "accounts.middleware.SecondFactorMiddleware",
     "accounts.middleware.SeenMiddleware",
-    "accounts.middleware.LanguageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
 ]
 ROOT_URLCONF = "pmi_site.urls"
@@ -147,6 +148,7 @@ LANGUAGES = [("en", "English"), ("es", "Español"), ("hi", "हिन्दी")
 LANGUAGE_COOKIE_SAMESITE = "Lax"
 LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
 LOCALE_PATHS = [BASE_DIR / "locale"]
+FORMAT_MODULE_PATH = ["pmi_site.formats"]
 TIME_ZONE = env.text("PMI_TIME_ZONE", "UTC")
 USE_I18N = True
 USE_TZ = True
@@ -309,6 +311,10 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": "/api/v1/",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "pmi_site.rest.document_errors",
+    ],
     # Two things have a kind; each of its sets of words has a name of its own.
     "ENUM_NAME_OVERRIDES": {"CaseKindEnum": "cases.models.Case.Kind"},
 }

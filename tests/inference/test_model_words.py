@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from inference.model_words import data_sets, measured, operating_points
+from inference.model_words import data_sets, measured, operating_points, plane_name
 
 LABELS = [
     {"name": "pneumonia", "condition": "pneumonia", "claimed": True},
@@ -134,3 +134,32 @@ def test_marks_are_those_that_make_the_call(
 
 def test_marks_of_a_bundle_that_gives_none() -> None:
     assert operating_points({}, age_group="adult", is_volume=True, slices_read=9) == {}
+
+
+@pytest.mark.parametrize(
+    ("part", "lang"),
+    [
+        ("all", ""),
+        ("age_group: child", ""),
+        ("plane: axial", ""),
+        ("simulated volumes", ""),
+        ("source: synthetic", ""),
+        ("source: figshare", ""),
+        ("plane: oblique", "en"),
+        ("held_out", "en"),
+    ],
+)
+def test_a_part_that_there_are_no_words_for_is_marked_as_english(part: str, lang: str) -> None:
+    (found,) = measured({"eval_metrics": {part: {"accuracy": 0.5}}})
+    assert found.lang == lang
+    assert lang or found.name not in (part, part.partition(": ")[2])
+
+
+def test_planes_have_names() -> None:
+    assert [plane_name(plane) for plane in ("axial", "coronal", "sagittal", "oblique", "")] == [
+        "axial",
+        "coronal",
+        "sagittal",
+        "oblique",
+        "",
+    ]

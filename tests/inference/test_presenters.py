@@ -9,6 +9,8 @@ from django.utils import translation
 from inference import presenters
 from inference.danger import LEVELS
 from inference.danger_texts import TEXTS
+from inference.danger_texts_es import TEXTS_ES
+from inference.danger_texts_hi import TEXTS_HI
 from inference.models import Analysis, DangerLevel, Finding
 from ml_training.labels import TASKS
 
@@ -104,6 +106,16 @@ def test_an_unknown_level_never_reassures(level: str) -> None:
         ("  One sentence without an end  ", "One sentence without an end", ""),
         ("", "", ""),
         ("Drink at least 1.5 litres of water. Rest.", "Drink at least 1.5 litres of water.", "Rest."),
+        (
+            "आज ही किसी डॉक्टर को दिखाएँ। हालत बिगड़े तो तुरंत मदद लें।",
+            "आज ही किसी डॉक्टर को दिखाएँ।",
+            "हालत बिगड़े तो तुरंत मदद लें।",
+        ),
+        (
+            "Vaya al médico hoy mismo, sin falta. ¿Empeora? Llame.",
+            "Vaya al médico hoy mismo, sin falta.",
+            "¿Empeora? Llame.",
+        ),
     ],
 )
 def test_the_one_thing_to_do_is_the_first_sentence(text: str, lead: str, rest: str) -> None:
@@ -111,7 +123,7 @@ def test_the_one_thing_to_do_is_the_first_sentence(text: str, lead: str, rest: s
 
 
 def test_every_next_step_of_the_rules_keeps_all_its_words() -> None:
-    for text in TEXTS.values():
+    for text in (*TEXTS.values(), *TEXTS_ES.values(), *TEXTS_HI.values()):
         assert " ".join(presenters.split_lead(str(text))).strip() == str(text)
 
 

@@ -95,3 +95,15 @@ def test_words_say_the_month_and_never_promise() -> None:
     assert words(Trend("same", FEB, JAN, "lower"), APR).endswith("in January 2026, it was lower.")
     with translation.override("es"):
         assert "2026" in words(Trend("same", JAN), APR)
+
+
+def test_within_one_month_words_say_the_day() -> None:
+    early, late = date(2026, 3, 2), date(2026, 3, 20)
+    assert words(Trend("higher", late, early, "lower"), late).startswith("Higher than on March 2, 2026:")
+    assert words(Trend("same", late, early, "lower"), late).endswith("on March 2, 2026, it was lower.")
+    with translation.override("es"):
+        assert words(Trend("higher", late, early, "lower"), late).startswith(
+            "Más alto que el 2 de marzo de 2026"
+        )
+    with translation.override("hi"):
+        assert words(Trend("higher", late, early, "lower"), late).startswith("2 मार्च 2026 के मुकाबले ज़्यादा")

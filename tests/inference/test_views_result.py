@@ -9,7 +9,9 @@ from django.urls import reverse
 
 from accounts.models import AccessLog
 from cases.models import Scan
-from inference import gate_rules, result_page
+from inference import bundle_words, gate_rules, model_words, result_page
+from inference.danger import default_rules
+from inference.danger_texts_es import TEXTS_ES
 from inference.presenters import danger_words
 from tests.factories import CareRelationshipFactory, ScanFactory
 from tests.inference import reading_rows as rows
@@ -127,6 +129,27 @@ def test_a_failure_offers_another_try(as_user: Any, patient: Any, scan: Scan) ->
     assert reverse("inference:read_again", args=[scan.case_id, scan.pk]) in text
 
 
+def test_what_to_do_after_a_failure_is_in_the_language_of_who_reads_it(
+    as_user: Any, patient: Any, scan: Scan
+) -> None:
+    rules = {"rules_version": default_rules().version, "danger_rules": ["failed"]}
+    rows.analysis(scan, "failed", next_step="What a worker wrote.", **rules)
+    client = as_user(patient)
+    client.cookies.load({settings.LANGUAGE_COOKIE_NAME: "es"})
+    text = page(client, scan)
+    assert TEXTS_ES["inconclusive.failed_do"] in text and "What a worker wrote." not in text
+
+
+def test_after_a_failure_an_alarm_says_once_what_to_do(as_user: Any, patient: Any, scan: Scan) -> None:
+    rules = {"rules_version": default_rules().version, "danger_rules": ["symptom.blue_lips", "failed"]}
+    made = rows.analysis(scan, "failed", danger="emergency", next_step="What a worker wrote.", **rules)
+    client = as_user(patient)
+    client.cookies.load({settings.LANGUAGE_COOKIE_NAME: "es"})
+    rule = default_rules().rule(made.danger_rules[0])
+    text = page(client, scan)
+    assert rule and text.count(TEXTS_ES[rule.do]) == 1 and "What a worker wrote." not in text
+
+
 def test_a_scan_that_nobody_read_can_be_read(as_user: Any, patient: Any, scan: Scan) -> None:
     text = page(as_user(patient), scan)
     assert "has not been read yet" in text
@@ -237,3 +260,42 @@ def test_the_guide_of_a_possible_disease_comes_before_nothing_found(
     monkeypatch.setattr(result_page, "published_for", lambda slugs, *_, **__: slugs)
     asked: Any = result_page.Result(scan, [made]).guides
     assert asked == ["pneumonia", "no-chest-finding"]
+
+
+def test_what_a_model_s_makers_wrote_says_in_which_language_it_is(
+    as_user: Any, patient: Any, scan: Scan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = "It knows pneumonia only."
+    told = {known: "Solo conoce la neumonía."}
+    monkeypatch.setattr(bundle_words, "gettext", lambda sentence: told.get(sentence, sentence))
+    made = rows.reading(scan)
+    version = made.model_version
+    assert version is not None
+    version.metadata = {
+        **rows.METADATA,
+        "intended_use": "For tests.",
+        "limits": [known, "One hospital."],
+        "eval_metrics": {"held_out": {"accuracy": 0.9}, "simulated volumes": {"accuracy": 0.9}},
+    }
+    version.save()
+    client = as_user(patient)
+    client.cookies.load({settings.LANGUAGE_COOKIE_NAME: "es"})
+    text = page(client, scan)
+    assert "<li>Solo conoce la neumonía.</li>" in text and known not in text
+    assert '<li lang="en">One hospital.</li>' in text
+    assert '<span lang="en">For tests.</span>' in text
+    assert '<li lang="en">Kermany 2018 (CC BY 4.0)</li>' in text
+    assert '<span lang="en">held out</span>' in text
+    assert '<th scope="row" lang="en">no_finding</th>' in text
+    assert "simulated volumes" not in text
+
+
+def test_the_plane_of_the_most_telling_slice_is_named_in_the_language_of_who_reads_it(
+    as_user: Any, patient: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(model_words.PLANES, "sagittal", "sagital")
+    scan = ScanFactory.create(case__patient=patient, slices=9)
+    rows.reading(scan, key_slice=4, key_plane="sagittal", slices_read=9)
+    client = as_user(patient)
+    client.cookies.load({settings.LANGUAGE_COOKIE_NAME: "es"})
+    assert "Corte que más dice: 5 (sagital)" in page(client, scan)

@@ -314,3 +314,72 @@ def test_a_scan_that_was_not_read_keeps_the_alarm_and_says_what_to_do(patient: A
     assert "Show the scan to a doctor." in text
     report = enter(made).get(reverse("inference:shared_report", args=[made.token, scan.pk]))
     assert "Neither read by AI" in " ".join(pdf.text(body(report)).split())
+
+
+# --- the language ---
+@pytest.mark.parametrize("where", ["pin", "case", "scan", "slowed"])
+def test_the_language_can_be_chosen_on_every_page(
+    made: sharing.NewLink, analysis: Analysis, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    client = Client() if where == "pin" else enter(made)
+    path = inside(made, analysis)["scan"] if where == "scan" else at(made)
+    if where == "case":
+        ScanFactory.create(case=analysis.scan.case, modality="DX")
+    if where == "slowed":
+        monkeypatch.setattr(sharing, "too_many_misses", lambda _address: True)
+    text = client.get(path).content.decode()
+    assert '<html lang="en">' in text
+    assert '<span lang="en" aria-current="true">English</span>' in text
+    for code, name in (("es", "Español"), ("hi", "हिन्दी")):
+        assert f'<a href="?lang={code}" lang="{code}" hreflang="{code}"' in text and f">{name}</a>" in text
+    answer = client.get(path, {"lang": "es"})
+    assert answer.status_code == 302 and answer["Location"] == path
+    assert answer["Referrer-Policy"] == "no-referrer" and answer["Cache-Control"] == "private, no-store"
+    text = client.get(path).content.decode()
+    assert '<html lang="es">' in text and "Ir al contenido" in text
+    # Each language is named in itself, whatever the page is in.
+    assert '<span lang="es" aria-current="true">Español</span>' in text and ">English</a>" in text
+
+
+def test_the_choice_goes_with_the_visitor_and_stays_on_shared_pages(
+    made: sharing.NewLink, analysis: Analysis
+) -> None:
+    client = Client()
+    assert client.get(at(made), {"lang": "es"}).status_code == 302
+    cookie = client.cookies["pmi_shared_language"]
+    assert cookie["path"] == "/shared/" and cookie["httponly"] and cookie["samesite"] == "Lax"
+    assert set(client.cookies) == {"pmi_shared_language"}  # no session is made for whoever only looks
+    assert client.post(at(made), {"pin": made.pin}).status_code == 302
+    paths = inside(made, analysis)
+    text = client.get(paths["scan"]).content.decode()
+    assert '<html lang="es">' in text
+    assert "Informe" in pdf.text(body(client.get(paths["report"])))
+
+
+@pytest.mark.parametrize("code", ["xx", "", "en-GB", "../es"])
+def test_an_unknown_language_changes_nothing(made: sharing.NewLink, code: str) -> None:
+    client = Client()
+    page = client.get(at(made), {"lang": code})
+    assert page.status_code == 200 and '<html lang="en">' in page.content.decode()
+    assert "pmi_shared_language" not in client.cookies
+    client.cookies.load({"pmi_shared_language": code or "xx"})
+    assert '<html lang="en">' in client.get(at(made)).content.decode()
+
+
+def test_choosing_a_language_tells_nothing_about_a_link(made: sharing.NewLink) -> None:
+    for token in (made.token, "x" * 43):
+        path = reverse("inference:shared", args=[token])
+        answer = Client().get(path, {"lang": "hi"})
+        assert answer.status_code == 302 and answer["Location"] == path
+    assert set(AccessLog.objects.values_list("action", flat=True)) <= {"make_share_link"}
+
+
+def test_a_shared_page_leaves_the_language_of_an_account_alone(
+    as_user: Any, other_patient: Any, made: sharing.NewLink
+) -> None:
+    client = as_user(other_patient)
+    client.get(at(made), {"lang": "es"})
+    assert '<html lang="es">' in client.get(at(made)).content.decode()
+    assert '<html lang="en">' in client.get(reverse("cases:list")).content.decode()
+    other_patient.refresh_from_db()
+    assert other_patient.language == "en"

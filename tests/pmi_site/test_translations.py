@@ -90,13 +90,18 @@ def test_placeholders_survive(code: str) -> None:
 @pytest.mark.parametrize("code", LANGUAGES)
 def test_compiled_catalogues_are_those_of_the_sources(code: str) -> None:
     source = Path(settings.BASE_DIR) / "locale" / code / "LC_MESSAGES" / "django.po"
-    entries = re.findall(r'^msgid "(.+)"\nmsgstr "(.+)"$', source.read_text(encoding="utf-8"), re.MULTILINE)
-    # A message with a context stands under "context EOT message".
-    there = {str(key).rpartition("\x04")[2]: text for key, text in catalogue(code).items()}
+    entries = re.findall(
+        r'^(?:msgctxt "(.+)"\n)?msgid "(.+)"\nmsgstr "(.+)"$',
+        source.read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    there = catalogue(code)
     stale = [
         english
-        for english, text in entries
-        if there.get(english.replace('\\"', '"')) != text.replace('\\"', '"')
+        for context, english, text in entries
+        # A message with a context stands under "context EOT message".
+        if there.get((f"{context}\x04" if context else "") + english.replace('\\"', '"'))
+        != text.replace('\\"', '"')
     ]
     assert not stale, "run `make messages`"
     assert len(entries) > 600

@@ -6,8 +6,8 @@ import json
 import pytest
 from django.utils import translation
 
-from cases.imaging.words import Words, words
 from pmi_site.saying import say
+from pmi_site.words import Words, words
 
 READABLE = words("%(first)s or %(last)s", first=(words("a chest"), words("a knee")), last=words("a head"))
 SENTENCE = words("This is %(what)s. PMI reads only %(readable)s.", what=words("a foot"), readable=READABLE)

@@ -99,13 +99,18 @@
       return [0, 1, 2].map((axis) => (to[axis] - from[axis]) * size[axis] * (known ? spacing[axis] : 1));
     }
 
+    number(value, digits) {
+      const places = { minimumFractionDigits: digits, maximumFractionDigits: digits, useGrouping: false };
+      return value.toLocaleString(document.documentElement.lang, places);
+    }
+
     words(item) {
       const text = this.pane.words;
       const { known } = this.pane.unit();
       if (item.type === "line") {
         const length = Math.hypot(...this.vector(item.points[0], item.points[1]));
         if (!known) return text.pixels.replace("{n}", Math.round(length));
-        return text.millimetres.replace("{n}", length.toFixed(length < 100 ? 1 : 0));
+        return text.millimetres.replace("{n}", this.number(length, length < 100 ? 1 : 0));
       }
       if (item.points.length < 3) return "";
       const a = this.vector(item.points[1], item.points[0]);
@@ -114,7 +119,7 @@
       if (!lengths) return "";
       const cosine = (a[0] * b[0] + a[1] * b[1] + a[2] * b[2]) / lengths;
       const angle = (Math.acos(Math.min(1, Math.max(-1, cosine))) * 180) / Math.PI;
-      return text.degrees.replace("{n}", angle.toFixed(1));
+      return text.degrees.replace("{n}", this.number(angle, 1));
     }
 
     /* --- drawing --- */

@@ -41,7 +41,12 @@
       value /= 1024;
       unit += 1;
     }
-    return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
+    const digits = unit === 0 ? 0 : 1;
+    const shown = value.toLocaleString(document.documentElement.lang, {
+      minimumFractionDigits: digits,
+      maximumFractionDigits: digits,
+    });
+    return `${shown} ${units[unit]}`;
   }
 
   /* --- what belongs together ---
@@ -74,7 +79,7 @@
   function add(entries, isFolder) {
     if (!entries.length) return;
     const { jobs, skipped } = group(entries, isFolder);
-    if (skipped) note(fill(text.textSkipped, skipped));
+    if (skipped) note(skipped === 1 ? text.textSkippedOne : fill(text.textSkipped, skipped));
     jobs.forEach(enqueue);
     pump();
   }
