@@ -22,6 +22,8 @@ OPEN = (
     "home",
     "healthz",
     "set_language",
+    "v1:symptom-",
+    "v1:no-such-address",
     "account_",
     "mfa_",
     "usersessions_",
@@ -102,9 +104,12 @@ class LanguageMiddleware:
                 services.remember_language(user, language)
         response = self.get_response(request)
         place = request.resolver_match
-        chosen = request.POST.get("language") if place and place.url_name == "set_language" else None
-        if isinstance(user, User) and chosen in dict(settings.LANGUAGES):
-            services.remember_language(user, chosen, chosen=True)
+        is_choice = place is not None and place.url_name == "set_language"
+        # A body that was refused stays unread.
+        if isinstance(user, User) and is_choice and response.status_code < 400:
+            chosen = request.POST.get("language", "")
+            if chosen in dict(settings.LANGUAGES):
+                services.remember_language(user, chosen, chosen=True)
         return response
 
 

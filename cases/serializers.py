@@ -44,7 +44,7 @@ class CaseSerializer(serializers.ModelSerializer[Case]):
     symptoms = serializers.DictField(
         required=False,
         help_text="Answers by symptom code: true, false or a number. A missing code was not answered. "
-        "PATCH replaces all answers.",
+        "PATCH replaces all answers. Codes and what they take: /api/v1/symptoms/.",
     )
     alarm = serializers.SerializerMethodField(
         help_text="What the symptoms say by themselves, in the language asked for, before there is any "

@@ -23,7 +23,15 @@ def main(arguments: list[str] | None = None) -> int:
 
     Known problems end in one line on stderr, not in a traceback.
     """
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, more = parser.parse_known_args(arguments)
+    # Overrides may stand behind options, too, which argparse itself does not take.
+    if any("=" not in text or text.startswith("-") for text in more) or (
+        more and not hasattr(options, "overrides")
+    ):
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
+    if more:
+        options.overrides = [*options.overrides, *more]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
         return int(options.run(options) or 0)

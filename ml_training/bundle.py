@@ -202,8 +202,10 @@ def _verify(path: Path, files: dict[str, str]) -> None:
             raise BundleError(f"{path.name}: {name} points outside the bundle")
         try:
             actual = hashlib.sha256(file.read_bytes()).hexdigest()
-        except OSError as error:
+        except FileNotFoundError as error:
             raise BundleError(f"{path.name}: {name} is missing") from error
+        except OSError as error:
+            raise BundleError(f"{path.name}: {name} cannot be read ({error.strerror})") from error
         if actual != expected:
             raise BundleError(f"{path.name}: {name} does not match its sha256")
 
@@ -252,11 +254,16 @@ def write_bundle(
         key: (value.half() if value.is_floating_point() else value).contiguous()
         for key, value in network.densenet.state_dict().items()
     }
-    (path / METADATA).unlink(missing_ok=True)
+    fresh = path / (WEIGHTS + ".new")
     try:
-        save_file(state, path / WEIGHTS)
-    except SafetensorError as error:
+        # Beside the old ones: where they do not fit, the old bundle stays whole.
+        save_file(state, fresh)
+        fresh.chmod(0o644)  # safetensors writes for its owner only, and a server is another user
+    except (SafetensorError, OSError) as error:
+        fresh.unlink(missing_ok=True)
         raise BundleError(f"{path / WEIGHTS} cannot be written ({error})") from error
+    (path / METADATA).unlink(missing_ok=True)
+    fresh.replace(path / WEIGHTS)
     (path / "configs/inference.json").write_text(json.dumps(inference, indent=1) + "\n", encoding="utf-8")
     (path / "docs/README.md").write_text(card, encoding="utf-8")
     names = [WEIGHTS, "configs/inference.json", "docs/README.md"]

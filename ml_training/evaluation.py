@@ -145,10 +145,13 @@ def label_words(task: Task, item: Item) -> str:
 def _predictions(answers: Answers) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", "group", "truth", *answers.task.names])
+    names = answers.task.names
+    writer.writerow(["file", "group", "truth", *names, *(f"truth_{name}" for name in names)])
     for item, row in zip(answers.items, answers.probabilities, strict=True):
         shown = [f"{value:.6f}" for value in row]
-        writer.writerow([item.row["file"], item.group, label_words(answers.task, item), *shown])
+        # 1, 0, or nothing where nobody knows, so that every figure can be recomputed from this file.
+        known = ["" if value != value else f"{value:g}" for value in item.target]
+        writer.writerow([item.row["file"], item.group, label_words(answers.task, item), *shown, *known])
     return text.getvalue()
 
 

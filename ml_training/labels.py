@@ -68,7 +68,11 @@ class Task:
                 )
             return [1.0 if name == own else 0.0 for own in self.names]
         # A source may say label by label what it leaves open, as signed reviews do.
-        open_labels = set(row.get("unknown", "").split("|"))
+        open_labels = {name.strip() for name in row.get("unknown", "").split("|")} - {""}
+        if strange := sorted(open_labels - set(self.names)):
+            raise TrainingError(
+                f"{row.get('file', '?')}: unknown {strange[0]!r} is not one of {', '.join(self.names)}"
+            )
         return [
             UNKNOWN if name in open_labels else value
             for name, value in zip(self.names, _chest_target(row), strict=True)

@@ -80,7 +80,9 @@ def claim(
     """
     described = json.loads(json.dumps(to_plain(config)))
     # Compared as configs: a run that began before a key was known has its default.
-    if (run_dir / CONFIG).is_file() and read_run(run_dir, "--run-dir") != config_from_plain(described):
+    # A folder in which no epoch came to be, because a start or teacher was not there, is free.
+    used = (run_dir / CONFIG).is_file() and any((run_dir / name).is_file() for name in (BEST, LAST))
+    if used and read_run(run_dir, "--run-dir") != config_from_plain(described):
         raise TrainingError(f"{run_dir} holds a run of another config; choose another --run-dir")
     before = read_about(run_dir)
     if before.get(_FINISHED) and (run_dir / BEST).is_file():

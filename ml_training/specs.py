@@ -5,6 +5,7 @@ Every class rejects unknown keys, so that a typo in a config stops a run in its 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import typing
 from collections.abc import Sequence
@@ -140,12 +141,46 @@ class SourceSpec:
     follows: str = ""
 
     def __post_init__(self) -> None:
+        if bool(self.test_column) != bool(self.test_values):
+            pair = ("test_column", "test_values")
+            given, lacks = pair if self.test_column else pair[::-1]
+            raise TrainingError(
+                f"sources: {self.manifest}: {given} needs {lacks}, else nothing is kept apart"
+            )
+        if self.test_column and self.test_fraction:
+            raise TrainingError(f"sources: {self.manifest}: test_fraction and test_column exclude each other")
+        if not 0 <= self.test_fraction < 1:
+            raise TrainingError(f"sources: {self.manifest}: test_fraction lies in [0, 1)")
         for key in ("test_column", "test_values", "test_fraction", "learn_only"):
             if self.follows and getattr(self, key):
                 raise TrainingError(
                     f"sources: {self.manifest}: leave out {key}, since it follows {self.follows}, which says "
                     "where each group goes"
                 )
+
+
+# Outside of these a run breaks off in its middle, or learns nonsense in silence.
+_RANGES: dict[str, tuple[float, float]] = {
+    "epochs": (1, 100_000),
+    "batch_size": (1, 100_000),
+    "learning_rate": (1e-9, 10),
+    "weight_decay": (0, 10),
+    "label_smoothing": (0, 0.99),
+    "ordinal_smoothing": (0, 1),
+    "ordinal_loss": (0, 1000),
+    "balance_power": (0, 1),
+    "calibration_draws": (0, 1000),
+    "ema_decay": (0, 0.99999),
+    "distil_weight": (0, 1),
+    "distil_temperature": (0.01, 100),
+    "mixup": (0, 100),
+    "patience": (0, 100_000),
+    "synthetic_negatives": (0, 10_000_000),
+    "turned_negatives": (0, 1),
+    "seed": (0, 2**32 - 1),
+    "split_seed": (0, 2**32 - 1),
+    "workers": (0, 1024),
+}
 
 
 @dataclass(frozen=True)
@@ -227,6 +262,10 @@ class TrainConfig:
             raise TrainingError(f"precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}")
         if not 0 <= self.val_fraction <= 0.5:
             raise TrainingError(f"val_fraction must lie between 0 and 0.5, not {self.val_fraction}")
+        for key, (least, most) in _RANGES.items():
+            value = getattr(self, key)
+            if not least <= value <= most:  # also what is no number
+                raise TrainingError(f"config.{key} must lie between {least} and {most}, not {value}")
         if self.patience and not self.val_fraction:
             raise TrainingError("patience needs validation items, and val_fraction is 0")
         _check_pooling(self.pooling)
@@ -292,6 +331,10 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return str(value)
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
+    if hint is float and isinstance(value, str):
+        # YAML 1.1 takes `1e-3` for a word.
+        with contextlib.suppress(ValueError):
+            return float(value)
     if origin is dict and not isinstance(value, dict):
         raise TrainingError(f"{where}: expected keys and values, got {value!r}")
     if origin is dict or hint is Any:

@@ -26,7 +26,7 @@ from torch.utils.data import Sampler
 
 from ml_training.checkpoints import History, KeptCheckpoint, Sitting, WholeCheckpoints
 from ml_training.data.crossing import Crossing
-from ml_training.data.dataset import SeededItems, cached_dataset
+from ml_training.data.dataset import SeededItems, cached_dataset, load_grey
 from ml_training.data.manifest import Item, group_split, read_source, refuse_straddling, sampling_weights
 from ml_training.data.negatives import CHANGES, synthetic_negative
 from ml_training.data.sampling import EpochSampler, SeededOrder
@@ -234,7 +234,13 @@ class ReadingModule(lightning.LightningModule):
         logits, targets = torch.cat(self._logits), torch.cat(self._targets)
         self._logits.clear()
         self._targets.clear()
-        self.log("val_loss", self.loss(logits, targets, smooth=False), prog_bar=True)
+        loss = self.loss(logits, targets, smooth=False)
+        if not torch.isfinite(loss):
+            # Before a checkpoint of it is written.
+            raise TrainingError(
+                f"epoch {self.current_epoch}: the validation loss is no number; lower learning_rate"
+            )
+        self.log("val_loss", loss, prog_bar=True)
         self.log("val_score", headline(self.task, logits.numpy(), targets.numpy()), prog_bar=True)
 
     def configure_optimizers(self) -> Any:
@@ -345,6 +351,9 @@ def train(
     learnt = learnt_marks(config, splits.train, splits.val + splits.test)
     sitting = Sitting(deadline)
     trainer = _trainer(config, run_dir, progress, devices, [sitting, *callbacks])
+    for item in splits.test:
+        if not item.row.get("synthetic"):
+            load_grey(item.path)  # one that cannot be read is told now, not when all is learnt
     best, last = run_dir / BEST, run_dir / LAST
     images = {name: len(getattr(splits, name)) for name in ("train", "val", "test")}
     if not claim(config, run_dir, images, learnt, trainer.world_size):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from monai.data import CacheDataset
 from monai.transforms import Compose, Transform
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch.utils.data import Dataset
 
 from ml_training.data.manifest import Item
@@ -34,7 +34,7 @@ def load_grey(path: Any) -> np.ndarray:
                 else image.convert("L")
             )
             return np.asarray(grey, dtype=np.float32)
-    except (UnidentifiedImageError, OSError, ValueError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise TrainingError(f"{path}: not a readable image ({error})") from error
 
 
@@ -100,13 +100,22 @@ def cached_dataset(
     augment: Compose | None = None,
     negative: Callable[[int], np.ndarray] | None = None,
 ) -> SeededItems:
-    """A data set of (image (1, S, S), target (K,)) pairs, preprocessed once in memory."""
-    cached = CacheDataset(
-        list(items),
-        Compose([LoadItem(spec, negative)], map_items=False),
-        cache_rate=1.0,
-        num_workers=min(8, os.cpu_count() or 1),
-        progress=False,
-        copy_cache=False,
-    )
+    """A data set of (image (1, S, S), target (K,)) pairs, preprocessed once in memory.
+
+    Raises:
+        TrainingError: names an image that cannot be read.
+    """
+    try:
+        cached = CacheDataset(
+            list(items),
+            Compose([LoadItem(spec, negative)], map_items=False),
+            cache_rate=1.0,
+            num_workers=min(8, os.cpu_count() or 1),
+            progress=False,
+            copy_cache=False,
+        )
+    except RuntimeError as error:  # MONAI's words about what failed in a transform
+        if isinstance(error.__cause__, TrainingError):
+            raise error.__cause__ from None
+        raise
     return SeededItems(cached, augment)

@@ -35,13 +35,18 @@ def read_manifest(path: Path) -> list[dict[str, str]]:
         TrainingError: the file cannot be read, has no `file` column, or a row that is cut short.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as handle:
+        # "utf-8-sig": spreadsheets put a mark before the first column's name.
+        with path.open(newline="", encoding="utf-8-sig") as handle:
             reader = csv.DictReader(handle)
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TrainingError(f"{path}: {error}") from error
     if not rows or "file" not in rows[0]:
-        raise TrainingError(f"{path}: a manifest needs a header with the column 'file' and at least one row")
+        found = f"; found {', '.join(map(repr, rows[0]))[:200]}" if rows else ""
+        raise TrainingError(
+            f"{path}: a manifest is separated by commas and needs a header with the column 'file' and at "
+            f"least one row{found}"
+        )
     for number, row in enumerate(rows, start=2):
         for column, cell in row.items():
             if cell is None:

@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import io
 import logging
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,7 +103,10 @@ def run(options: argparse.Namespace) -> None:
     for column in ("label", "plane", *([left_column] if left_column else [])):
         if column not in rows[0]:
             raise TrainingError(f"{options.manifest}: no column {column!r}")
+    if left_column and not any(row[left_column] == left_value for row in rows):
+        raise TrainingError(f"--leave {options.leave}: no row has this {left_column}")
     folder = options.manifest.parent
+    names = _names(rows)
     written: list[dict[str, str]] = []
     asked = made = dropped = 0
     for row in rows:
@@ -111,7 +117,7 @@ def run(options: argparse.Namespace) -> None:
         if row["label"] in options.midline:
             half = middle_half(load_grey(original))
             if half is not None:
-                written.append(_save(options.out, row, "with", half, ""))
+                written.append(_save(options.out, names, row, "with", half, ""))
             continue
         asked += 1
         pair = halves(load_grey(original))
@@ -123,8 +129,8 @@ def run(options: argparse.Namespace) -> None:
             continue
         made += 1
         without, with_it = pair
-        written.append(_save(options.out, {**row, "label": healthy}, "without", without, shows))
-        written.append(_save(options.out, row, "with", with_it, shows))
+        written.append(_save(options.out, names, {**row, "label": healthy}, "without", without, shows))
+        written.append(_save(options.out, names, row, "with", with_it, shows))
     if not written:
         raise TrainingError(f"{options.manifest}: no slice has a tumour plainly on one side")
     text = io.StringIO()
@@ -139,10 +145,22 @@ def run(options: argparse.Namespace) -> None:
         logger.info("%d more left out: a tumour was seen in the half that should have none", dropped)
 
 
-def _save(out: Path, row: dict[str, str], what: str, picture: np.ndarray, shows: str) -> dict[str, str]:
+def _names(rows: Sequence[dict[str, str]]) -> dict[str, str]:
+    """A name for the pictures of each `file`: its own, with a hash where folders hold equal ones."""
+    count = Counter(Path(file).stem for file in {row["file"] for row in rows})
+    return {
+        file: stem if count[stem] == 1 else f"{stem}_{hashlib.sha256(file.encode()).hexdigest()[:8]}"
+        for file in {row["file"] for row in rows}
+        if (stem := Path(file).stem)
+    }
+
+
+def _save(
+    out: Path, names: dict[str, str], row: dict[str, str], what: str, picture: np.ndarray, shows: str
+) -> dict[str, str]:
     """Write one picture; its row of the new manifest."""
     (out / "images").mkdir(parents=True, exist_ok=True)
-    file = f"images/{Path(row['file']).stem}_{what}.png"
+    file = f"images/{names[row['file']]}_{what}.png"
     Image.fromarray(picture).save(out / file)
     made = f"mirrored half {what} tumour"
     return {**row, "file": file, "made": made, "original": row["file"], "shows": shows}

@@ -35,6 +35,11 @@ def add_prepare(verbs: Any) -> None:
     verb.add_argument("--dicom", action="store_true", help="the folder holds DICOM files")
     verb.add_argument("--labels", type=Path, help="with --dicom: CSV with the columns file and label")
     verb.add_argument(
+        "--folders-are-labels",
+        action="store_true",
+        help="with --dicom: its folders are named after labels, not after people",
+    )
+    verb.add_argument(
         "--key-file", type=Path, help="with --dicom: key of the patient hashes, made when absent"
     )
     verb.add_argument("--kind", default="", help="check labels against this kind, e.g. knee_xray")
@@ -77,6 +82,8 @@ def run(options: argparse.Namespace) -> None:
         raise TrainingError("name one source: a file, a folder, a catalogue name, or --from-reviews FOLDER")
     path, known = options.from_reviews or Path(options.source), catalogue()
     origin: list[str] = []
+    if path.is_file() and path.resolve() == (options.out / "manifest.csv").resolve():
+        raise TrainingError(f"--out {options.out}: it would write over the manifest that it reads")
     if options.from_reviews:
         if not options.kind or options.dicom or options.group_column not in ("", "group"):
             raise TrainingError("--from-reviews needs --kind, and keeps the groups of the export")
@@ -89,7 +96,13 @@ def run(options: argparse.Namespace) -> None:
         if not path.is_dir():
             raise TrainingError(f"{path}: no such folder")
         key = sources.read_key(options.key_file)
-        found = sources.from_dicom(path, options.out / "images", key, options.labels)
+        found = sources.from_dicom(
+            path,
+            options.out / "images",
+            key,
+            options.labels,
+            None if options.folders_are_labels else task_of(options.kind).names if options.kind else (),
+        )
     elif path.is_dir():
         found = sources.from_tree(path)
     elif path.is_file():

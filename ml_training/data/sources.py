@@ -8,6 +8,7 @@ import hmac
 import logging
 import os
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,12 +55,16 @@ def from_tree(folder: Path) -> Rows:
     return Rows(folder, rows, list(range(1, len(rows) + 1)), [])
 
 
-def from_dicom(folder: Path, images: Path, key: bytes, labels: Path | None = None) -> Rows:
+def from_dicom(
+    folder: Path, images: Path, key: bytes, labels: Path | None = None, names: Sequence[str] | None = ()
+) -> Rows:
     """One row per DICOM image below `folder`, written to `images` as PNG without any header.
 
     The group is a keyed hash of the patient id, the name one of the instance; the same key gives the same
-    names again. The label is the first folder on the way to a file, or the `label` column of the CSV `labels`
-    (columns `file`, relative to `folder`, and `label`). Letters burnt into pixels stay: look at the sheet.
+    names again. The label is the first folder on the way to a file where it is one of `names` (None takes
+    any; folders are often named after patients), or the `label` column of the CSV `labels` (columns `file`,
+    relative to `folder`, and `label`). Problems name files by their number in sorted order, for the same
+    reason. Letters burnt into pixels stay: look at the sheet.
 
     Raises:
         TrainingError: nothing to read, or the label file lacks a column.
@@ -78,17 +83,17 @@ def from_dicom(folder: Path, images: Path, key: bytes, labels: Path | None = Non
         label = (
             known.get(name.as_posix(), "")
             if known is not None
-            else (name.parts[0] if len(name.parts) > 1 else "")
+            else (name.parts[0] if len(name.parts) > 1 and (names is None or name.parts[0] in names) else "")
         )
         try:
             frames, patient, instance, modality = _read_dicom(path)
         except Exception as error:  # noqa: BLE001  a decoder may fail in any way on a bad file
             result.problems.append(
-                (number, name.as_posix(), f"not a readable DICOM image: {str(error)[:120]}")
+                (number, f"DICOM file {number}", f"not a readable DICOM image: {type(error).__name__}")
             )
             continue
         if not patient:
-            result.problems.append((number, name.as_posix(), "no patient id: grouped alone"))
+            result.problems.append((number, f"DICOM file {number}", "no patient id: grouped alone"))
         group = _hashed(key, f"patient:{patient or instance}")
         for index, frame in enumerate(frames):
             file = images / f"{_hashed(key, f'image:{instance}:{index}')}.png"

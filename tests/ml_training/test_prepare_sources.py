@@ -148,7 +148,7 @@ def test_dicom_files_lose_names_and_keep_their_patients(tmp_path: Path) -> None:
     key, out = tmp_path / "key", tmp_path / "out"
     verb = ["prepare", str(tmp_path / "in"), "--dicom", "--out", str(out), "--folds", "2"]
     assert main(verb) == 2
-    assert main([*verb, "--key-file", str(key)]) == 0
+    assert main([*verb, "--key-file", str(key), "--folders-are-labels"]) == 0
     assert key.stat().st_mode & 0o077 == 0
     with (out / "manifest.csv").open(newline="") as handle:
         rows = list(csv.DictReader(handle))
@@ -156,7 +156,19 @@ def test_dicom_files_lose_names_and_keep_their_patients(tmp_path: Path) -> None:
     assert {row["label"] for row in rows} == {"sick", "well"}
     everything = b"".join(path.read_bytes() for path in out.rglob("*") if path.is_file())
     assert b"JaneDoe" not in everything and b"Quetzal" not in everything
-    assert "notes.txt" in (out / "problems.csv").read_text()
+    assert "DICOM file 25" in (out / "problems.csv").read_text()
+    assert b"notes.txt" not in everything
+
+
+def test_folders_named_after_people_are_no_labels(tmp_path: Path) -> None:
+    for seed in range(4):
+        write_dicom(tmp_path / "in" / f"MUELLER_HANS_{seed}" / "a.dcm", f"p{seed}", seed)
+        write_dicom(tmp_path / "in" / "3" / f"{seed}.dcm", f"p{seed}", 9 + seed)
+    rows = from_dicom(tmp_path / "in", tmp_path / "images", b"k" * 16, names=list("01234")).rows
+    assert {row["label"] for row in rows} == {"", "3"}
+    assert {
+        row["label"] for row in from_dicom(tmp_path / "in", tmp_path / "more", b"k" * 16, names=()).rows
+    } == {""}
 
 
 def test_labels_from_a_table_and_true_monochrome1(tmp_path: Path) -> None:
