@@ -17,7 +17,8 @@ from ml_training.checkpoints import WholeCheckpoints
 from ml_training.errors import BundleError, TrainingError
 from ml_training.labels import task_of
 from ml_training.networks import build_network
-from ml_training.run_folder import CONFIG, RUN
+from ml_training.report import write_atomic
+from ml_training.run_folder import CONFIG, RUN, read_about
 from ml_training.specs import PreprocessingSpec, TrainConfig, to_plain
 from ml_training.train import make_splits
 from ml_training.weights import bundle_weights, load_network, read_run, start_from
@@ -98,6 +99,11 @@ def blend(finished: Path, run_dir: Path, share: float, start: Path | None = None
     }
     run_dir.mkdir(parents=True, exist_ok=True)
     WholeCheckpoints().save_checkpoint({"state_dict": state}, best)
-    for name in (CONFIG, RUN):
-        shutil.copy(finished / name, run_dir / name)
+    shutil.copy(finished / CONFIG, run_dir / CONFIG)
+    about = read_about(finished)
+    if start is not None and about:
+        # What the start learnt from is in the weights, too.
+        both = {*about.get("learnt", []), *read_about(start.parent).get("learnt", [])}
+        about = {**about, "learnt": sorted(both)}
+    write_atomic(run_dir / RUN, json.dumps(about).encode())
     return best

@@ -259,11 +259,11 @@ def write_bundle(
         # Beside the old ones: where they do not fit, the old bundle stays whole.
         save_file(state, fresh)
         fresh.chmod(0o644)  # safetensors writes for its owner only, and a server is another user
+        (path / METADATA).unlink(missing_ok=True)
+        fresh.replace(path / WEIGHTS)
     except (SafetensorError, OSError) as error:
         fresh.unlink(missing_ok=True)
         raise BundleError(f"{path / WEIGHTS} cannot be written ({error})") from error
-    (path / METADATA).unlink(missing_ok=True)
-    fresh.replace(path / WEIGHTS)
     (path / "configs/inference.json").write_text(json.dumps(inference, indent=1) + "\n", encoding="utf-8")
     (path / "docs/README.md").write_text(card, encoding="utf-8")
     names = [WEIGHTS, "configs/inference.json", "docs/README.md"]

@@ -131,6 +131,20 @@ def _claim(run_dir: Path, plan: dict[str, Any]) -> None:
     write_atomic(path, json.dumps(plan).encode())
 
 
+def _in_order(items: Sequence[Item], held: Sequence[int], answer: dict[str, Any]) -> dict[str, np.ndarray]:
+    """A fold's answers in the order of `held`: a manifest may have been sorted since they were given.
+
+    Raises:
+        TrainingError: they are answers for other files.
+    """
+    mine, theirs = [items[i].row["file"] for i in held], list(answer.get("files", ()))
+    if sorted(mine) != sorted(theirs) or (mine != theirs and len(set(mine)) < len(mine)):
+        raise TrainingError("a fold holds answers for other files than the manifest has now")
+    place = {file: n for n, file in enumerate(theirs)}
+    order = list(range(len(mine))) if mine == theirs else [place[file] for file in mine]
+    return {name: np.asarray(answer[name])[order] for name in ("logits", "probabilities") if name in answer}
+
+
 def _judged(
     task: Task, items: Sequence[Item], parts: Sequence[Sequence[int]], answers: Sequence[dict[str, Any]]
 ) -> np.ndarray:
@@ -140,13 +154,14 @@ def _judged(
     """
     probs = np.full((len(items), len(task.labels)), np.nan)
     logits = np.full_like(probs, np.nan)
-    for held, answer in zip(parts, answers, strict=True):
-        logits[held] = answer["logits"]
+    ordered = [_in_order(items, held, answer) for held, answer in zip(parts, answers, strict=True)]
+    for held, own in zip(parts, ordered, strict=True):
+        logits[held] = own["logits"]
     targets, ages = np.array([item.target for item in items]), age_groups(items)
     everything = Validation(logits, targets, ages, [item.group for item in items])
-    for held, answer in zip(parts, answers, strict=True):
-        if "probabilities" in answer:
-            probs[held] = answer["probabilities"]
+    for held, own in zip(parts, ordered, strict=True):
+        if "probabilities" in own:
+            probs[held] = own["probabilities"]
             continue
         others = np.setdiff1d(np.arange(len(items)), held)
         calibration = fit_by_age(task, everything.rows(others)).calibration
@@ -190,7 +205,8 @@ def held_out(config: TrainConfig, items: Sequence[Item]) -> HeldOut:
                 config.preprocessing,
             ):
                 raise TrainingError(f"cross_validation: {folder} trained another network or input size")
-            logits[held] = json.loads((folder / _DONE).read_text(encoding="utf-8"))["logits"]
+            answer = json.loads((folder / _DONE).read_text(encoding="utf-8"))
+            logits[held] = _in_order(items, held, answer)["logits"]
             for i in held:
                 folds[i] = number
     except (OSError, ValueError, KeyError) as error:

@@ -88,6 +88,11 @@ def claim(
     if before.get(_FINISHED) and (run_dir / BEST).is_file():
         return False
     begun = (run_dir / LAST).is_file()
+    if begun and before.get("learnt", list(learnt)) != list(learnt):
+        raise TrainingError(
+            f"{run_dir} was begun with other items: what it has learnt from might be judged on now; choose "
+            "another --run-dir"
+        )
     # A run that began before the number was kept does not get one: nobody knows which it was.
     kept = before.get(_PROCESSES) if begun else processes
     if kept not in (None, processes):

@@ -141,6 +141,12 @@ class SourceSpec:
     follows: str = ""
 
     def __post_init__(self) -> None:
+        for key in ("test_column", "test_values", "test_fraction", "learn_only"):
+            if self.follows and getattr(self, key):
+                raise TrainingError(
+                    f"sources: {self.manifest}: leave out {key}, since it follows {self.follows}, which says "
+                    "where each group goes"
+                )
         if bool(self.test_column) != bool(self.test_values):
             pair = ("test_column", "test_values")
             given, lacks = pair if self.test_column else pair[::-1]
@@ -151,12 +157,6 @@ class SourceSpec:
             raise TrainingError(f"sources: {self.manifest}: test_fraction and test_column exclude each other")
         if not 0 <= self.test_fraction < 1:
             raise TrainingError(f"sources: {self.manifest}: test_fraction lies in [0, 1)")
-        for key in ("test_column", "test_values", "test_fraction", "learn_only"):
-            if self.follows and getattr(self, key):
-                raise TrainingError(
-                    f"sources: {self.manifest}: leave out {key}, since it follows {self.follows}, which says "
-                    "where each group goes"
-                )
 
 
 # Outside of these a run breaks off in its middle, or learns nonsense in silence.

@@ -124,8 +124,8 @@ class TestGate:
 OPEN_NAMES = (
     "home", "healthz", "set_language", "account_", "mfa_", "usersessions_", "accounts:begin",
     "accounts:erased", "admin_login", "admin:login", "admin:logout", "admin:jsi18n", "resources:",
-    "v1:condition-", "v1:resource-", "v1:treatment-", "v1:docs", "v1:schema", "v1:token",
-    "inference:shared",
+    "v1:condition-", "v1:resource-", "v1:treatment-", "v1:symptom-", "v1:no-such-address",
+    "v1:docs", "v1:schema", "v1:token", "inference:shared",
 )  # fmt: skip
 
 

@@ -11,12 +11,14 @@ import pytest
 from PIL import Image
 
 from ml_training.__main__ import main
+from ml_training.cv import cross_validate, judged
 from ml_training.data.manifest import read_manifest
 from ml_training.data.mirror import _names, _save
-from ml_training.errors import TrainingError
+from ml_training.errors import TrainingError, Unfinished
 from ml_training.labels import task_of
 from ml_training.specs import load_config
 from ml_training.train import make_splits, train
+from tests.ml_training.conftest import write_manifest
 
 
 @pytest.mark.parametrize(
@@ -85,6 +87,36 @@ def test_a_run_that_diverges_ends_in_one_line(config_path: Path, data_dir: Path,
     object.__setattr__(config, "learning_rate", 1e30)
     with pytest.raises(TrainingError, match="no number; lower learning_rate"):
         train(config, data_dir, tmp_path / "run", progress=False)
+
+
+def test_a_run_does_not_go_on_with_other_items(
+    config_path: Path, data_dir: Path, tmp_path: Path, tiny_rows: list[dict[str, str]]
+) -> None:
+    config = load_config(config_path, ["epochs=3"])
+    with pytest.raises(Unfinished):
+        train(config, data_dir, tmp_path / "run", progress=False, deadline=0.0)
+    learnt = (tmp_path / "run" / "run.json").read_text()
+    more = [{**row, "patient": f"new{row['patient']}"} for row in tiny_rows[60:90]]
+    write_manifest(data_dir / "tiny", [*tiny_rows, *more])
+    with pytest.raises(TrainingError, match="begun with other items"):
+        train(config, data_dir, tmp_path / "run", progress=False)
+    assert (tmp_path / "run" / "run.json").read_text() == learnt
+
+
+@pytest.mark.slow
+def test_answers_of_folds_stay_with_their_images(
+    config_path: Path, data_dir: Path, tmp_path: Path, tiny_rows: list[dict[str, str]]
+) -> None:
+    config = load_config(config_path, ["epochs=1", "val_fraction=0.2"])
+    cross_validate(config, data_dir, tmp_path / "cv", 2, progress=False)
+    before = judged(tmp_path / "cv", data_dir)
+    write_manifest(data_dir / "tiny", tiny_rows[::-1])
+    after = judged(tmp_path / "cv", data_dir)
+    answers = {item.path: row.tolist() for item, row in zip(before.items, before.probs, strict=True)}
+    assert {item.path: row.tolist() for item, row in zip(after.items, after.probs, strict=True)} == answers
+    (tmp_path / "cv" / "fold1" / "held.json").write_text('{"logits": [], "files": []}')
+    with pytest.raises(TrainingError, match="other files"):
+        judged(tmp_path / "cv", data_dir)
 
 
 @pytest.mark.parametrize("unknown", ["covid-19", "COVID19"])

@@ -88,7 +88,9 @@ def test_overrides_reach_nested_keys(config_path: Path) -> None:
 
 
 def test_a_number_where_a_text_belongs_is_that_text(config_path: Path) -> None:
-    config = load_config(config_path, ["precision=32", "sources=[{manifest: a.csv, test_values: [4]}]"])
+    config = load_config(
+        config_path, ["precision=32", "sources=[{manifest: a.csv, test_column: fold, test_values: [4]}]"]
+    )
     assert config.precision == "32" and config.sources[0].test_values == ("4",)
 
 
