@@ -12,6 +12,7 @@ from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from accounts import care, emergency, selectors
 from accounts.models import CareInvitation, CareRelationship, Role, User
@@ -22,15 +23,14 @@ _UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 WAITS = {"too_many_codes": 15 * 60, "too_many_emergencies": 60 * 60, "too_many_invitations": 24 * 60 * 60}
 
 
-class SaysHowLong:
+class SaysHowLong(APIView):
     """For view sets: who is slowed down is told after how many seconds to come back."""
 
     def handle_exception(self, exc: Exception) -> Response:
         """Adds the wait where the refusal itself does not know it."""
         if isinstance(exc, TooManyTries) and exc.wait is None:
             exc.wait = WAITS.get(exc.code)
-        response: Response = super().handle_exception(exc)  # type: ignore[misc]
-        return response
+        return super().handle_exception(exc)
 
 
 class PersonSerializer(serializers.ModelSerializer[User]):

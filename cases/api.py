@@ -1,14 +1,11 @@
 """Cases, scans and their files over REST. Access is decided by the selectors, as on the pages."""
 
-import uuid
-from collections.abc import Iterable
 from typing import Any
 
 from django.core.exceptions import BadRequest
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
     OpenApiParameter,
@@ -41,29 +38,9 @@ from cases.serializers import (
     UploadSerializer,
 )
 from cases.worklist_api import WorklistViewSet
-from pmi_site.errors import UserError
+from pmi_site.filters import asked_id
 
 _UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-
-
-def asked_id(request: Request, name: str) -> uuid.UUID | None:
-    """A query parameter that is an id; None without it. Raises UserError ``bad_filter`` for anything else."""
-    value = request.query_params.get(name)
-    if not value:
-        return None
-    try:
-        return uuid.UUID(value)
-    except ValueError:
-        raise UserError("bad_filter", _("%(name)s has to be an id (a UUID).") % {"name": name}) from None
-
-
-def asked_word(request: Request, name: str, allowed: Iterable[str]) -> str:
-    """A query parameter that is one of some words; "" without it. Raises UserError ``bad_filter``."""
-    value, words = request.query_params.get(name) or "", list(allowed)
-    if value and value not in words:
-        told = _("%(name)s has to be one of: %(allowed)s.")
-        raise UserError("bad_filter", told % {"name": name, "allowed": ", ".join(words)})
-    return value
 
 
 class PrivateAnswers(APIView):

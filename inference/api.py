@@ -20,7 +20,7 @@ from rest_framework.routers import DefaultRouter
 
 from accounts.consents import require_care
 from accounts.services import log_access, log_list
-from cases.api import PrivateAnswers, asked_id, asked_word
+from cases.api import PrivateAnswers
 from cases.file_views import NIFTI, PNG, private_headers
 from cases.selectors import get_scan, person
 from cases.serializers import ErrorSerializer, use_alarms
@@ -32,6 +32,7 @@ from inference.review_api import ReviewViewSet
 from inference.serializers import AnalysisRequestSerializer, AnalysisSerializer, ModelVersionSerializer
 from inference.similar_api import SimilarViewSet
 from inference.symptom_page import alarms
+from pmi_site.filters import asked_id, choice
 
 _UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _FINDING = f"findings/(?P<finding_id>{_UUID})"
@@ -77,7 +78,7 @@ class AnalysisViewSet(
         filters = {
             "scan_id": asked_id(self.request, "scan"),
             "scan__case_id": asked_id(self.request, "case"),
-            "status": asked_word(self.request, "status", Analysis.Status.values),
+            "status": choice(self.request, "status", Analysis.Status.values),
         }
         wanted = {field: value for field, value in filters.items() if value}
         return selectors.known_analyses(self.request.user).filter(**wanted)
@@ -190,5 +191,5 @@ class ModelVersionViewSet(
     def get_queryset(self) -> QuerySet[ModelVersion]:
         """All registered versions, the active ones first; they hold nothing about anybody."""
         versions = ModelVersion.objects.order_by("-is_active", "kind", "-created_at")
-        kind = asked_word(self.request, "kind", Kind.values)
+        kind = choice(self.request, "kind", Kind.values)
         return versions.filter(kind=kind) if kind else versions

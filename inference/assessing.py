@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.db import transaction
@@ -42,13 +42,15 @@ def _rules_of(row: DangerRuleSet) -> danger.RuleSet:
     return _parsed[row.pk]
 
 
-def words(analysis: Analysis) -> tuple[list[str], str]:
-    """Reasons and next step of an analysis in the reader's language.
+def words(
+    analysis: Analysis, find: Callable[[str], danger.RuleSet | None] = rules_for
+) -> tuple[list[str], str]:
+    """Reasons and next step of an analysis in the reader's language; `find` gives the rules of a version.
 
     An analysis judged by rules that are not kept here shows the sentences stored with it, translated where
     this version of PMI still has them.
     """
-    rules = rules_for(analysis.rules_version) if analysis.rules_version else None
+    rules = find(analysis.rules_version) if analysis.rules_version else None
     rendered = danger.render(rules, analysis.danger_rules) if rules else None
     if rendered is None:
         return [danger.said(one) for one in analysis.danger_reasons], danger.said(analysis.next_step)

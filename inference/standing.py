@@ -134,7 +134,7 @@ def words(standing: Standing) -> tuple[list[str], str]:
     if standing.source == "symptoms" and standing.alarm:
         since = _("You gave these symptoms after the doctor looked at the scan.")
         return [*standing.alarm.reasons, since], standing.alarm.next_step
-    reasons, step = _recorded(standing)
+    reasons, step = assessing.words(analysis, standing.rules.of)
     if standing.source == "model" or review is None:
         return reasons, step
     own_step = str(presenters.doctor_words(standing.level).next_step)
@@ -144,12 +144,3 @@ def words(standing: Standing) -> tuple[list[str], str]:
         )
         return [said % {"level": presenters.danger_words(analysis.danger).label}], own_step
     return (reasons, step or own_step) if review.is_agreement else ([], own_step)
-
-
-def _recorded(standing: Standing) -> tuple[list[str], str]:
-    """As `assessing.words`, which would fetch the rules anew for each reading."""
-    analysis, rules = standing.analysis, standing.rules.of(standing.analysis.rules_version)
-    rendered = danger.render(rules, analysis.danger_rules) if rules else None
-    if rendered is None:
-        return [danger.said(one) for one in analysis.danger_reasons], danger.said(analysis.next_step)
-    return list(rendered[0]), rendered[1]

@@ -73,20 +73,21 @@ def _by_field(detail: Any, name: str = "") -> dict[str, list[str]]:
 
 # --- the same in the API's schema ---------------------------------------------------------------------------
 
+_BOTH = {
+    "detail": {"type": "string", "description": "For people, in the language asked for."},
+    "code": {"type": "string", "description": "For programs."},
+}
 _ERROR = {
     "type": "object",
     "description": "Why a request was refused.",
-    "properties": {
-        "detail": {"type": "string", "description": "For people, in the language asked for."},
-        "code": {"type": "string", "description": "For programs."},
-    },
+    "properties": _BOTH,
     "required": ["detail", "code"],
 }
 _INVALID = {
     "type": "object",
     "description": "What is wrong with what was sent.",
     "properties": {
-        **_ERROR["properties"],  # type: ignore[dict-item]
+        **_BOTH,
         "errors": {
             "type": "object",
             "additionalProperties": {"type": "array", "items": {"type": "string"}},

@@ -11,8 +11,9 @@ from rest_framework.response import Response
 from rest_framework.routers import BaseRouter
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
+from pmi_site.filters import choice
 from resources import search, selectors
-from resources.api_parts import LANGUAGE, LanguageMixin, choice, coded, parameter
+from resources.api_parts import LANGUAGE, LanguageMixin, coded, parameter
 from resources.choices import Kind, ResourceAudience, ResourceKind, Status, TreatmentKind
 from resources.coding import SYSTEMS
 from resources.conditional import ConditionalMixin

@@ -8,9 +8,9 @@ from django.core.validators import RegexValidator
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.translation import get_language, get_supported_language_variant
-from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
+from rest_framework.views import APIView
 
 from pmi_site.errors import UserError
 
@@ -27,14 +27,13 @@ LANGUAGE = parameter(
 )
 
 
-class LanguageMixin:
+class LanguageMixin(APIView):
     """For read-only view sets with texts: which language is asked for, and which the answer is labelled with.
 
     A view notes with `shown_in` what it answers in: a text that is not translated is not called Spanish
     because Spanish was asked for.
     """
 
-    request: Any
     _shown_in: Sequence[str] = ()
 
     @property
@@ -55,26 +54,14 @@ class LanguageMixin:
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Labels the answer, and also the short one: it renews the label of the one that is kept."""
-        response: HttpResponseBase = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
+        response = super().dispatch(request, *args, **kwargs)
         if response.status_code in (200, 304) and self._shown_in:
             response["Content-Language"] = ", ".join(self._shown_in)
         return response
 
 
-def choice(request: Request, name: str, allowed: Sequence[str], named: Sequence[str] | None = None) -> str:
-    """A filter that takes one of `allowed`; empty where it was not sent. UserError `bad_filter` otherwise.
-
-    `named` are those to name in the refusal, where not all are worth it.
-    """
-    value: str = request.query_params.get(name, "")
-    if value and value not in allowed:
-        words = _("%(name)s takes one of: %(values)s.")
-        raise UserError("bad_filter", words % {"name": name, "values": ", ".join(named or allowed)})
-    return value
-
-
 def coded(request: Request, name: str, form: RegexValidator) -> str:
-    """The same for a code of a certain form."""
+    """A filter that takes a code of a certain form; empty where it was not sent. UserError `bad_filter`."""
     value: str = request.query_params.get(name, "")
     try:
         if value:

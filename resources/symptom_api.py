@@ -13,8 +13,9 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.viewsets import GenericViewSet
 
+from pmi_site.filters import choice
 from pmi_site.rest import PagePagination
-from resources.api_parts import LANGUAGE, LanguageMixin, choice, parameter
+from resources.api_parts import LANGUAGE, LanguageMixin, parameter
 from resources.symptoms import KINDS, Symptom, catalogue
 
 # The words of a case: of those about whom nothing is known everything is asked.
