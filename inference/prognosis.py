@@ -58,6 +58,8 @@ def margin(metadata: Mapping[str, Any], label: str) -> float:
     own = labels.get(label) if isinstance(labels, Mapping) else None
     ece = own.get("ece") if isinstance(own, Mapping) else None
     ece = everything.get("ece") if ece is None else ece
+    if isinstance(ece, Mapping):  # with its interval
+        ece = ece.get("value")
     if isinstance(ece, bool) or not isinstance(ece, int | float) or not math.isfinite(ece):
         return LEAST_MARGIN
     return min(LARGEST_MARGIN, max(LEAST_MARGIN, _ECE_TIMES * float(ece)))

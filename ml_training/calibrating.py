@@ -20,23 +20,21 @@ import torch
 from torch import nn
 
 from ml_training import calibrate, crossfit, ood, pooling
-from ml_training.cv import HeldOut, held_out
+from ml_training.cv import HeldOut, digest_of_answers, held_out
 from ml_training.data.manifest import Item, age_groups
 from ml_training.errors import TrainingError
 from ml_training.labels import Task, required_healthy_label, task_of
 from ml_training.report import write_atomic
 from ml_training.run_folder import refuse_learnt, refuse_other_config
-from ml_training.specs import TrainConfig, to_plain
+from ml_training.specs import WORDS, TrainConfig, to_plain
 from ml_training.train import Splits, make_splits, predict
 from ml_training.weights import load_network
 
 FILE = "calibration.json"
 # Raise it when the same run would be calibrated otherwise.
-_FORMAT = 5
+_FORMAT = 6
 # Share of readable validation images that the gate's distance bound lets through.
 _KEPT = 0.99
-# What a config says about a model rather than about how it was trained.
-_WORDS = ("version", "changelog", "intended_use", "limits", "training_data")
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +125,7 @@ def stored_or_new(config: TrainConfig, run_dir: Path, network: nn.Module, splits
 
 
 def _belongs_to(config: TrainConfig, run_dir: Path, splits: Splits) -> dict[str, Any]:
-    described = {key: value for key, value in to_plain(config).items() if key not in _WORDS}
+    described = {key: value for key, value in to_plain(config).items() if key not in WORDS}
     items = hashlib.sha256()
     for item in splits.train + splits.val:
         items.update(repr((item.row["file"], item.group, item.target, item.row.get("age_group"))).encode())
@@ -136,6 +134,7 @@ def _belongs_to(config: TrainConfig, run_dir: Path, splits: Splits) -> dict[str,
         "checkpoint": hashlib.sha256((run_dir / "best.ckpt").read_bytes()).hexdigest(),
         "config": hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest(),
         "items": items.hexdigest(),
+        "held": digest_of_answers(Path(config.cross_validation)) if config.cross_validation else "",
     }
 
 

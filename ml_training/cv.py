@@ -26,7 +26,7 @@ from ml_training.evaluate import by_part, report
 from ml_training.labels import Task, task_of
 from ml_training.report import Report, write_atomic
 from ml_training.run_folder import RUN, mark, read_about
-from ml_training.specs import TrainConfig, to_plain
+from ml_training.specs import WORDS, TrainConfig, to_plain
 from ml_training.train import Splits, make_splits, predict, train
 from ml_training.weights import load_network, read_run
 
@@ -71,18 +71,20 @@ def cross_validate(
     plan = {"folds": folds, "config": _digest(to_plain(config)), "parts": _digest_of_parts(items, parts)}
     _claim(run_dir, plan)
     _refuse_leaks(config, plan, items)
+    # All of them now: a fold that cannot be split is not found out when the others are learnt.
+    splits = [_fold_splits(config, items, held, number) for number, held in enumerate(parts, start=1)]
     answers = []
-    for number, held in enumerate(parts, start=1):
+    for number, own in enumerate(splits, start=1):
         if only in (0, number):
             folder = run_dir / f"fold{number}"
-            answers.append(_fold(config, data_dir, folder, items, held, number, progress, devices, deadline))
+            answers.append(_fold(config, data_dir, folder, own, number, progress, devices, deadline))
     if only:
         return None
     probs = _judged(task, items, parts, answers)
     each = []
     for held in parts:
         targets = np.array([items[i].target for i in held])
-        figures = report(task, probs[held], targets, [items[i].group for i in held])
+        figures = report(task, probs[held], targets, [items[i].group for i in held], rounds=0)
         each.append(headlines(figures))
     whole = {
         "folds": folds,
@@ -186,7 +188,7 @@ def held_out(config: TrainConfig, items: Sequence[Item]) -> HeldOut:
     """What the networks of `config.cross_validation` answered for `items`, each by the one that never saw it.
 
     Raises:
-        TrainingError: no finished cross-validation of this network over these items.
+        TrainingError: no finished cross-validation of this recipe over these items.
     """
     run_dir = Path(config.cross_validation)
     try:
@@ -198,13 +200,7 @@ def held_out(config: TrainConfig, items: Sequence[Item]) -> HeldOut:
         folds = [0] * len(items)
         for number, held in enumerate(parts, start=1):
             folder = run_dir / f"fold{number}"
-            theirs = read_run(folder, "cross_validation")
-            if (theirs.kind, theirs.network, theirs.preprocessing) != (
-                config.kind,
-                config.network,
-                config.preprocessing,
-            ):
-                raise TrainingError(f"cross_validation: {folder} trained another network or input size")
+            _refuse_other_recipe(config, folder)
             answer = json.loads((folder / _DONE).read_text(encoding="utf-8"))
             logits[held] = _in_order(items, held, answer)["logits"]
             for i in held:
@@ -214,6 +210,35 @@ def held_out(config: TrainConfig, items: Sequence[Item]) -> HeldOut:
             f"cross_validation: {run_dir} holds no finished cross-validation ({error})"
         ) from error
     return HeldOut(run_dir, list(items), logits, folds)
+
+
+# In these a cross-validation may differ from the run that it speaks for: words, what a fold has of its own,
+# how it was computed, and what is done with its answers.
+_FREE = {
+    *WORDS,
+    *("sources", "init", "teachers", "seed", "val_fraction", "patience", "workers", "precision"),
+    *("cross_validation", "calibration_draws", "pooling"),
+}
+
+
+def _refuse_other_recipe(config: TrainConfig, folder: Path) -> None:
+    """Raise TrainingError where a fold was trained otherwise than the config says; names the key."""
+    theirs = read_run(folder, "cross_validation")
+    for field in dataclasses.fields(config):
+        own, other = getattr(config, field.name), getattr(theirs, field.name)
+        if field.name not in _FREE and own != other:
+            raise TrainingError(
+                f"cross_validation: {folder} was trained with another {field.name}: {other}, not {own}"
+            )
+
+
+def digest_of_answers(run_dir: Path) -> str:
+    """A hash of a cross-validation's networks and of what they answered; "" where it is not there."""
+    whole = hashlib.sha256()
+    files = sorted([*run_dir.glob(f"fold*/{_DONE}"), *run_dir.glob("fold*/best.ckpt")])
+    for path in files:
+        whole.update(path.relative_to(run_dir).as_posix().encode() + path.read_bytes())
+    return whole.hexdigest() if files else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -294,12 +319,28 @@ def _refuse_leaks(config: TrainConfig, plan: dict[str, Any], items: Sequence[Ite
             )
 
 
+def _fold_splits(config: TrainConfig, items: Sequence[Item], held: Sequence[int], number: int) -> Splits:
+    """The items of one fold; what it holds is its test part."""
+    out = set(held)
+    rest = [item for i, item in enumerate(items) if i not in out]
+    test = [items[i] for i in held]
+    kept: list[Item] = rest
+    val: list[Item] = []
+    if config.val_fraction:
+        try:
+            kept, val = group_split(rest, config.val_fraction, config.split_seed + number)
+        except TrainingError as error:
+            raise TrainingError(f"fold {number}: {error}") from error
+    for left, right in ((kept, test), (val, test)):
+        refuse_straddling(left, right, f"fold {number}")
+    return Splits(kept, val, test)
+
+
 def _fold(
     config: TrainConfig,
     data_dir: Path,
     folder: Path,
-    items: list[Item],
-    held: list[int],
+    splits: Splits,
     number: int,
     progress: bool,
     devices: str,
@@ -310,21 +351,12 @@ def _fold(
     if done.is_file():
         log.info("%s is finished", folder)
         return dict(json.loads(done.read_text(encoding="utf-8")))
-    out = set(held)
-    rest = [item for i, item in enumerate(items) if i not in out]
-    test = [items[i] for i in held]
-    kept: list[Item] = rest
-    val: list[Item] = []
-    if config.val_fraction:
-        kept, val = group_split(rest, config.val_fraction, config.split_seed + number)
-    for left, right in ((kept, test), (val, test)):
-        refuse_straddling(left, right, f"fold {number}")
+    val, test = splits.val, splits.test
     own = dataclasses.replace(
         config,
         init=config.init.replace("{fold}", str(number)),
         teachers=tuple(teacher.replace("{fold}", str(number)) for teacher in config.teachers),
     )
-    splits = Splits(kept, val, test)
     best = train(own, data_dir, folder, progress, splits=splits, devices=devices, deadline=deadline)
     task = task_of(config.kind)
     network = load_network(own, best)
@@ -348,12 +380,11 @@ def headlines(figures: dict[str, Any]) -> dict[str, float]:
         if isinstance(number, float) and name != "ece_by_chance":
             found[name] = number
     for label, own in figures.get("per_label", {}).items():
-        area = own.get("auc")
-        number = area.get("value") if isinstance(area, dict) else area
-        if number is not None:
-            found[f"auc {label}"] = number
-        if "ece" in own:
-            found[f"ece {label}"] = own["ece"]
+        for name in ("auc", "ece"):
+            figure = own.get(name)
+            number = figure.get("value") if isinstance(figure, dict) else figure
+            if number is not None:
+                found[f"{name} {label}"] = number
     return found
 
 

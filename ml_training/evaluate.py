@@ -1,24 +1,25 @@
-"""Figures of a reading against the truth, each with a bootstrap interval over groups."""
+"""Figures of a reading against the truth, each with a bootstrap interval over groups.
+
+A figure with an interval is `{"value": number or None, "ci95": [low, high] or []}`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 from scipy.special import expit, softmax
-from sklearn.metrics import (
-    average_precision_score,
-    cohen_kappa_score,
-    confusion_matrix,
-    f1_score,
-    precision_recall_fscore_support,
-    roc_auc_score,
-)
+from scipy.stats import rankdata
+from sklearn.metrics import cohen_kappa_score, confusion_matrix, f1_score
 
 from ml_training.data.manifest import Item
 from ml_training.labels import Task
+
+# Draws of a bootstrap.
+ROUNDS = 300
 
 Figure = Callable[[np.ndarray, np.ndarray], float | None]  # of probabilities and targets (N, K)
 
@@ -40,9 +41,23 @@ def headline(task: Task, logits: np.ndarray, targets: np.ndarray) -> float:
 def auc(score: np.ndarray, truth: np.ndarray) -> float | None:
     """Area under the ROC curve over the known rows; None if only one class is there."""
     known = ~np.isnan(truth)
-    if len(set(truth[known].tolist())) < 2:
+    positive = truth[known] > 0.5
+    ill, well = int(positive.sum()), int((~positive).sum())
+    if not ill or not well:
         return None
-    return float(roc_auc_score(truth[known], score[known]))
+    # The share of pairs in their right order, from ranks (Mann and Whitney): a bootstrap asks for it often.
+    ranks = rankdata(score[known])
+    return float((ranks[positive].sum() - ill * (ill + 1) / 2) / (ill * well))
+
+
+def average_precision(score: np.ndarray, truth: np.ndarray) -> float | None:
+    """Mean precision over the steps of recall, equal scores as one step; None without a positive."""
+    order = np.argsort(-score, kind="stable")
+    hits, ends = np.cumsum(truth[order] > 0.5), np.flatnonzero(np.append(np.diff(score[order]) != 0, True))
+    if not len(hits) or not hits[-1]:
+        return None
+    precision, recall = hits[ends] / (ends + 1), hits[ends] / hits[-1]
+    return float((np.diff(recall, prepend=0.0) * precision).sum())
 
 
 def quadratic_kappa(truth: np.ndarray, guess: np.ndarray, grades: int) -> float | None:
@@ -65,10 +80,15 @@ def finite(figures: Any) -> Any:
 
 
 def interval(
-    figure: Callable[[np.ndarray], float | None], groups: Sequence[str], rounds: int = 300
+    figure: Callable[[np.ndarray], float | None], groups: Sequence[str], rounds: int = ROUNDS
 ) -> list[float]:
     """95 % percentile bootstrap of `figure(row indices)`, drawing whole groups (patients), not images; draws
     for which it is not defined are left out, and it is empty where all are."""
+    values = _drawn(figure, groups, rounds)
+    return [round(float(v), 4) for v in np.percentile(values, [2.5, 97.5])] if values else []
+
+
+def _drawn(figure: Callable[[np.ndarray], float | None], groups: Sequence[str], rounds: int) -> list[float]:
     names, member = np.unique(np.asarray(groups), return_inverse=True)
     rows = [np.flatnonzero(member == g) for g in range(len(names))]
     rng = np.random.default_rng(0)
@@ -78,7 +98,7 @@ def interval(
         value = figure(drawn)
         if value is not None and np.isfinite(value):
             values.append(value)
-    return [round(float(v), 4) for v in np.percentile(values, [2.5, 97.5])] if values else []
+    return values
 
 
 def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> float:
@@ -107,17 +127,33 @@ def error_by_chance(confidence: np.ndarray, bins: int = 15, rounds: int = 100) -
     return float(np.mean(errors))
 
 
-def report(task: Task, probs: np.ndarray, targets: np.ndarray, groups: list[str]) -> dict[str, Any]:
-    """All figures for calibrated probabilities (N, K) against targets (N, K; nan unknown)."""
+def report(
+    task: Task,
+    probs: np.ndarray,
+    targets: np.ndarray,
+    groups: list[str],
+    points: np.ndarray | None = None,
+    rounds: int = ROUNDS,
+) -> dict[str, Any]:
+    """All figures for calibrated probabilities (N, K) against targets (N, K; nan unknown).
+
+    `points` (2, N, K) are the probabilities from which each label of each item is `possible` and `likely`;
+    with them there is what each of the two finds and spares. `rounds` of the bootstrap; 0 leaves intervals
+    out.
+    """
     figures = _exclusive if task.activation == "softmax" else _separate
-    return dict(finite(figures(task, probs, targets, groups)))
+    return dict(finite(figures(task, probs, targets, _Draws(groups, rounds), points)))
 
 
 def by_part(
-    task: Task, probs: np.ndarray, targets: np.ndarray, items: Sequence[Item]
+    task: Task,
+    probs: np.ndarray,
+    targets: np.ndarray,
+    items: Sequence[Item],
+    points: np.ndarray | None = None,
 ) -> dict[str, dict[str, Any]]:
     """`report` of all items, and of each source, age group and plane where a manifest names several."""
-    figures = {"all": report(task, probs, targets, [item.group for item in items])}
+    figures = {"all": report(task, probs, targets, [item.group for item in items], points)}
     for column in ("source", "age_group", "plane"):
         values = sorted({item.row.get(column, "") for item in items} - {""})
         if len(values) < 2:
@@ -125,49 +161,94 @@ def by_part(
         for value in values:
             rows = [i for i, item in enumerate(items) if item.row.get(column) == value]
             groups = [items[i].group for i in rows]
-            figures[f"{column}: {value}"] = report(task, probs[rows], targets[rows], groups)
+            own = None if points is None else points[:, rows]
+            figures[f"{column}: {value}"] = report(task, probs[rows], targets[rows], groups, own)
     return figures
 
 
-def _with_interval(figure: Callable[[np.ndarray], float | None], groups: Sequence[str]) -> dict[str, Any]:
-    value = figure(np.arange(len(groups)))
-    return {"value": None if value is None else round(value, 4), "ci95": interval(figure, groups)}
+@dataclass(frozen=True)
+class _Draws:
+    """The groups that a bootstrap draws, and how often."""
+
+    groups: Sequence[str]
+    rounds: int
+
+    def of(self, rows: np.ndarray) -> _Draws:
+        """For some of the rows."""
+        return _Draws([self.groups[i] for i in rows.tolist()], self.rounds)
+
+    def __call__(self, figure: Callable[[np.ndarray], float | None]) -> dict[str, Any]:
+        """A figure of row indices with its interval."""
+        value = figure(np.arange(len(self.groups)))
+        ends = interval(figure, self.groups, self.rounds)
+        return {"value": None if value is None else round(value, 4), "ci95": ends}
+
+    def error(self, confidence: np.ndarray, correct: np.ndarray) -> dict[str, Any]:
+        """The calibration error with its interval.
+
+        A draw repeats items, which makes its error larger than that of so many different ones. So the
+        interval is the basic one: as far as draws lie above the figure, so far may the figure lie above the
+        truth (Davison and Hinkley 1997, section 5.2).
+        """
+
+        def figure(rows: np.ndarray) -> float:
+            return expected_calibration_error(confidence[rows], correct[rows])
+
+        value = figure(np.arange(len(self.groups)))
+        values = _drawn(figure, self.groups, self.rounds)
+        ends: Sequence[float] = (2 * value - np.percentile(values, [97.5, 2.5])).tolist() if values else ()
+        return {"value": round(value, 4), "ci95": [round(max(0.0, end), 4) for end in ends]}
+
+    def one(self, truth: np.ndarray, score: np.ndarray, guess: np.ndarray) -> dict[str, Any]:
+        """Figures of one label: truth (N,), score (N,) and whether it was said (N,)."""
+        return {
+            "precision": self(lambda i: _share(truth[i], guess[i])),
+            "recall": self(lambda i: _share(guess[i], truth[i])),
+            "f1": self(lambda i: _f1(truth[i], guess[i])),
+            "specificity": self(lambda i: _share(~guess[i], ~truth[i])),
+            "auc": self(lambda i: auc(score[i], truth[i].astype(float))),
+            "average_precision": self(lambda i: average_precision(score[i], truth[i])),
+        }
+
+    def at(self, truth: np.ndarray, score: np.ndarray, points: np.ndarray) -> dict[str, Any]:
+        """What the two operating points (2, N) of one label find and spare."""
+        figures = {}
+        for name, own in zip(("possible", "likely"), points, strict=True):
+            said = score >= own
+            figures[f"sensitivity_at_{name}"] = self(partial(_of_those, said, truth))
+            figures[f"specificity_at_{name}"] = self(partial(_of_those, ~said, ~truth))
+        return figures
 
 
-def _exclusive(task: Task, probs: np.ndarray, targets: np.ndarray, groups: list[str]) -> dict[str, Any]:
+def _exclusive(
+    task: Task, probs: np.ndarray, targets: np.ndarray, draws: _Draws, points: np.ndarray | None
+) -> dict[str, Any]:
     truth, guess = targets.argmax(1), probs.argmax(1)
     labels = list(range(len(task.labels)))
-    precision, recall, f1, support = precision_recall_fscore_support(
-        truth, guess, labels=labels, zero_division=0
-    )
     figures: dict[str, Any] = {
         "images": len(truth),
-        "groups": len(set(groups)),
-        "accuracy": _with_interval(lambda i: float((truth[i] == guess[i]).mean()), groups),
-        "macro_f1": _with_interval(
+        "groups": len(set(draws.groups)),
+        "accuracy": draws(lambda i: float((truth[i] == guess[i]).mean())),
+        "macro_f1": draws(
             # Over the labels that are there: a part of one label only is not halved by one slip.
             lambda i: float(
                 f1_score(truth[i], guess[i], labels=np.unique(truth[i]), average="macro", zero_division=0)
-            ),
-            groups,
+            )
         ),
-        "ece": round(expected_calibration_error(probs.max(1), (truth == guess).astype(float)), 4),
+        "ece": draws.error(probs.max(1), (truth == guess).astype(float)),
         "ece_by_chance": round(error_by_chance(probs.max(1)), 4),
         "confusion": confusion_matrix(truth, guess, labels=labels).tolist(),
         "per_label": {
             name: {
-                "precision": round(float(precision[k]), 4),
-                "recall": round(float(recall[k]), 4),
-                "f1": round(float(f1[k]), 4),
-                "specificity": _share(guess != k, truth != k),
-                "auc": None if (a := auc(probs[:, k], (truth == k).astype(float))) is None else round(a, 4),
-                "images": int(support[k]),
+                **draws.one(truth == k, probs[:, k], guess == k),
+                **({} if points is None else draws.at(truth == k, probs[:, k], points[:, :, k])),
+                "images": int((truth == k).sum()),
             }
             for k, name in enumerate(task.names)
         },
     }
     for name, figure in own_figures(task).items():
-        figures[name] = _with_interval(partial(_of_rows, figure, probs, targets), groups)
+        figures[name] = draws(partial(_of_rows, figure, probs, targets))
     return figures
 
 
@@ -208,21 +289,31 @@ def _type_accuracy(probs: np.ndarray, targets: np.ndarray) -> float | None:
 
 
 def _share(right: np.ndarray, among: np.ndarray) -> float | None:
-    return round(float(right[among].mean()), 4) if among.any() else None
+    return float(right[among].mean()) if among.any() else None
 
 
-def _separate(task: Task, probs: np.ndarray, targets: np.ndarray, groups: list[str]) -> dict[str, Any]:
-    figures: dict[str, Any] = {"images": len(targets), "groups": len(set(groups)), "per_label": {}}
+def _of_those(right: np.ndarray, among: np.ndarray, rows: np.ndarray) -> float | None:
+    return _share(right[rows], among[rows])
+
+
+def _f1(truth: np.ndarray, guess: np.ndarray) -> float | None:
+    size = int(truth.sum() + guess.sum())
+    return 2 * float((truth & guess).sum()) / size if size else None
+
+
+def _separate(
+    task: Task, probs: np.ndarray, targets: np.ndarray, draws: _Draws, points: np.ndarray | None
+) -> dict[str, Any]:
+    figures: dict[str, Any] = {"images": len(targets), "groups": len(set(draws.groups)), "per_label": {}}
     for k, name in enumerate(task.names):
         known = np.flatnonzero(~np.isnan(targets[:, k]))
         if len(set(targets[known, k].tolist())) == 2:
-            own = [groups[i] for i in known.tolist()]
-            figures["per_label"][name] = _binary(targets[known, k], probs[known, k], own)
+            own = None if points is None else points[:, known, k]
+            figures["per_label"][name] = _binary(targets[known, k], probs[known, k], draws.of(known), own)
     typed = np.flatnonzero(_is_typed(task, targets)) if "bacterial" in task.names else np.array([], int)
     if len(typed):
-        people = [groups[i] for i in typed.tolist()]
         for name, figure in own_figures(task).items():
-            figures[name] = _with_interval(partial(_of_rows, figure, probs[typed], targets[typed]), people)
+            figures[name] = draws.of(typed)(partial(_of_rows, figure, probs[typed], targets[typed]))
     return figures
 
 
@@ -231,22 +322,15 @@ def _is_typed(task: Task, targets: np.ndarray) -> np.ndarray:
     return np.asarray(b + v == 1)
 
 
-def _binary(truth: np.ndarray, score: np.ndarray, groups: list[str]) -> dict[str, Any]:
-    guess = score >= 0.5
-    precision, recall, f1, _ = precision_recall_fscore_support(
-        truth, guess, average="binary", zero_division=0
-    )
+def _binary(truth: np.ndarray, score: np.ndarray, draws: _Draws, points: np.ndarray | None) -> dict[str, Any]:
+    ill, guess = truth > 0.5, score >= 0.5
     return {
         "images": len(truth),
-        "positives": int(truth.sum()),
-        "auc": _with_interval(lambda i: auc(score[i], truth[i]), groups),
-        "accuracy": _with_interval(lambda i: float((guess[i] == truth[i]).mean()), groups),
-        "average_precision": round(float(average_precision_score(truth, score)), 4),
-        "precision": round(float(precision), 4),
-        "recall": round(float(recall), 4),
-        "specificity": _share(~guess, truth < 0.5),
-        "f1": round(float(f1), 4),
-        "ece": round(expected_calibration_error(score, truth), 4),
+        "positives": int(ill.sum()),
+        "accuracy": draws(lambda i: float((guess[i] == ill[i]).mean())),
+        **draws.one(ill, score, guess),
+        **({} if points is None else draws.at(ill, score, points)),
+        "ece": draws.error(score, truth),
         "ece_by_chance": round(error_by_chance(score), 4),
         "confusion": confusion_matrix(truth, guess, labels=[0, 1]).tolist(),
     }

@@ -65,12 +65,12 @@ def choose(
         if column not in rows[0]:
             raise TrainingError(f"{manifest}: no column {column!r}")
     items = []
-    for number, row in enumerate(rows, start=2):
+    for row in rows:
         if not all(row[column] == value for column, value in wanted):
             continue
         path = manifest.parent / row["file"]
         if not path.is_file():
-            raise TrainingError(f"{manifest} line {number}: image {row['file']} is missing")
+            raise TrainingError(f"{manifest} line {row.line}: image {row['file']} is missing")
         group = (row[group_column] if group_column else "") or row["file"]
         labelled = {**row, "label": label} if label else row
         items.append(Item(path, tuple(task.target(labelled)), group, labelled))
@@ -88,6 +88,18 @@ def answer(bundle: Bundle, items: list[Item]) -> Answers:
     logits, embeddings, targets = predict(bundle.torch_network(), config, items)
     probs = bundle.predict_probabilities(logits, age_groups(items) if task.takes_age else None)
     return Answers(task, items, probs, embeddings, targets)
+
+
+def points_of(bundle: Bundle, items: Sequence[Item]) -> np.ndarray:
+    """The bundle's operating points (2, N, K) of every item, possible and likely, by its age group."""
+    own = {age: bundle.labels_for(age) for age in set(age_groups(items))}
+    rows = [own[age] for age in age_groups(items)]
+    return np.array(
+        [
+            [[label.high_sensitivity for label in labels] for labels in rows],
+            [[label.high_specificity for label in labels] for labels in rows],
+        ]
+    )
 
 
 def without_border(bundle: Bundle, items: list[Item]) -> np.ndarray:
@@ -108,7 +120,9 @@ def evaluate(
     bundle = Bundle.load(bundle_path)
     items = choose(manifest, task_of(bundle.kind), where, group_column)
     answers = answer(bundle, items)
-    figures = by_part(answers.task, answers.probabilities, answers.targets, answers.items)
+    figures = by_part(
+        answers.task, answers.probabilities, answers.targets, answers.items, points_of(bundle, items)
+    )
     if out is None:
         return figures
     masked = without_border(bundle, items)

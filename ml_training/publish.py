@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def _measured(
     groups = [item.group for item in items]
     logits, embedding, target = predict(network, config, items)
     probs = found.calibration(logits, ages)
-    figures = by_part(task, probs, target, items)
+    figures = by_part(task, probs, target, items, _points(task, found, age_groups(items)))
     if found.statistics is not None:
         distances = found.statistics.distances(embedding)
         figures["gate"] = gate_figures(
@@ -101,6 +102,13 @@ def _measured(
         "heatmaps": heat_on_body(task, network, config.preprocessing, items, weights),
         "retrieval": retrieval(embedding, [label_words(task, item) for item in items], groups),
     }
+
+
+def _points(task: Task, found: Calibrated, ages: Sequence[str]) -> np.ndarray:
+    """Operating points (2, N, K) for items of these age groups, possible and likely."""
+    own = {age: {**found.points, **found.points_by_age.get(age, {})} for age in set(ages)}
+    names = ("high_sensitivity", "high_specificity")
+    return np.array([[[own[age][label][name] for label in task.names] for age in ages] for name in names])
 
 
 def _volume_figures(

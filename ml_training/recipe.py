@@ -20,12 +20,14 @@ import yaml
 
 from ml_training.errors import TrainingError, Unfinished
 from ml_training.report import write_atomic
-from ml_training.specs import TrainConfig, build, config_from_plain, load_config, override
+from ml_training.specs import WORDS, TrainConfig, build, config_from_plain, load_config, override, to_plain
 
 VERBS = ("train", "cv", "calibrate", "publish")
 DONE = "recipe.json"
 # A sitting with less left than this begins no training.
 _LEAST_SECONDS = 20.0
+# Stands for the folder of runs where a recipe is only read.
+_ANYWHERE = Path("runs-dir")
 
 log = logging.getLogger(__name__)
 
@@ -99,9 +101,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
                 dataclasses.replace(step, set=settings if step.verb in {"train", "cv"} else step.set)
             )
     recipe = Recipe(path, steps)
-    for step in steps:
-        if step.config:
-            _config(recipe, step, Path("runs"))
+    _check_configs(recipe)
     return recipe
 
 
@@ -119,10 +119,31 @@ def _check(step: Step, before: Sequence[Step], where: str) -> None:
         raise TrainingError(f"{where}: `folds` belongs to cv, and cv needs it")
 
 
-def _config(recipe: Recipe, step: Step, runs_dir: Path) -> TrainConfig:
+def _check_configs(recipe: Recipe) -> None:
+    """Raise TrainingError for a config that cannot be, or that names the run of no earlier step: the first
+    step may take hours."""
+    made: dict[str, TrainConfig] = {}
+    for step in recipe.steps:
+        where = f"{recipe.path.name} step {step.name}"
+        try:
+            config = _config(recipe, step, _ANYWHERE, made.get(step.run))
+        except TrainingError as error:
+            raise TrainingError(f"{where}: {error}") from error
+        for place in map(Path, (config.init, config.cross_validation, *config.teachers)):
+            # {runs}/NAME, with a file or a fold behind it or not.
+            if place.is_relative_to(_ANYWHERE) and place.parts[1] not in made:
+                raise TrainingError(f"{where}: {{runs}}/{place.parts[1]} is no earlier step")
+        if step.config:
+            made[step.name] = config
+
+
+def _config(recipe: Recipe, step: Step, runs_dir: Path, run: TrainConfig | None = None) -> TrainConfig:
+    """The config of a step; `run` is that of the step whose run it works on, where nothing has run yet."""
     texts = [f"{key}={json.dumps(_placed(value, runs_dir))}" for key, value in step.set.items()]
     if step.config:
         return load_config(recipe.path.parent / step.config, texts)
+    if run is not None:
+        return config_from_plain(override(to_plain(run), texts))
     path = runs_dir / step.run / "config.json"
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
@@ -140,13 +161,17 @@ def _placed(value: Any, runs_dir: Path) -> Any:
 
 
 def pending(recipe: Recipe, runs_dir: Path) -> list[Step]:
-    """The steps that are still to be done."""
+    """The steps that are still to be done: never done, or changed since, in the recipe or in their config."""
     done = _done(runs_dir)
-    return [step for step in recipe.steps if done.get(step.name) != _digest(step)]
+    return [step for step in recipe.steps if done.get(step.name) != _digest(recipe, step)]
 
 
-def _digest(step: Step) -> str:
+def _digest(recipe: Recipe, step: Step) -> str:
     plain = {key: value for key, value in dataclasses.asdict(step).items() if key != "minutes"}
+    if step.config:
+        settings = to_plain(_config(recipe, step, _ANYWHERE))
+        # Other words about a model are no reason to train it again.
+        plain["settings"] = {key: value for key, value in settings.items() if key not in WORDS}
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -190,7 +215,7 @@ def cook(
             raise Unfinished(f"step {step.name}, {error}") from error
         except TrainingError as error:
             raise TrainingError(f"step {step.name}: {error}") from error
-        done = {**_done(places.runs_dir), step.name: _digest(step)}
+        done = {**_done(places.runs_dir), step.name: _digest(recipe, step)}
         write_atomic(places.runs_dir / DONE, (json.dumps(done, indent=1) + "\n").encode())
 
 

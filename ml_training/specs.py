@@ -20,6 +20,8 @@ from ml_training.errors import TrainingError
 LITE_ARCHITECTURES = ("efficientnet_lite0", "efficientnet_lite2")
 ARCHITECTURES = ("densenet", *LITE_ARCHITECTURES)
 PRECISIONS = ("auto", "32", "bf16")
+# What a config says about a model rather than about how it was trained.
+WORDS = ("version", "changelog", "intended_use", "limits", "training_data")
 # The ways of pooling a volume's slices, and the keys that each of them takes (`inference/slices.py`).
 POOLING = {
     "window": ("doubtful", "max_slices"),
@@ -75,6 +77,13 @@ class NetworkSpec:
             raise TrainingError(
                 f"network.architecture must be one of {', '.join(ARCHITECTURES)}, not {self.architecture!r}"
             )
+        # Half and quarter of the channels go from block to block.
+        if self.init_features < 2 or self.growth_rate < 1:
+            raise TrainingError("network.init_features must be 2 or more and network.growth_rate 1 or more")
+        if not self.block_config or min(self.block_config) < 1:
+            raise TrainingError("network.block_config must be a list of numbers of layers, each 1 or more")
+        if not 0 <= self.dropout_prob < 1:
+            raise TrainingError(f"network.dropout_prob must lie in [0, 1), not {self.dropout_prob}")
 
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments for MONAI's DenseNet."""
@@ -115,6 +124,34 @@ class AugmentationSpec:
     look_swap: float = 0.0
     transplant: float = 0.0
     cross: float = 0.0
+
+    def __post_init__(self) -> None:
+        for key, most in _STRENGTHS.items():
+            value = getattr(self, key)
+            if not 0 <= value <= most:  # also what is no number
+                raise TrainingError(f"augmentation.{key} must lie between 0 and {most}, not {value}")
+
+
+# Probabilities, shares of the image's side, and what an image is still to be known by.
+_STRENGTHS: dict[str, float] = {
+    "rotate_degrees": 180,
+    "shear": 1,
+    "scale": 0.9,
+    "stretch": 0.9,
+    "translate": 1,
+    "elastic": 0.5,
+    "gamma": 5,
+    "bias_field": 5,
+    "noise": 1,
+    "blur": 20,
+    "border_mask": 0.45,
+    "dropout_holes": 100,
+    "histogram_shift": 1,
+    "ellipse_mask": 1,
+    "look_swap": 1,
+    "transplant": 1,
+    "cross": 1,
+}
 
 
 @dataclass(frozen=True)
@@ -266,6 +303,13 @@ class TrainConfig:
             value = getattr(self, key)
             if not least <= value <= most:  # also what is no number
                 raise TrainingError(f"config.{key} must lie between {least} and {most}, not {value}")
+        before = 0.0
+        for until, size in self.size_schedule:
+            if not before < until <= 1:
+                raise TrainingError("size_schedule: shares of the run must rise, above 0 and at most 1")
+            if size < 32 or size % 32:
+                raise TrainingError(f"size_schedule: sizes are multiples of 32, not {size}")
+            before = until
         if self.patience and not self.val_fraction:
             raise TrainingError("patience needs validation items, and val_fraction is 0")
         _check_pooling(self.pooling)

@@ -37,7 +37,7 @@ from ml_training.networks import build_network
 from ml_training.run_folder import BEST, LAST, claim, finish, learnt_marks
 from ml_training.specs import TrainConfig
 from ml_training.transforms import augmentation
-from ml_training.weights import finished_epochs, load_teacher, start_from
+from ml_training.weights import finished_epochs, load_teacher, refuse_broken, start_from
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ class ReadingModule(lightning.LightningModule):
         size = self.config.preprocessing.size
         for until, smaller in reversed(self.config.size_schedule):
             if progress < until:
-                size = smaller
+                size = min(smaller, self.config.preprocessing.size)
         return size
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
@@ -357,6 +357,7 @@ def train(
     best, last = run_dir / BEST, run_dir / LAST
     images = {name: len(getattr(splits, name)) for name in ("train", "val", "test")}
     if not claim(config, run_dir, images, learnt, trainer.world_size):
+        refuse_broken(best)
         return best
     training = loader(config, splits.train, True)
     validation = loader(config, splits.val, False) if splits.val else None
@@ -370,7 +371,10 @@ def train(
     if sitting.ended:
         raise Unfinished(f"{run_dir}: {trainer.current_epoch} of {config.epochs} epochs")
     if not best.is_file():
-        raise TrainingError(f"{run_dir}: training ended without a checkpoint")
+        raise TrainingError(
+            f"{run_dir}: {BEST} is gone and no epoch is left to make another; copy {LAST} there to take the "
+            "newest epoch, or train with another --run-dir"
+        )
     if trainer.is_global_zero:
         finish(run_dir)
     return best

@@ -28,6 +28,8 @@ from ml_training.train import train
 
 # Seconds between signs of life of a trial, and after which silence it counts as dead.
 HEARTBEAT, GRACE = 30, 120
+# Whatever draws the validation items, or says what is to be learnt of them.
+_WHAT_IS_ASKED = ("kind", "sources", "val_fraction", "split_seed", "synthetic_negatives", "turned_negatives")
 _ENDED = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
 
 log = logging.getLogger(__name__)
@@ -103,9 +105,11 @@ def _range(where: str, key: str, given: Any, config: TrainConfig) -> Range:
         if is_log and given.get("step") is not None:
             raise TrainingError(f"{where}: step and log exclude each other")
         found = Range(key, kind, low, high, given.get("step"), is_log)
+    if key.partition(".")[0] in _WHAT_IS_ASKED:
+        raise TrainingError(
+            f"{where}: trials that are judged on other items cannot be compared; fix it in the config"
+        )
     for value in found.ends():
-        if key == "val_fraction" and not value:
-            raise TrainingError(f"{where}: 0 leaves no validation items to compare trials on")
         config_with(config, {key: value})
     return found
 

@@ -42,6 +42,11 @@ def finished_epochs(checkpoint: Path) -> int:
     return int(whole["epoch"]) + 1
 
 
+def refuse_broken(checkpoint: Path) -> None:
+    """Raise TrainingError where a checkpoint is missing or not whole."""
+    _weights_or_error(checkpoint)
+
+
 def _weights_or_error(checkpoint: Path) -> dict[str, Tensor]:
     if not checkpoint.is_file():
         raise TrainingError(f"{checkpoint}: there is no such checkpoint; train first")
@@ -74,8 +79,15 @@ def start_from(network: nn.Module, checkpoint: Path) -> None:
     All tensors of a DenseNet of half the width are taken, see `widened`.
 
     Raises:
-        TrainingError: the file is not a checkpoint, or nothing in it fits.
+        TrainingError: the file is not a checkpoint, or nothing in it fits, or it belongs to a bundle that is
+            not what was published.
     """
+    bundle = checkpoint.parent.parent
+    try:
+        if checkpoint.is_file() and checkpoint == bundle / WEIGHTS and (bundle / METADATA).is_file():
+            Bundle.load(bundle)
+    except BundleError as error:
+        raise TrainingError(f"init: {error}") from error
     try:
         given = _weights(checkpoint)
     except Exception as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +29,14 @@ class Item:
     row: dict[str, str]
 
 
-def read_manifest(path: Path) -> list[dict[str, str]]:
+class Row(dict[str, str]):
+    """A manifest's cells by column; `line` is where the row ends in its file, which has empty lines and cells
+    of several lines too."""
+
+    line: int = 0
+
+
+def read_manifest(path: Path) -> list[Row]:
     """The manifest's rows.
 
     Raises:
@@ -38,7 +46,10 @@ def read_manifest(path: Path) -> list[dict[str, str]]:
         # "utf-8-sig": spreadsheets put a mark before the first column's name.
         with path.open(newline="", encoding="utf-8-sig") as handle:
             reader = csv.DictReader(handle)
-            rows = list(reader)
+            rows = []
+            for cells in reader:
+                rows.append(Row(cells))
+                rows[-1].line = reader.line_num
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TrainingError(f"{path}: {error}") from error
     if not rows or "file" not in rows[0]:
@@ -47,10 +58,10 @@ def read_manifest(path: Path) -> list[dict[str, str]]:
             f"{path}: a manifest is separated by commas and needs a header with the column 'file' and at "
             f"least one row{found}"
         )
-    for number, row in enumerate(rows, start=2):
+    for row in rows:
         for column, cell in row.items():
             if cell is None:
-                raise TrainingError(f"{path} line {number}: the row is cut short, it has no {column!r}")
+                raise TrainingError(f"{path} line {row.line}: the row is cut short, it has no {column!r}")
     return rows
 
 
@@ -58,28 +69,35 @@ def read_source(source: SourceSpec, data_dir: Path, task: Task) -> tuple[list[It
     """Development and test items of one source.
 
     Raises:
-        TrainingError: names the row of a missing image, a label outside the set, a group in both parts, or a
-            test value that no row has.
+        TrainingError: names the row of a missing image or group or of a label outside the set, or a group or
+            file in both parts, or a test value that no row has.
     """
     manifest = data_dir / source.manifest
     development: list[Item] = []
     test: list[Item] = []
     rows = read_manifest(manifest)
-    for number, row in enumerate(rows, start=2):
+    for row in rows:
         for column in (source.group_column, source.test_column):
             if column and column not in row:
                 raise TrainingError(f"{manifest}: no column {column!r}")
         path = manifest.parent / row["file"]
         if not path.is_file():
-            raise TrainingError(f"{manifest} line {number}: image {row['file']} is missing")
-        labelled = row
+            raise TrainingError(f"{manifest} line {row.line}: image {row['file']} is missing")
+        if source.group_column and not row[source.group_column].strip():
+            # Left as it is, all rows without one would be one patient.
+            raise TrainingError(f"{manifest} line {row.line}: no {source.group_column}")
+        labelled: dict[str, str] = row
         if source.label:
             labelled = {**row, "label": source.label, "given_label": row.get("label", "")}
         if source.task:
             labelled = {**labelled, "task": source.task}
         own = row[source.group_column] if source.group_column else row["file"]
         group = f"{source.follows or source.manifest}:{own}"
-        item = Item(path, tuple(task.target(labelled)), group, labelled)
+        try:
+            target = tuple(task.target(labelled))
+        except TrainingError as error:
+            raise TrainingError(f"{manifest} line {row.line}: {error}") from error
+        item = Item(path, target, group, labelled)
         if source.test_column:
             held = row[source.test_column] in source.test_values
         else:
@@ -100,13 +118,21 @@ def _share(group: str) -> float:
     return int.from_bytes(hashlib.sha256(group.encode()).digest()[:4]) / 2**32
 
 
-def refuse_straddling(left: list[Item], right: list[Item], where: str) -> None:
-    """Raise TrainingError if a group stands in both lists."""
+def refuse_straddling(left: Sequence[Item], right: Sequence[Item], where: str) -> None:
+    """Raise TrainingError if a group, or one file under the names of two, stands in both lists."""
     both = {item.group for item in left} & {item.group for item in right}
     if both:
         raise TrainingError(
             f"{where}: group {sorted(both)[0].split(':', 1)[1]!r} stands on both sides of a split"
         )
+    files = _files(left) & _files(right)
+    if files:
+        raise TrainingError(f"{where}: {sorted(files)[0]} stands on both sides of a split, in two groups")
+
+
+def _files(items: Sequence[Item]) -> set[str]:
+    """Where the items' images lie, whatever way leads there."""
+    return {os.path.realpath(item.path) for item in items if not item.row.get("synthetic")}
 
 
 def stratum(item: Item) -> str:

@@ -169,10 +169,10 @@ def _save(
 def _seen(path: Path) -> dict[str, str]:
     """What somebody saw in the half without the tumour, by the original's `file`."""
     found = {}
-    for number, row in enumerate(read_manifest(path), start=2):
+    for row in read_manifest(path):
         if row.get("shows") not in SEEN:
             raise TrainingError(
-                f"{path}, row {number}: shows is {row.get('shows')!r}, not {' or '.join(SEEN)}"
+                f"{path} line {row.line}: shows is {row.get('shows')!r}, not {' or '.join(SEEN)}"
             )
         found[row["file"]] = row["shows"]
     return found

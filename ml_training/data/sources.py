@@ -37,8 +37,9 @@ class Rows:
 
 def from_manifest(path: Path) -> Rows:
     """Rows of a manifest CSV; the line numbers are the file's own."""
-    rows = [{key: value or "" for key, value in row.items() if key} for row in read_manifest(path)]
-    return Rows(path.parent, rows, list(range(2, len(rows) + 2)), [])
+    table = read_manifest(path)
+    rows = [{key: value or "" for key, value in row.items() if key} for row in table]
+    return Rows(path.parent, rows, [row.line for row in table], [])
 
 
 def from_tree(folder: Path) -> Rows:

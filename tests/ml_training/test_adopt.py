@@ -103,6 +103,13 @@ def test_a_blend_lies_between_a_run_and_its_start(
     assert main(back) == 0
     alone = load_network(onward, tmp_path / "back" / "best.ckpt").state_dict()[name]
     assert np.allclose(alone, end, atol=1e-6)
+    # Of a start that came from other people, the mixture has learnt, too.
+    (tmp_path / "earlier").mkdir()
+    shutil.copy(tmp_path / "run" / "last.ckpt", tmp_path / "earlier")
+    (tmp_path / "earlier" / "run.json").write_text('{"learnt": ["someone else"]}')
+    blend(tmp_path / "run", tmp_path / "both", 0.5, tmp_path / "earlier" / "last.ckpt")
+    learnt = [json.loads((tmp_path / name / "run.json").read_text())["learnt"] for name in ("run", "both")]
+    assert learnt[0] and set(learnt[1]) == {*learnt[0], "someone else"}
     without = json.loads((tmp_path / "run" / "config.json").read_text()) | {"init": ""}
     (tmp_path / "run" / "config.json").write_text(json.dumps(without))
     with pytest.raises(TrainingError, match="did not start from"):

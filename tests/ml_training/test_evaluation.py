@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from ml_training.__main__ import main
+from ml_training.bundle import Bundle
 from ml_training.errors import TrainingError
-from ml_training.evaluate import finite, interval, quadratic_kappa, report
+from ml_training.evaluate import auc, average_precision, finite, interval, quadratic_kappa, report
 from ml_training.evaluation import evaluate
 from ml_training.labels import task_of
 from ml_training.retrieval import retrieval
@@ -33,7 +34,16 @@ def test_three_files_that_agree(bundle_path: Path, data_dir: Path, tmp_path: Pat
     assert len(rows) == figures["images"] == 30
     right = [max("01234", key=lambda name: float(row[name])) == row["truth"] for row in rows]
     assert np.mean(right) == pytest.approx(figures["accuracy"]["value"], abs=1e-3)
-    assert {"specificity", "precision", "recall", "f1", "auc"} <= set(figures["per_label"]["2"])
+    label = figures["per_label"]["2"]
+    assert {"specificity", "precision", "recall", "f1", "auc", "average_precision"} <= set(label)
+    assert all(len(label[name]["ci95"]) == 2 for name in ("recall", "specificity", "auc", "f1"))
+    assert 0 <= figures["ece"]["ci95"][0] <= figures["ece"]["ci95"][1]
+    own = next(spec for spec in Bundle.load(bundle_path).labels if spec.name == "2")
+    positives = [row for row in rows if row["truth"] == "2"]
+    found = np.mean([float(row["2"]) >= own.high_sensitivity for row in positives])
+    assert label["sensitivity_at_possible"]["value"] == pytest.approx(found, abs=1e-3)
+    assert label["sensitivity_at_likely"]["value"] <= label["sensitivity_at_possible"]["value"]
+    assert label["specificity_at_likely"]["value"] >= label["specificity_at_possible"]["value"]
     assert whole["figures"]["border masked"]["images"] == 30
     assert 0 <= whole["retrieval"]["map_at_5"] <= 1
     page = (out / "report.html").read_text()
@@ -43,7 +53,6 @@ def test_three_files_that_agree(bundle_path: Path, data_dir: Path, tmp_path: Pat
 def test_the_figures_are_those_of_the_serving_runtime(
     bundle_path: Path, data_dir: Path, tmp_path: Path
 ) -> None:
-    from ml_training.bundle import Bundle
     from ml_training.data.dataset import load_grey
 
     manifest, out = data_dir / "tiny" / "manifest.csv", tmp_path / "out"
@@ -118,3 +127,29 @@ def test_figures_of_one_grade_hold_no_nan() -> None:
         "a": [None, 1.0],
         "b": [None, "x", 2],
     }
+
+
+def test_areas_are_scikit_learns_with_equal_scores_too() -> None:
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    rng = np.random.default_rng(5)
+    for digits in (1, 8):
+        truth, score = (rng.random(200) < 0.2).astype(float), rng.random(200).round(digits)
+        score = (score + truth / 2).round(digits)
+        assert auc(score, truth) == pytest.approx(roc_auc_score(truth, score), abs=1e-12)
+        assert average_precision(score, truth) == pytest.approx(
+            average_precision_score(truth, score), abs=1e-12
+        )
+    truth[:50] = np.nan
+    assert auc(score, truth) == pytest.approx(roc_auc_score(truth[50:], score[50:]), abs=1e-12)
+    assert auc(score, np.ones(200)) is None and average_precision(score, np.zeros(200)) is None
+
+
+def test_a_calibration_errors_interval_holds_what_is_true() -> None:
+    """Exact probabilities have an error of 0, which a percentile interval of draws never reaches."""
+    rng = np.random.default_rng(2)
+    probs = rng.random((900, 5))
+    probs /= probs.sum(1, keepdims=True)
+    truth = np.array([rng.choice(5, p=row) for row in probs])
+    ece = report(task_of("knee_xray"), probs, np.eye(5)[truth], [str(n) for n in range(900)])["ece"]
+    assert ece["ci95"][0] == 0.0 and ece["value"] <= 0.06

@@ -14,7 +14,7 @@ import torch
 from ml_training import cv
 from ml_training.__main__ import main
 from ml_training.bundle import WEIGHTS, Bundle
-from ml_training.calibrating import FILE, held_reader
+from ml_training.calibrating import FILE, _belongs_to, held_reader
 from ml_training.errors import TrainingError
 from ml_training.publish import publish
 from ml_training.specs import TrainConfig, load_config
@@ -76,6 +76,13 @@ def test_every_item_is_learnt_and_judged_by_a_network_that_never_saw_it(
     card = (path / "docs" / "README.md").read_text()
     assert "cross-validation" in card and "0 to calibrate" not in card
     assert "2 folds of whole groups" in bundle.metadata["training"]["cross_validation"]
+    # A calibration belongs to the answers that it was fitted on.
+    shutil.copytree(finished / "cv", tmp_path / "cv")
+    copied = dataclasses.replace(config, cross_validation=str(tmp_path / "cv"))
+    before = _belongs_to(copied, tmp_path / "run", splits)
+    done = tmp_path / "cv" / "fold1" / "held.json"
+    done.write_text(done.read_text().replace("0.", "1.", 1))
+    assert _belongs_to(copied, tmp_path / "run", splits) != before
 
 
 @pytest.mark.slow
@@ -103,6 +110,8 @@ def test_what_does_not_belong_together_is_one_line(finished: Path, tmp_path: Pat
     cases = {
         "was made of other items": config_of(finished, "split_seed=1"),
         "another network": config_of(finished, "network.growth_rate=6"),
+        "another epochs: 3, not 4": config_of(finished, "epochs=4"),
+        "another augmentation": config_of(finished, "augmentation.noise=0.1"),
         "no finished cross-validation": config_of(finished, f"cross_validation={tmp_path}"),
     }
     for said, config in cases.items():

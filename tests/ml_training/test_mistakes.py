@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from ml_training.data.mirror import _names, _save
 from ml_training.errors import TrainingError, Unfinished
 from ml_training.labels import task_of
 from ml_training.specs import load_config
-from ml_training.train import make_splits, train
+from ml_training.train import ReadingModule, make_splits, train
 from tests.ml_training.conftest import write_manifest
 
 
@@ -96,7 +97,11 @@ def test_a_run_does_not_go_on_with_other_items(
     with pytest.raises(Unfinished):
         train(config, data_dir, tmp_path / "run", progress=False, deadline=0.0)
     learnt = (tmp_path / "run" / "run.json").read_text()
-    more = [{**row, "patient": f"new{row['patient']}"} for row in tiny_rows[60:90]]
+    more = [
+        {**row, "file": f"new{row['file']}", "patient": f"new{row['patient']}"} for row in tiny_rows[60:90]
+    ]
+    for row, new in zip(tiny_rows[60:90], more, strict=True):
+        shutil.copy(data_dir / "tiny" / row["file"], data_dir / "tiny" / new["file"])
     write_manifest(data_dir / "tiny", [*tiny_rows, *more])
     with pytest.raises(TrainingError, match="begun with other items"):
         train(config, data_dir, tmp_path / "run", progress=False)
@@ -168,3 +173,74 @@ def test_predictions_say_what_is_true(bundle_path: Path, data_dir: Path, tmp_pat
     assert all(row[f"truth_{row['truth']}"] == "1" for row in rows)
     assert all(sum(int(row[f"truth_{label['name']}"]) for label in names) == 1 for row in rows)
     assert (bundle_path / "models" / "model.safetensors").stat().st_mode & 0o044 == 0o044
+
+
+def test_one_file_in_two_groups_does_not_stand_on_both_sides(
+    config_path: Path, data_dir: Path, tiny_rows: list[dict[str, str]]
+) -> None:
+    held = next(row for row in tiny_rows if row["split"] == "test")
+    again = {**held, "file": f"../tiny/{held['file']}", "patient": "another", "split": "train"}
+    write_manifest(data_dir / "tiny", [*tiny_rows, again])
+    with pytest.raises(TrainingError, match=f"{held['file']} stands on both sides of a split, in two groups"):
+        make_splits(load_config(config_path), data_dir)
+
+
+def test_lines_are_the_files_own(config_path: Path, data_dir: Path, tiny_rows: list[dict[str, str]]) -> None:
+    path = data_dir / "tiny" / "manifest.csv"
+    tiny_rows[4]["patient"] = " "
+    write_manifest(data_dir / "tiny", tiny_rows)
+    header, rest = path.read_text().split("\n", 1)
+    path.write_text(f"{header}\n\n\n{rest}")
+    with pytest.raises(TrainingError, match=r"manifest\.csv line 8: no patient"):
+        make_splits(load_config(config_path), data_dir)
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("augmentation.border_mask=0.6", r"augmentation\.border_mask must lie between 0 and 0\.45"),
+        ("augmentation.flip=2", r"augmentation\.flip: expected bool"),
+        ("augmentation.cross=15", r"augmentation\.cross must lie"),
+        ("augmentation.noise=-1", r"augmentation\.noise must lie"),
+        ("network.growth_rate=0", r"network\.growth_rate"),
+        ("network.block_config=[]", r"network\.block_config"),
+        ("network.dropout_prob=1", r"network\.dropout_prob"),
+        ("size_schedule=[[0.5, 100]]", "size_schedule: sizes are multiples of 32"),
+        ("size_schedule=[[0.5, 64], [0.3, 32]]", "size_schedule: shares of the run must rise"),
+    ],
+)
+def test_what_no_network_or_image_can_be_is_refused(config_path: Path, override: str, said: str) -> None:
+    with pytest.raises(TrainingError, match=said):
+        load_config(config_path, [override])
+
+
+def test_a_start_from_an_altered_bundle_is_refused(
+    config_path: Path, data_dir: Path, bundle_path: Path, tmp_path: Path
+) -> None:
+    weights = bundle_path / "models" / "model.safetensors"
+    config = load_config(config_path, ["epochs=1", f"init={weights}"])
+    whole = bytearray(weights.read_bytes())
+    whole[-1] ^= 1
+    weights.write_bytes(whole)
+    with pytest.raises(TrainingError, match=r"init: .*model\.safetensors does not match its sha256"):
+        train(config, data_dir, tmp_path / "run", progress=False)
+
+
+@pytest.mark.slow
+def test_a_finished_run_without_its_best_says_what_can_be_done(
+    config_path: Path, data_dir: Path, tmp_path: Path
+) -> None:
+    config = load_config(config_path, ["epochs=1"])
+    best = train(config, data_dir, tmp_path / "run", progress=False)
+    best.write_bytes(best.read_bytes()[:1000])
+    with pytest.raises(TrainingError, match="not a whole checkpoint"):
+        train(config, data_dir, tmp_path / "run", progress=False)
+    best.unlink()
+    with pytest.raises(TrainingError, match=r"best\.ckpt is gone and no epoch is left .* copy last\.ckpt"):
+        train(config, data_dir, tmp_path / "run", progress=False)
+
+
+def test_small_images_first_are_never_larger_than_the_last(config_path: Path) -> None:
+    config = load_config(config_path, ["size_schedule=[[0.5, 64]]"])
+    module = ReadingModule(config, steps=1)
+    assert module._image_size() == config.preprocessing.size == 32

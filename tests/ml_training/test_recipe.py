@@ -15,7 +15,7 @@ from ml_training.bundle import Bundle
 from ml_training.errors import TrainingError
 from ml_training.labels import BACKBONE, task_of
 from ml_training.publish import publish
-from ml_training.recipe import Places, cook, pending, read_recipe
+from ml_training.recipe import Places, _digest, cook, pending, read_recipe
 from ml_training.specs import load_config
 from ml_training.train import ReadingModule
 
@@ -161,3 +161,35 @@ def test_a_backbone_learns_every_task_in_its_place(config_path: Path, tmp_path: 
     assert moved.tolist() == (~np.isnan(target)).tolist()
     with pytest.raises(TrainingError, match="never published"):
         publish(config, tmp_path, tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("{runs}/teacher_2", "{runs}/teacher_3", r"step pupil: \{runs\}/teacher_3 is no earlier step"),
+        ('{runs}/backbone/best.ckpt", epochs', '{runs}/pupil/best.ckpt", epochs', "is no earlier step"),
+        ("version: 2.0.0", "versio: 2.0.0", r"step published: config\.versio: unknown key"),
+    ],
+)
+def test_a_step_that_cannot_be_is_found_before_the_first_begins(
+    recipe_path: Path, old: str, new: str, said: str
+) -> None:
+    assert old in TINY
+    recipe_path.write_text(TINY.replace(old, new))
+    with pytest.raises(TrainingError, match=said):
+        read_recipe(recipe_path)
+
+
+def test_a_step_whose_config_has_changed_is_open_again(
+    recipe_path: Path, config_path: Path, tmp_path: Path
+) -> None:
+    recipe = read_recipe(recipe_path)
+    (tmp_path / "recipe.json").write_text(json.dumps({s.name: _digest(recipe, s) for s in recipe.steps}))
+    assert not pending(recipe, tmp_path)
+    words = config_path.read_text().replace("drawn stripes", "drawn bars")
+    config_path.write_text(words)
+    assert not pending(read_recipe(recipe_path), tmp_path)
+    config_path.write_text(words.replace("batch_size: 16", "batch_size: 8"))
+    assert {s.name for s in pending(read_recipe(recipe_path), tmp_path)} == {
+        *("teacher_1", "teacher_2", "pupil", "folds")
+    }
