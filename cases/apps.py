@@ -14,9 +14,10 @@ class CasesConfig(AppConfig):
     def ready(self) -> None:
         """Connect the receiver that removes files after their row is gone; say what people may take away."""
         from accounts.notices import NOTICE_TEXTS
-        from cases import receivers, rights
+        from cases import private_folders, receivers, rights
 
         receivers.connect()
+        private_folders.declare_own()
         rights.register()
         NOTICE_TEXTS["second_reading_asked"] = _("A doctor asks you to read a scan as second reader.")
         NOTICE_TEXTS["share_opened"] = _("Somebody opened the link to one of your cases for the first time.")

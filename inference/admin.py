@@ -21,6 +21,7 @@ class VectorSpaceAdmin(ReadOnlyAdmin):
 
     list_display = (
         *("model_version", "state", "done", "total", "failed"),
+        *("scans_done", "scans_total", "scans_failed"),
         *("dims", "kept", "indexed", "finished_at"),
     )
     list_select_related = ("model_version",)

@@ -282,14 +282,22 @@ class Finding(BaseModel):
 
 
 class Embedding(BaseModel):
-    """What the network saw, as one vector of the space of its model version; written now, searched later."""
+    """What a network saw in the scan of a reading, as one vector of the space of its model version.
 
-    analysis = models.OneToOneField(Analysis, on_delete=models.CASCADE, related_name="embedding")
+    The reading writes that of its own version; versions that are promoted later add theirs.
+    """
+
+    analysis = models.ForeignKey(Analysis, on_delete=models.CASCADE, related_name="embeddings")
     model_version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="embeddings")
     vector = HalfVectorField()  # the length is the model version's own, so the column is left open
 
     class Meta:
         indexes = [models.Index(fields=["model_version"], name="inference_embedding_by_version")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["analysis", "model_version"], name="inference_one_embedding_each_version"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"Embedding of {self.analysis_id}"
@@ -326,6 +334,11 @@ class VectorSpace(BaseModel):
     total = models.PositiveIntegerField(default=0)
     done = models.PositiveIntegerField(default=0)
     failed = models.PositiveIntegerField(default=0)
+    scans_total = models.PositiveIntegerField(
+        default=0, help_text=_("Patients' scans that were read, to be shown as their earlier ones.")
+    )
+    scans_done = models.PositiveIntegerField(default=0)
+    scans_failed = models.PositiveIntegerField(default=0)
     projection = models.BinaryField(
         null=True, blank=True, help_text=_("What shortens embeddings; see inference.similar_projection.")
     )

@@ -39,6 +39,7 @@ from inference.similar_selectors import (
     Neighbour,
     Probe,
     get_search,
+    is_seen,
     neighbours,
     space_to_search,
 )
@@ -95,6 +96,9 @@ class SimilarAnswerSerializer(serializers.Serializer[Any]):
     similar = HitSerializer(many=True)
     own_earlier = HitSerializer(many=True)
     vote = serializers.CharField(help_text="For doctors: why to look twice; empty if there is no reason.")
+    note = serializers.CharField(
+        help_text="Why fewer cases were found than there will be; empty where the known cases are complete."
+    )
 
 
 class SearchSerializer(serializers.Serializer[Any]):
@@ -230,8 +234,8 @@ class SimilarViewSet(PrivateAnswers, viewsets.ViewSet):
 
     def _nearest(self, request: Request, analysis: Analysis, filters: Filters, k: int) -> dict[str, Any]:
         user, space, scan = person(request.user), space_to_search(analysis.kind), analysis.scan
-        if space.model_version_id != analysis.model_version_id:
-            raise UserError("retired_space", _("This reading is by an older model. Ask for a new one first."))
+        if not is_seen(analysis, space):
+            raise UserError("retired_space", similar_page.replaced_text())
         probe = Probe(space=space, analysis_id=analysis.pk, patient_id=scan.case.patient_id, scan_id=scan.pk)
         hits = neighbours(probe, visible_scans(user), filters, k)
         vote = ""
@@ -246,6 +250,7 @@ class SimilarViewSet(PrivateAnswers, viewsets.ViewSet):
             "similar": [self._hit(request, one) for one in view.others],
             "own_earlier": [self._hit(request, one) for one in view.own],
             "vote": view.vote,
+            "note": view.why,
         }
 
     def _hit(self, request: Request, view: similar_page.HitView) -> dict[str, Any]:

@@ -29,6 +29,8 @@ from pmi_site.saying import say
 logger = logging.getLogger(__name__)
 
 SMALLEST_REGION = 24
+_SCANS = 8  # between two signs of life: a volume may take a minute
+_BROKEN = (OSError, ValueError, SyntaxError, ImagingError)
 
 
 def limits() -> intake.Limits:
@@ -51,22 +53,27 @@ def embed(reader: Reader, images: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def fill(space: VectorSpace, until: float) -> bool:
-    """Embeds what the space lacks until the clock (`time.monotonic`) says `until`; True when all is done.
+    """Embeds what the space lacks until the clock (`time.monotonic`) says `until`: known cases first, then
+    the scans that patients have here. True when all is done.
 
-    A picture that cannot be opened is counted and passed over. Raises `ModelBroken`.
+    What cannot be opened is counted and passed over. Raises `ModelBroken`.
     """
     from inference.worker import engine_for_active_versions
 
     version = space.model_version
-    if not similar_spaces.missing(version).exists():
-        return True  # an empty atlas: loading the model would only keep the first readings waiting
+    if not similar_spaces.missing(version).exists() and not similar_spaces.unseen_scans(version).exists():
+        return True  # nothing to do: loading the model would only keep the first readings waiting
     engine = engine_for_active_versions()
     reader = engine.reader(version.kind)
     if reader is None or reader.bundle.sha256 != version.sha256:
         return True  # no longer the version that reads: nothing searches this space
+    return _fill_references(space, engine, reader, until) and _fill_scans(space, engine, until)
+
+
+def _fill_references(space: VectorSpace, engine: Engine, reader: Reader, until: float) -> bool:
     last = None
     while time.monotonic() < until:
-        waiting = similar_spaces.missing(version).order_by("pk")
+        waiting = similar_spaces.missing(space.model_version).order_by("pk")
         if last is not None:
             waiting = waiting.filter(pk__gt=last)
         batch = list(waiting.select_related("scan")[:BATCH])
@@ -77,7 +84,7 @@ def fill(space: VectorSpace, until: float) -> bool:
         for reference in batch:
             try:
                 found.append((reference, _vector(engine, reader, reference)))
-            except (OSError, ValueError, SyntaxError, ImagingError) as error:
+            except _BROKEN as error:
                 # One broken file must not keep all others out. Names of exceptions only.
                 logger.warning("A reference image was not embedded: %s", type(error).__name__)
                 failed += 1
@@ -86,12 +93,38 @@ def fill(space: VectorSpace, until: float) -> bool:
     return False
 
 
+def _fill_scans(space: VectorSpace, engine: Engine, until: float) -> bool:
+    last = None
+    while time.monotonic() < until:
+        waiting = similar_spaces.unseen_scans(space.model_version).order_by("pk")
+        if last is not None:
+            waiting = waiting.filter(pk__gt=last)
+        batch = list(waiting.select_related("scan")[:_SCANS])
+        if not batch:
+            return True
+        last = batch[-1].pk
+        failed = 0
+        for analysis in batch:
+            try:
+                similar_spaces.store_scan(space, analysis.pk, _seen(engine, analysis.scan, analysis.kind))
+            except _BROKEN as error:
+                logger.warning("A scan was not embedded anew: %s", type(error).__name__)
+                failed += 1
+        similar_spaces.scan_progress(space, failed)
+    return False
+
+
+def _seen(engine: Engine, scan: Scan, kind: str) -> np.ndarray:
+    """The vector of a scan as it is read now. Raises ValueError where the gate turns it away."""
+    reading = engine.analyze(load_volume(scan), kind, maps=False)
+    if reading.embedding is None:
+        raise ValueError("the gate refused it")
+    return reading.embedding
+
+
 def _vector(engine: Engine, reader: Reader, reference: ReferenceImage) -> np.ndarray:
     if reference.scan is not None and reference.scan.is_volume:
-        reading = engine.analyze(load_volume(reference.scan), reference.kind, maps=False)
-        if reading.embedding is None:
-            raise ValueError("the gate refused it")
-        return reading.embedding
+        return _seen(engine, reference.scan, reference.kind)
     with reference.picture.open("rb") as handle, Image.open(handle) as picture:
         return np.asarray(embed(reader, [np.asarray(picture.convert("L"), dtype=np.float32)])[0])
 

@@ -29,7 +29,17 @@ from inference.models import (
     VectorSpace,
 )
 from inference.presenters import shown_words
-from inference.similar_selectors import NEAREST, Filters, Hits, Neighbour, Probe, neighbours
+from inference.similar_selectors import (
+    NEAREST,
+    Filters,
+    Hits,
+    Neighbour,
+    Probe,
+    active_space,
+    is_seen,
+    neighbours,
+)
+from inference.similar_spaces import missing
 from pmi_site.errors import TooManyTries, UserError
 
 SEARCHES_PER_MINUTE = 30
@@ -87,7 +97,9 @@ class HitView:
 
 @dataclass(frozen=True)
 class Section:
-    """The result of a search, ready to show. `vote` is for doctors only and mostly empty."""
+    """The result of a search, ready to show. `vote` is for doctors only and mostly empty; `why` says why
+    there are no hits, or fewer than there will be, where that is not for want of known cases.
+    """
 
     others: tuple[HitView, ...]
     own: tuple[HitView, ...]
@@ -95,6 +107,7 @@ class Section:
     empty: bool = False
     form: FilterForm | None = None
     error: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -143,6 +156,16 @@ def view_of(
         empty=not hits.others,
         form=filter_form([version], filters or Filters(), str(Kind(version.kind).label)),
         error=error,
+        why=filling_text(space),
+    )
+
+
+def filling_text(space: VectorSpace) -> str:
+    """That known cases are still missing from the space of a new model; empty where none are."""
+    if space.state == VectorSpace.State.READY or not missing(space.model_version).exists():
+        return ""
+    return _(
+        "The known cases are still being prepared for a new version of the model. More will be found later."
     )
 
 
@@ -156,17 +179,22 @@ def section(
 ) -> Section | None:
     """The similar cases of a reading, by the vector that the reading wrote: one SQL statement, no model.
 
-    `asked` comes from `asked_filters`. None where the reading's model version no longer reads (a retired
-    space is not searched), and where the patient took back the consent to care.
+    `asked` comes from `asked_filters`. A retired space is not searched: a reading by a version that was
+    replaced is compared in the space of the present one, once that has looked at the scan. None where there
+    is no reading.
     """
     version = analysis.model_version
+    if version is None or analysis.status != Analysis.Status.SUCCEEDED:
+        return None
     if care_is_withdrawn(scan.case.patient_id):
-        return None
-    if version is None or not version.is_active or analysis.status != Analysis.Status.SUCCEEDED:
-        return None
-    space = getattr(version, "space", None)
+        return Section((), (), why=_withdrawn_text())
+    space = getattr(version, "space", None) if version.is_active else active_space(version.kind)
+    if space is None and not version.is_active:
+        return None  # nothing reads scans of this kind now
     if space is None or not space.dims:
-        return Section((), (), empty=True)
+        return Section((), (), empty=True, why=filling_text(space) if space else "")
+    if not version.is_active and not is_seen(analysis, space):
+        return Section((), (), why=replaced_text())
     probe = Probe(space=space, analysis_id=analysis.pk, patient_id=scan.case.patient_id, scan_id=scan.pk)
     filters, error = asked
     hits = neighbours(probe, visible, filters)
@@ -174,6 +202,21 @@ def section(
     # Neighbours that somebody chose by a filter are no vote.
     said = vote(hits, findings) if for_doctor and filters == Filters() else ""
     return view_of(hits, space, said, filters, error)
+
+
+def _withdrawn_text() -> str:
+    return _(
+        "The consent to keep and read these scans was taken back, so this one is not compared with known "
+        "cases."
+    )
+
+
+def replaced_text() -> str:
+    """Why a reading by a version that was replaced cannot be compared yet."""
+    return _(
+        "A newer version of the model reads scans now. Known cases are shown here once it has looked at this "
+        "scan, too; that happens by itself."
+    )
 
 
 def found(search: SimilarSearch, visible: QuerySet[Scan], filters: Filters, k: int = NEAREST) -> Section:

@@ -23,6 +23,7 @@ from accounts.models import ConsentPurpose, Role, User
 from cases.models import Scan
 from inference import release
 from inference.models import (
+    Analysis,
     Embedding,
     Finding,
     ReferenceImage,
@@ -31,7 +32,7 @@ from inference.models import (
     VectorSpace,
 )
 from inference.selectors import as_uuid
-from inference.similar_spaces import in_space
+from inference.similar_spaces import in_space, missing
 from pmi_site.errors import UserError
 
 if TYPE_CHECKING:
@@ -291,8 +292,18 @@ def space_to_search(kind: str) -> VectorSpace:
     """The space of the active version. Raises UserError where there is none."""
     space = active_space(kind)
     if space is None or not space.dims:
+        if space is not None and missing(space.model_version).exists():
+            raise UserError(
+                "being_prepared",
+                _("The known cases are being prepared for a new version of the model. Please try later."),
+            )
         raise UserError("empty_atlas", empty_atlas_text())
     return space
+
+
+def is_seen(analysis: Analysis, space: VectorSpace) -> bool:
+    """Whether the space has a vector of the scan of a reading."""
+    return Embedding.objects.filter(analysis=analysis, model_version_id=space.model_version_id).exists()
 
 
 def empty_atlas_text() -> str:

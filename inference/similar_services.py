@@ -119,7 +119,7 @@ def release_scan(confirmation: Confirmation) -> ReferenceImage | None:
             # No row would name them, so nothing would ever remove them.
             remove_files([str(file.name) for file in (reference.picture, reference.heatmap) if file.name])
             raise
-        held = Embedding.objects.filter(analysis=analysis).first()
+        held = Embedding.objects.filter(analysis=analysis, model_version=version).first()
         if held is not None:
             store_vectors(space_of(version), [(reference, np.asarray(held.vector, np.float32))])
     if not version.is_active and (

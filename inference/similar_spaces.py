@@ -13,10 +13,18 @@ from typing import Any
 import numpy as np
 import psutil
 from django.db import DatabaseError, connection, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
-from inference.models import Embedding, ModelVersion, ReferenceImage, ReferenceVector, VectorSpace
+from accounts.consents import patients_without_care
+from inference.models import (
+    Analysis,
+    Embedding,
+    ModelVersion,
+    ReferenceImage,
+    ReferenceVector,
+    VectorSpace,
+)
 from inference.similar_projection import FIT_FROM, FIT_MOST, LEAST_KEPT, REDUCED_DIMS, Projection, unit
 
 logger = logging.getLogger(__name__)
@@ -80,6 +88,21 @@ def missing(version: ModelVersion) -> QuerySet[ReferenceImage]:
     return ReferenceImage.objects.filter(kind=version.kind).exclude(vectors__model_version=version)
 
 
+def unseen_scans(version: ModelVersion) -> QuerySet[Analysis]:
+    """The newest reading of each scan that has no vector in the version's space yet: without one, a scan from
+    before a promotion would never be among its patient's earlier ones. Without care nothing is looked at.
+    """
+    others = _read_scans(version).filter(scan=OuterRef("scan")).order_by("-created_at", "-pk")
+    seen = Embedding.objects.filter(model_version=version, analysis__scan=OuterRef("scan"))
+    return _read_scans(version).filter(~Exists(seen), pk=Subquery(others.values("pk")[:1]))
+
+
+def _read_scans(version: ModelVersion) -> QuerySet[Analysis]:
+    return Analysis.objects.filter(kind=version.kind, status=Analysis.Status.SUCCEEDED).exclude(
+        scan__case__patient__in=patients_without_care()
+    )
+
+
 def request_filling(version: ModelVersion) -> None:
     """Has the space filled in the background once the transaction commits."""
     if version.kind == "gate":
@@ -109,7 +132,11 @@ def claim_space(version_id: uuid.UUID | str) -> VectorSpace | None:
     now = timezone.now()
     free = Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lt=now)
     taken = VectorSpace.objects.filter(free, model_version__id=version_id).update(
-        state=VectorSpace.State.FILLING, lease_expires_at=now + _LEASE, failed=0, updated_at=now
+        state=VectorSpace.State.FILLING,
+        lease_expires_at=now + _LEASE,
+        failed=0,
+        scans_failed=0,
+        updated_at=now,
     )
     if not taken:
         return None
@@ -157,6 +184,22 @@ def store_embedding(analysis_id: uuid.UUID, version: ModelVersion, embedding: np
     Embedding.objects.create(analysis_id=analysis_id, model_version=version, vector=vector.tolist())
 
 
+def store_scan(space: VectorSpace, analysis_id: uuid.UUID, embedding: np.ndarray) -> None:
+    """Adds a vector of a space to a reading by another version; one that is there already stays. Safe against
+    scans that are deleted meanwhile. Raises ValueError for another length.
+    """
+    with transaction.atomic():
+        held = _locked(space.pk)
+        if held.dims is None:
+            set_dims(held, len(embedding))
+        vector = in_space(held, np.asarray(embedding, dtype=np.float32)[None])[0]
+        if Analysis.objects.select_for_update().filter(pk=analysis_id).exists():
+            row = Embedding(
+                analysis_id=analysis_id, model_version_id=held.model_version_id, vector=vector.tolist()
+            )
+            Embedding.objects.bulk_create([row], ignore_conflicts=True)
+
+
 def _locked(space_id: uuid.UUID) -> VectorSpace:
     """The row behind which vectors are written: their length cannot change in between."""
     return VectorSpace.objects.select_for_update().get(pk=space_id)
@@ -175,12 +218,25 @@ def progress(space: VectorSpace, failed: int = 0) -> None:
     )
 
 
+def scan_progress(space: VectorSpace, failed: int = 0) -> None:
+    """Counts patients' scans of the space, for the admin, and holds the lease."""
+    version, now = space.model_version, timezone.now()
+    scans = _read_scans(version).aggregate(count=Count("scan", distinct=True))["count"]
+    done = scans - unseen_scans(version).count()
+    own = VectorSpace.objects.filter(pk=space.pk)
+    own.update(scans_total=scans, scans_done=done, scans_failed=F("scans_failed") + failed, updated_at=now)
+    own.filter(state=VectorSpace.State.FILLING, lease_expires_at__gt=now).update(
+        lease_expires_at=now + _LEASE
+    )
+
+
 def finish_space(space: VectorSpace, *, state: str = VectorSpace.State.READY, held: bool = True) -> None:
     """Shortens the vectors where that is due, measures what is near in the space, gives the lease back.
 
     `held` False: the caller does not fill the space. Where another one does, its state and lease stay.
     """
     progress(space)
+    scan_progress(space)
     space.refresh_from_db()
     fit_projection(space)
     near, typical = _distances(space)

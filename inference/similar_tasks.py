@@ -19,8 +19,8 @@ _WORK_SECONDS = 480
 
 @pmi_task(queue="inference", time_limit=FILL_TIME_LIMIT)
 def fill_space(version_id: str) -> None:
-    """Embeds the reference images that the space lacks, for some minutes, then goes on in a new message, so
-    that readings get their turn. What is done stays done, however often it is killed.
+    """Embeds the reference images and patients' scans that the space lacks, for some minutes, then goes on in
+    a new message, so that readings get their turn. What is done stays done, however often it is killed.
     """
     space = similar_spaces.claim_space(version_id)
     if space is None:
@@ -84,7 +84,10 @@ def fill_waiting_spaces() -> None:
     """Does or sends again what a lost message or a dead worker left undone; runs every few minutes."""
     for space in VectorSpace.objects.select_related("model_version").filter(model_version__is_active=True):
         # Also of a space that is ready: an import into the version before it may have come in between.
-        if similar_spaces.missing(space.model_version).count() > space.failed:
+        if (
+            similar_spaces.missing(space.model_version).count() > space.failed
+            or similar_spaces.unseen_scans(space.model_version).count() > space.scans_failed
+        ):
             similar_spaces.request_filling(space.model_version)
         elif similar_spaces.has_grown(space):
             similar_spaces.finish_space(space, held=False)
