@@ -23,7 +23,6 @@ from rest_framework.response import Response
 from rest_framework.routers import DefaultRouter
 from rest_framework.serializers import BaseSerializer
 from rest_framework.throttling import BaseThrottle, ScopedRateThrottle
-from rest_framework.views import APIView
 
 from accounts.services import log_access, log_list
 from cases import file_views, selectors, services, uploads
@@ -43,16 +42,6 @@ from pmi_site.filters import asked_id
 _UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 
-class PrivateAnswers(APIView):
-    """For views that answer about a person: nobody on the way may keep it, not even a refusal."""
-
-    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
-        """With the header, where a file has not set it already."""
-        answer = super().finalize_response(request, response, *args, **kwargs)
-        answer["Cache-Control"] = "private, no-store"
-        return answer
-
-
 def register(router: DefaultRouter) -> None:
     """Add the collections of this app to the API."""
     router.register("cases", CaseViewSet, basename="case")
@@ -61,7 +50,6 @@ def register(router: DefaultRouter) -> None:
 
 
 class CaseViewSet(
-    PrivateAnswers,
     mixins.ListModelMixin,
     mixins.CreateModelMixin,
     mixins.RetrieveModelMixin,
@@ -202,7 +190,6 @@ _ORIGINAL = {(200, media_type): OpenApiTypes.BINARY for media_type in file_views
     )
 )
 class ScanViewSet(
-    PrivateAnswers,
     mixins.ListModelMixin,
     mixins.RetrieveModelMixin,
     mixins.DestroyModelMixin,

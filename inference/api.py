@@ -20,7 +20,6 @@ from rest_framework.routers import DefaultRouter
 
 from accounts.consents import require_care
 from accounts.services import log_access, log_list
-from cases.api import PrivateAnswers
 from cases.file_views import NIFTI, PNG, private_headers
 from cases.selectors import get_scan, person
 from cases.serializers import ErrorSerializer, use_alarms
@@ -58,9 +57,7 @@ def register(router: DefaultRouter) -> None:
         responses={200: AnalysisSerializer(many=True), 400: ErrorSerializer},
     )
 )
-class AnalysisViewSet(
-    PrivateAnswers, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Analysis]
-):
+class AnalysisViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Analysis]):
     """Readings of the scans that you own or that a patient shared with you, newest first.
 
     Where the site shows patients a reading only after a doctor has looked, `held_back` is true until then,

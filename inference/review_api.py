@@ -27,8 +27,9 @@ from cases.serializers import ErrorSerializer
 from inference.models import Analysis, DangerLevel
 from inference.report_review import title
 from inference.review_forms import LONGEST, verdicts_of
-from inference.selectors import as_uuid, get_analysis
+from inference.selectors import get_analysis
 from pmi_site.errors import UserError
+from pmi_site.filters import asked_id
 from resources.selectors import published_conditions
 
 _UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
@@ -234,8 +235,8 @@ class ReviewViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
             return Review.objects.none()
         found = reviews.visible_reviews(person(self.request.user))
         for name, field in (("scan", "scan_id"), ("case", "scan__case_id")):
-            if value := self.request.query_params.get(name):
-                found = found.filter(**{field: as_uuid(value)})
+            if value := asked_id(self.request, name):
+                found = found.filter(**{field: value})
         return found
 
     def paginate_queryset(self, queryset: Any) -> Any:

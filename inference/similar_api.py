@@ -23,7 +23,6 @@ from accounts.models import Role, User
 from accounts.selectors import is_verified_doctor
 from accounts.services import log_access
 from cases import uploads
-from cases.api import PrivateAnswers
 from cases.file_views import PNG
 from cases.selectors import person, visible_scans
 from cases.serializers import ErrorSerializer
@@ -112,7 +111,7 @@ class SearchSerializer(serializers.Serializer[Any]):
     answer = SimilarAnswerSerializer(allow_null=True)
 
 
-class SimilarViewSet(PrivateAnswers, viewsets.ViewSet):
+class SimilarViewSet(viewsets.ViewSet):
     """Reverse image search."""
 
     parser_classes = [JSONParser, MultiPartParser]

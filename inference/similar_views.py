@@ -97,9 +97,7 @@ def _search_page(
         "kinds": [(version.kind, version.get_kind_display()) for version in read],
         "kind": sent.get("kind", ""),
     }
-    status = 200
-    if error is not None:
-        status = 413 if isinstance(error, uploads.UploadTooLarge) else 400
+    status = error.status if error is not None else 200
     return private_headers(render(request, "inference/similar_search.html", context, status=status))
 
 
@@ -130,7 +128,7 @@ def _answer(user: User, search: SimilarSearch, request: HttpRequest) -> tuple[di
             )
         except UserError as error:
             context["error"] = error.message
-            return context, 400
+            return context, error.status
     return context, 200
 
 
@@ -170,7 +168,9 @@ def region(request: HttpRequest, case_id: uuid.UUID, scan_id: uuid.UUID) -> Http
             search = similar_searches.begin_region(user, analysis, shares, {})
         except UserError as error:
             context |= {"error": error.message, "region": text}
-            return private_headers(render(request, "inference/similar_region.html", context, status=400))
+            return private_headers(
+                render(request, "inference/similar_region.html", context, status=error.status)
+            )
         log_access(user, "search_similar_region", scan)
         return redirect(f"{request.path}?search={search.pk}")
     log_access(user, "view_scan", scan)

@@ -1,4 +1,4 @@
-"""Refuses what no view should have to look at: bodies that are too long, characters nothing can store."""
+"""What holds for every view: what none should look at is refused, and nobody keeps the API's answers."""
 
 from collections.abc import Callable
 from typing import Any
@@ -45,6 +45,22 @@ class LimitsMiddleware:
         except UserError as error:
             return _refusal(request, error)
         return None
+
+
+class ApiAnswersMiddleware:
+    """Nobody on the way may keep an answer of the API, not even a refusal: most are about a person.
+
+    But for those with an ETag, which are about nobody (the knowledge base), and where a view decides itself.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if is_api(request) and not (response.has_header("Cache-Control") or response.has_header("ETag")):
+            response["Cache-Control"] = "private, no-store"
+        return response
 
 
 def _check_length(request: HttpRequest) -> None:

@@ -108,6 +108,7 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "pmi_site.middleware.ApiAnswersMiddleware",
     # Before anything that may read the body.
     "pmi_site.middleware.LimitsMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

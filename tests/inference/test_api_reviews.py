@@ -222,3 +222,9 @@ def test_who_may_not(
         assert client.get(detail(signed)).status_code == 404 and client.get(LIST).json()["count"] == 0
     assert api_as(None).get(LIST).status_code == 401
     assert api_as(reader).put(detail(signed), {}, format="json").status_code == 405
+
+
+@pytest.mark.parametrize("name", ["scan", "case"])
+def test_a_filter_that_is_no_id_is_refused(api_as: Any, doctor: Any, name: str) -> None:
+    answer = api_as(doctor).get(f"/api/v1/reviews/?{name}=bogus")
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_filter")

@@ -180,7 +180,7 @@ def test_a_search_over_the_limit_of_searches_is_written_nowhere(
 ) -> None:
     monkeypatch.setattr("inference.similar_page.SEARCHES_PER_MINUTE", 0)
     page = as_user(patient).post(SEARCH, {"files": drawn()})
-    assert page.status_code == 400 and "You have searched very often" in page.text
+    assert page.status_code == 429 and "You have searched very often" in page.text
 
 
 def test_what_was_chosen_is_kept_when_files_are_refused(as_user: Any, patient: Any, models: Any) -> None:
