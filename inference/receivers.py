@@ -94,11 +94,11 @@ def remove_search_files(
 
 @receiver(consent_given, dispatch_uid="inference.release_consented")
 def release_consented(sender: Any, patient_id: uuid.UUID, purpose: str, **kwargs: Any) -> None:
-    """Confirmed scans of a patient who agreed may be found."""
+    """Confirmed scans of a patient who agreed may be found. A worker cuts their pictures."""
     if purpose == ConsentPurpose.SIMILAR_SEARCH:
-        from inference.similar_services import release_consented as release
+        from inference.similar_tasks import release_patient
 
-        release(patient_id)
+        transaction.on_commit(functools.partial(release_patient.delay, str(patient_id)), robust=True)
 
 
 @receiver(consent_revoked, dispatch_uid="inference.stop_without_care")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import uuid
 
 from inference import similar_searches, similar_services, similar_spaces
 from inference.models import Confirmation, VectorSpace
@@ -63,6 +64,14 @@ def release_confirmed(scan_id: str) -> None:
     """Lets others find what a signed review of the scan has confirmed, where its patient consents."""
     for confirmation in Confirmation.objects.filter(finding__analysis__scan__id=scan_id):
         similar_services.release_scan(confirmation)
+
+
+@pmi_task(queue="default", time_limit=900)
+def release_patient(patient_id: str) -> None:
+    """Lets others find the confirmed scans of a patient who just agreed. What it does not come to,
+    `fill_waiting_spaces` does.
+    """
+    similar_services.release_consented(uuid.UUID(patient_id))
 
 
 @pmi_task(queue="default", time_limit=60)

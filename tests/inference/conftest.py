@@ -136,3 +136,15 @@ def stored_scan(film: Any) -> Callable[..., Any]:
 def covered(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the knowledge base explained every label; test_explained.py is about when it does not."""
     monkeypatch.setattr("inference.explained.require", lambda version: None)
+
+
+@pytest.fixture
+def agrees(run_tasks: Any) -> Callable[[Any], None]:
+    """Has a patient agree that others find their confirmed scans, and a worker release them."""
+    from accounts import consents
+
+    def give(patient: Any) -> None:
+        with run_tasks():
+            consents.give_consent(patient, "similar_search")
+
+    return give

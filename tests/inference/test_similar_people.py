@@ -137,7 +137,7 @@ def confirmed_twice(other_patient: Any, doctor: Any) -> list[Analysis]:
 
 
 def test_a_broken_file_holds_up_neither_a_consent_nor_the_others(
-    confirmed_twice: list[Analysis], other_patient: Any, monkeypatch: pytest.MonkeyPatch
+    agrees: Any, confirmed_twice: list[Analysis], other_patient: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken, whole = confirmed_twice
     real = similar_services._picture
@@ -148,20 +148,24 @@ def test_a_broken_file_holds_up_neither_a_consent_nor_the_others(
         return real(scan, analysis)
 
     monkeypatch.setattr(similar_services, "_picture", picture)
-    consents.give_consent(other_patient, ConsentPurpose.SIMILAR_SEARCH)
+    agrees(other_patient)
     assert Consent.objects.filter(patient=other_patient, purpose=ConsentPurpose.SIMILAR_SEARCH).exists()
     assert [one.scan_id for one in ReferenceImage.objects.all()] == [whole.scan_id]
     assert Confirmation.objects.count() == 2
 
 
 def test_a_release_that_fails_leaves_no_picture(
-    confirmed_twice: list[Analysis], other_patient: Any, monkeypatch: pytest.MonkeyPatch, private_root: Any
+    agrees: Any,
+    confirmed_twice: list[Analysis],
+    other_patient: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    private_root: Any,
 ) -> None:
     def full(self: ReferenceImage, *args: Any, **kwargs: Any) -> None:
         raise OSError("disk full")
 
     monkeypatch.setattr(ReferenceImage, "save", full)
-    consents.give_consent(other_patient, ConsentPurpose.SIMILAR_SEARCH)
+    agrees(other_patient)
     assert not list(private_root.glob("references/**/*.png"))
 
 

@@ -13,7 +13,6 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from rest_framework.test import APIClient
 
-from accounts import consents
 from accounts.models import AccessLog, Consent
 from accounts.services import create_token
 from cases.selectors import visible_scans
@@ -172,13 +171,16 @@ def test_consent_releases_and_revoking_removes_at_once(
     other_patient: Any,
     confirmed: Analysis,
     private_root: Path,
+    run_tasks: Any,
     django_capture_on_commit_callbacks: Any,
 ) -> None:
     scan = ScanFactory.create(case__patient=patient)
     read(scan)
     assert not ReferenceImage.objects.exists(), "confirmed, but nobody agreed"
     giver = as_user(other_patient)
-    assert giver.post(reverse("accounts:consent"), {"answer": "give"}).status_code == 302
+    with run_tasks():
+        assert giver.post(reverse("accounts:consent"), {"answer": "give"}).status_code == 302
+        assert not ReferenceImage.objects.exists(), "nobody waits for pictures to be cut"
     reference = ReferenceImage.objects.get()
     text = page(as_user(patient), scan)
     assert f"/similar/{reference.pk}/" in text
@@ -196,9 +198,9 @@ def test_consent_releases_and_revoking_removes_at_once(
 
 
 def test_a_consent_that_ended_hides_rows_that_are_still_there(
-    as_user: Any, patient: Any, other_patient: Any, confirmed: Analysis
+    agrees: Any, as_user: Any, patient: Any, other_patient: Any, confirmed: Analysis
 ) -> None:
-    consents.give_consent(other_patient, "similar_search")
+    agrees(other_patient)
     reference = ReferenceImage.objects.get()
     Consent.objects.all().delete()
     probe = Probe(VectorSpace.objects.get(), vector=vector(0).tolist())
@@ -206,8 +208,10 @@ def test_a_consent_that_ended_hides_rows_that_are_still_there(
     assert picture_of(as_user(patient), reference) == 404
 
 
-def test_own_released_scans_are_not_shown_as_other_peoples(other_patient: Any, confirmed: Analysis) -> None:
-    consents.give_consent(other_patient, "similar_search")
+def test_own_released_scans_are_not_shown_as_other_peoples(
+    agrees: Any, other_patient: Any, confirmed: Analysis
+) -> None:
+    agrees(other_patient)
     probe = Probe(VectorSpace.objects.get(), vector=vector(0).tolist(), patient_id=other_patient.pk)
     hits = neighbours(probe, visible_scans(other_patient))
     assert not hits.others and [hit.scan_id for hit in hits.own] == [confirmed.scan_id]
@@ -314,11 +318,17 @@ def test_a_token_opens_the_pictures_that_the_api_names(patient: Any) -> None:
 
 
 def test_the_apis_pictures_have_the_rules_of_the_pages(
-    api_as: Any, patient: Any, doctor: Any, admin_user: Any, unverified_doctor: Any, confirmed: Analysis
+    agrees: Any,
+    api_as: Any,
+    patient: Any,
+    doctor: Any,
+    admin_user: Any,
+    unverified_doctor: Any,
+    confirmed: Analysis,
 ) -> None:
     analysis = read(ScanFactory.create(case__patient=patient))
     shown, hidden = atlas(analysis.model_version, 0.1), atlas(analysis.model_version, 0.2, showable=False)
-    consents.give_consent(confirmed.scan.case.patient, "similar_search")
+    agrees(confirmed.scan.case.patient)
     released = ReferenceImage.objects.get(source="platform")
 
     def code(user: Any, reference: ReferenceImage, **query: Any) -> int:
