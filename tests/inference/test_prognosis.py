@@ -73,6 +73,7 @@ def test_no_points() -> None:
         ({"eval_metrics": {"all": {"ece": "much"}}}, LEAST_MARGIN),
         ({"eval_metrics": {"all": {"ece": float("nan")}}}, LEAST_MARGIN),
         ({"eval_metrics": []}, LEAST_MARGIN),
+        ({"eval_metrics": {"all": {"ece": {"value": 0.06, "ci95": [0.02, 0.09]}}}}, 0.18),
     ],
 )
 def test_margin_follows_the_measured_error(metadata: Any, expected: float) -> None:
