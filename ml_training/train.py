@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Sampler
 
+from ml_training.calibrate import fit
 from ml_training.checkpoints import History, KeptCheckpoint, Sitting, WholeCheckpoints
 from ml_training.data.crossing import Crossing
 from ml_training.data.dataset import SeededItems, cached_dataset, load_grey
@@ -123,16 +124,14 @@ class ReadingModule(lightning.LightningModule):
         self._logits: list[Tensor] = []
         self._targets: list[Tensor] = []
 
-    def loss(self, logits: Tensor, target: Tensor, smooth: bool) -> Tensor:
-        """Cross-entropy (softmax tasks) or binary cross-entropy over the known labels (sigmoid tasks)."""
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy (softmax tasks) or binary cross-entropy over the known labels (sigmoid tasks), on
+        smoothed labels."""
         if self.task.activation == "softmax":
-            if not smooth:
-                return functional.cross_entropy(logits, target)
             return self._each(logits, self._soften(target)).mean()
         known = ~torch.isnan(target)
         clean = torch.where(known, target, torch.zeros_like(target))
-        if smooth:
-            clean = clean * (1 - self.config.label_smoothing) + self.config.label_smoothing / 2
+        clean = clean * (1 - self.config.label_smoothing) + self.config.label_smoothing / 2
         each = functional.binary_cross_entropy_with_logits(logits, clean, reduction="none")
         return (each * known).sum() / known.sum().clamp(min=1)
 
@@ -159,7 +158,7 @@ class ReadingModule(lightning.LightningModule):
 
     def distilled_loss(self, logits: Tensor, target: Tensor, taught: Tensor | None) -> Tensor:
         """The loss on the labels, mixed with the loss on the teachers' answers where there are any."""
-        own = self.loss(logits, target, smooth=True)
+        own = self.loss(logits, target)
         if taught is None:
             return own
         heat, weight = self.config.distil_temperature, self.config.distil_weight
@@ -229,19 +228,22 @@ class ReadingModule(lightning.LightningModule):
         self._targets.append(target.cpu())
 
     def on_validation_epoch_end(self) -> None:
+        from ml_training.crossfit import log_losses
         from ml_training.evaluate import headline
 
-        logits, targets = torch.cat(self._logits), torch.cat(self._targets)
+        logits, targets = (torch.cat(kept).double().numpy() for kept in (self._logits, self._targets))
         self._logits.clear()
         self._targets.clear()
-        loss = self.loss(logits, targets, smooth=False)
-        if not torch.isfinite(loss):
+        if not np.isfinite(logits).all():
             # Before a checkpoint of it is written.
             raise TrainingError(
                 f"epoch {self.current_epoch}: the validation loss is no number; lower learning_rate"
             )
-        self.log("val_loss", loss, prog_bar=True)
-        self.log("val_score", headline(self.task, logits.numpy(), targets.numpy()), prog_bar=True)
+        # As the bundle will answer, calibrated: mixtures, smoothing and teachers make a network answer less
+        # surely than it is right, and the first epoch after a surer start would look best.
+        probs = fit(self.task, logits, targets)(logits)
+        self.log("val_loss", float(np.mean(log_losses(self.task, probs, targets))), prog_bar=True)
+        self.log("val_score", headline(self.task, logits, targets), prog_bar=True)
 
     def configure_optimizers(self) -> Any:
         decay: list[Tensor] = []

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -153,12 +154,8 @@ def test_short_sittings_end_like_one_long_one(
 def test_the_last_checkpoint_is_the_newest_even_where_the_best_is_older(
     config: TrainConfig, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, judged = ReadingModule.loss, iter(range(100))
-
-    def worse_and_worse(self: ReadingModule, logits: Any, target: Any, smooth: bool) -> Any:
-        return original(self, logits, target, smooth) if smooth else torch.tensor(float(next(judged)))
-
-    monkeypatch.setattr(ReadingModule, "loss", worse_and_worse)
+    judged = iter(range(100))
+    monkeypatch.setattr("ml_training.crossfit.log_losses", lambda *_: np.array([float(next(judged))]))
     train(dataclasses.replace(config, epochs=3), data_dir, tmp_path / "run", progress=False)
     epochs = [
         torch.load(tmp_path / "run" / name, weights_only=True)["epoch"]  # noqa: TID251
@@ -231,3 +228,26 @@ def test_bad_input_is_one_line_before_hours_are_spent(
     write_manifest(folder, [*tiny_rows, {**tiny_rows[0], "split": "train"}])
     assert "group 'p0' stands on both sides of a split" in fails(capsys, "train", config_path, *options)
     assert time.monotonic() - began < 60
+
+
+def test_the_best_epoch_is_judged_as_it_will_answer(
+    config_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network that mixtures have made unsure of right answers is no worse than one that is sure of them."""
+    module = ReadingModule(load_config(config_path), steps=1)
+    rng = np.random.default_rng(4)
+    targets = torch.eye(5)[torch.from_numpy(rng.integers(5, size=200))]
+    logits = 3 * targets + torch.from_numpy(rng.normal(size=(200, 5))).float()
+    losses = []
+    monkeypatch.setattr(
+        module, "log", lambda name, value, **_: losses.append(value) if name == "val_loss" else None
+    )
+    for shown in (
+        logits,
+        0.7 * logits,
+        logits + 2 * torch.randn(200, 5, generator=torch.Generator().manual_seed(1)),
+    ):
+        module._logits, module._targets = [shown], [targets]
+        module.on_validation_epoch_end()
+    sure, unsure, worse = losses
+    assert sure == pytest.approx(unsure, rel=0.01) and worse > sure + 0.1

@@ -104,9 +104,9 @@ def test_the_ordinal_loss_asks_more_for_an_answer_farther_off(config_path: Path)
     config = load_config(config_path, ["ordinal_loss=1", "label_smoothing=0"])
     module = ReadingModule(config, steps=10)
     target = torch.eye(5)[:1]
-    right, near, far = (module.loss(9 * torch.eye(5)[[k]], target, smooth=True).item() for k in (0, 1, 4))
+    right, near, far = (module.loss(9 * torch.eye(5)[[k]], target).item() for k in (0, 1, 4))
     plain = ReadingModule(load_config(config_path, ["label_smoothing=0"]), steps=10)
-    same = [plain.loss(9 * torch.eye(5)[[k]], target, smooth=True).item() for k in (1, 4)]
+    same = [plain.loss(9 * torch.eye(5)[[k]], target).item() for k in (1, 4)]
     assert same[0] == pytest.approx(same[1])
     # The distance is how many grades the mass lies off: nearly 1 for the next grade, 4 for the last.
     assert near - same[0] == pytest.approx(1, abs=0.01) and far - same[1] == pytest.approx(4, abs=0.02)
