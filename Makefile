@@ -83,7 +83,7 @@ bench-similar: .venv/.stamp-dev ## Similar-image search at 1k to 1M vectors agai
 	$(PIP) -r requirements-bench.txt
 	DJANGO_SETTINGS_MODULE=pmi_site.settings.test $(BIN)/python manage.py bench_similar --report docs
 
-bench-worklist: .venv/.stamp-dev ## The worklist with 1,000 and 100,000 cases of one doctor (ten minutes; writes docs/)
+bench-worklist: .venv/.stamp-dev ## The worklist with 1,000 and 100,000 cases of one doctor (two minutes; writes docs/)
 	DJANGO_SETTINGS_MODULE=pmi_site.settings.test $(BIN)/python manage.py bench_worklist --report docs/worklist-benchmark.md
 
 clean: ## Remove what can be made again (var/ with your data stays)

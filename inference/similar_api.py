@@ -234,7 +234,7 @@ class SimilarViewSet(viewsets.ViewSet):
     def _nearest(self, request: Request, analysis: Analysis, filters: Filters, k: int) -> dict[str, Any]:
         user, space, scan = person(request.user), space_to_search(analysis.kind), analysis.scan
         if not is_seen(analysis, space):
-            raise UserError("retired_space", similar_page.replaced_text())
+            raise UserError("retired_space", similar_page.replaced_text(space))
         probe = Probe(space=space, analysis_id=analysis.pk, patient_id=scan.case.patient_id, scan_id=scan.pk)
         hits = neighbours(probe, visible_scans(user), filters, k)
         vote = ""

@@ -94,6 +94,7 @@ def _fill_references(space: VectorSpace, engine: Engine, reader: Reader, until: 
 
 
 def _fill_scans(space: VectorSpace, engine: Engine, until: float) -> bool:
+    similar_spaces.count_scans(space)
     last = None
     while time.monotonic() < until:
         waiting = similar_spaces.unseen_scans(space.model_version).order_by("pk")
@@ -110,7 +111,7 @@ def _fill_scans(space: VectorSpace, engine: Engine, until: float) -> bool:
             except _BROKEN as error:
                 logger.warning("A scan was not embedded anew: %s", type(error).__name__)
                 failed += 1
-        similar_spaces.scan_progress(space, failed)
+        similar_spaces.scans_seen(space, len(batch) - failed, failed)
     return False
 
 

@@ -194,7 +194,7 @@ def section(
     if space is None or not space.dims:
         return Section((), (), empty=True, why=filling_text(space) if space else "")
     if not version.is_active and not is_seen(analysis, space):
-        return Section((), (), why=replaced_text())
+        return Section((), (), why=replaced_text(space))
     probe = Probe(space=space, analysis_id=analysis.pk, patient_id=scan.case.patient_id, scan_id=scan.pk)
     filters, error = asked
     hits = neighbours(probe, visible, filters)
@@ -211,8 +211,13 @@ def _withdrawn_text() -> str:
     )
 
 
-def replaced_text() -> str:
-    """Why a reading by a version that was replaced cannot be compared yet."""
+def replaced_text(space: VectorSpace) -> str:
+    """Why a reading by a version that was replaced is not compared in the present one's space, or not yet."""
+    if space.state == VectorSpace.State.READY and space.scans_failed:
+        return _(
+            "A newer version of the model reads scans now, and it could not look at this one by itself. Have "
+            "the scan read again to compare it with known cases."
+        )
     return _(
         "A newer version of the model reads scans now. Known cases are shown here once it has looked at this "
         "scan, too; that happens by itself."

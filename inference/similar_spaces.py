@@ -218,13 +218,19 @@ def progress(space: VectorSpace, failed: int = 0) -> None:
     )
 
 
-def scan_progress(space: VectorSpace, failed: int = 0) -> None:
-    """Counts patients' scans of the space, for the admin, and holds the lease."""
-    version, now = space.model_version, timezone.now()
-    scans = _read_scans(version).aggregate(count=Count("scan", distinct=True))["count"]
-    done = scans - unseen_scans(version).count()
+def count_scans(space: VectorSpace) -> None:
+    """Counts patients' scans of the space, for the admin."""
+    scans = _read_scans(space.model_version).aggregate(count=Count("scan", distinct=True))["count"]
+    done = scans - unseen_scans(space.model_version).count()
     own = VectorSpace.objects.filter(pk=space.pk)
-    own.update(scans_total=scans, scans_done=done, scans_failed=F("scans_failed") + failed, updated_at=now)
+    own.update(scans_total=scans, scans_done=done, updated_at=timezone.now())
+
+
+def scans_seen(space: VectorSpace, done: int, failed: int) -> None:
+    """Adds to the counts of scans, and holds the lease of who fills the space."""
+    now = timezone.now()
+    own = VectorSpace.objects.filter(pk=space.pk)
+    own.update(scans_done=F("scans_done") + done, scans_failed=F("scans_failed") + failed, updated_at=now)
     own.filter(state=VectorSpace.State.FILLING, lease_expires_at__gt=now).update(
         lease_expires_at=now + _LEASE
     )
@@ -236,7 +242,7 @@ def finish_space(space: VectorSpace, *, state: str = VectorSpace.State.READY, he
     `held` False: the caller does not fill the space. Where another one does, its state and lease stay.
     """
     progress(space)
-    scan_progress(space)
+    count_scans(space)
     space.refresh_from_db()
     fit_projection(space)
     near, typical = _distances(space)

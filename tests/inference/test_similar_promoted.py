@@ -172,6 +172,7 @@ def test_a_scan_that_cannot_be_read_is_counted_and_left(
     patient: Any,
     admin_user: Any,
     run_tasks: Any,
+    as_user: Any,
     private_root: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -182,6 +183,7 @@ def test_a_scan_that_cannot_be_read_is_counted_and_left(
     space.refresh_from_db()
     assert (space.scans_done, space.scans_total, space.scans_failed) == (1, 2, 1)
     assert Embedding.objects.filter(model_version=second, analysis__scan=whole).count() == 1
+    assert "Have the scan read again" in page(as_user(patient), broken)
     asked: list[Any] = []
     monkeypatch.setattr(similar_spaces, "request_filling", asked.append)
     similar_tasks.fill_waiting_spaces()
