@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 NEAREST = 6
 MOST = 50
+# So many rows are asked for each hit: slices of one person lie close together, and one of each is found.
+ROWS_A_HIT = 8
 # How many candidates HNSW keeps while it searches, four times as many as anybody may ask for. At a million
 # vectors fewer find less than 97 in 100 of the true nearest (docs/similar-benchmark.md).
 EF_SEARCH = 200
@@ -163,7 +165,7 @@ def neighbours(
     filtered = bool(wanted.condition or wanted.source or wanted.age_band)
     distance = (_ExactDistance if filtered else _Distance)(_Sized(F("vector"), dims), query)
     # Slices of one person lie close together: some more rows leave enough people.
-    searched = [_references(probe, wanted, distance)[: _ROWS_A_HIT * k]]
+    searched = [_references(probe, wanted, distance)[: ROWS_A_HIT * k]]
     if probe.patient_id and wanted.own and not wanted.source:
         # Several readings of one scan lie at one place: some more rows leave enough scans.
         searched.append(_own(probe, wanted, distance, visible)[: 4 * k])
@@ -194,7 +196,6 @@ def _tuned(asked: QuerySet[Any, Any]) -> list[tuple[Any, ...]]:
         return list(cursor.fetchall())
 
 
-_ROWS_A_HIT = 8
 _OPTIONS = "SELECT " + ", ".join(
     f"set_config('{name}', %s, true)"
     for name in ("hnsw.ef_search", "hnsw.iterative_scan", "ivfflat.probes", "ivfflat.iterative_scan")
