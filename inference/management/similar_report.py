@@ -12,10 +12,11 @@ _HEAD = """# Similar-image search: the benchmark
 Written by `make bench-similar` (`manage.py bench_similar --report docs`). Synthetic unit vectors in 200
 clusters that vary along 32 directions and a little noise, half precision, in the embedded PostgreSQL with
 pgvector; HNSW with {graphs} in both programs. faiss is the portable build from PyPI,
-one thread, float32, in the asking process; pgvector is asked over a socket, for 48 rows, as a result page does
-to find six people, and faiss for ten. Both are asked each question in turn, three times, and the fastest counts;
-the machine had two cores. Recall is at 10, against exact search over the same vectors. "faiss at that recall" is faiss's time for as many right answers as pgvector has at
-the setting beside it, on the line between the two nearest settings; "times" is how much longer pgvector
+one thread, float32, in the asking process; pgvector is asked over a socket, for 48 rows, as a result page
+does to find six people, and faiss for ten. Both are asked each question in turn, three times, and the
+fastest counts; the machine had two cores. Recall is at 10, against exact search over the same vectors.
+"faiss at that recall" is faiss's time for as many right answers as pgvector has at the setting beside it, on
+the line between the two nearest settings; "times" is how much longer pgvector
 takes for them inside the database.
 
 """
