@@ -106,7 +106,7 @@ def test_report_counts_what_a_reader_would() -> None:
     figures = report(KNEE, probs, targets, list("aabbcc"))
     assert figures["accuracy"]["value"] == round(5 / 6, 4)
     assert figures["confusion"][4] == [1, 0, 0, 0, 1]
-    assert figures["per_label"]["4"]["recall"] == 0.5
+    assert figures["per_label"]["4"]["recall"]["value"] == 0.5
     assert figures["quadratic_weighted_kappa"]["value"] < 1
 
 

@@ -152,7 +152,7 @@ def test_a_note_that_means_nothing_is_refused(
     seen = tmp_path / "seen.csv"
     seen.write_text("file,shows\na.png,tumor\n")
     assert main(["mirror", str(manifest), "--seen", str(seen), "--out", str(tmp_path / "mirrored")]) == 2
-    assert "row 2: shows is 'tumor'" in capsys.readouterr().err
+    assert "line 2: shows is 'tumor'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
