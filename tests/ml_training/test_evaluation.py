@@ -47,7 +47,12 @@ def test_three_files_that_agree(bundle_path: Path, data_dir: Path, tmp_path: Pat
     assert whole["figures"]["border masked"]["images"] == 30
     assert 0 <= whole["retrieval"]["map_at_5"] <= 1
     page = (out / "report.html").read_text()
-    assert "Worst mistakes" in page and "reliability diagram of every label" in page and "<script" not in page
+    assert (
+        "sensitivity at possible" in page
+        and "Worst mistakes" in page
+        and "reliability diagram of every label" in page
+        and "<script" not in page
+    )
 
 
 def test_the_figures_are_those_of_the_serving_runtime(
