@@ -16,19 +16,14 @@ class InferenceConfig(AppConfig):
     def ready(self) -> None:
         from accounts.notices import NOTICE_TEXTS
         from cases.symptoms import use_check
-        from inference import (  # importing registers two
-            checks,  # noqa: F401
-            explained,
-            private_folders,
-            receivers,  # noqa: F401
-            rights,
-        )
+        from inference import checks, explained, receivers, rights  # noqa: F401  (importing registers two)
         from inference.groups import ensure_permissions
+        from inference.private_folders import declare_own
         from resources import coverage
         from resources.symptoms import problem_with
 
         rights.register()
-        private_folders.declare_own()
+        declare_own()
         use_check(problem_with)
         coverage.provide_labels(explained.labels_in_use)
         NOTICE_TEXTS["reading_ready"] = _("A reading of one of your scans is ready.")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from django.conf import settings
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from PIL import Image
 
@@ -71,15 +73,7 @@ def fill(space: VectorSpace, until: float) -> bool:
 
 
 def _fill_references(space: VectorSpace, engine: Engine, reader: Reader, until: float) -> bool:
-    last = None
-    while time.monotonic() < until:
-        waiting = similar_spaces.missing(space.model_version).order_by("pk")
-        if last is not None:
-            waiting = waiting.filter(pk__gt=last)
-        batch = list(waiting.select_related("scan")[:BATCH])
-        if not batch:
-            return True
-        last = batch[-1].pk
+    def do(batch: Sequence[ReferenceImage]) -> None:
         found, failed = [], 0
         for reference in batch:
             try:
@@ -90,20 +84,12 @@ def _fill_references(space: VectorSpace, engine: Engine, reader: Reader, until: 
                 failed += 1
         similar_spaces.store_vectors(space, found)
         similar_spaces.progress(space, failed)
-    return False
+
+    return _in_batches(similar_spaces.missing(space.model_version), BATCH, until, do)
 
 
 def _fill_scans(space: VectorSpace, engine: Engine, until: float) -> bool:
-    similar_spaces.count_scans(space)
-    last = None
-    while time.monotonic() < until:
-        waiting = similar_spaces.unseen_scans(space.model_version).order_by("pk")
-        if last is not None:
-            waiting = waiting.filter(pk__gt=last)
-        batch = list(waiting.select_related("scan")[:_SCANS])
-        if not batch:
-            return True
-        last = batch[-1].pk
+    def do(batch: Sequence[Analysis]) -> None:
         failed = 0
         for analysis in batch:
             try:
@@ -112,6 +98,23 @@ def _fill_scans(space: VectorSpace, engine: Engine, until: float) -> bool:
                 logger.warning("A scan was not embedded anew: %s", type(error).__name__)
                 failed += 1
         similar_spaces.scans_seen(space, len(batch) - failed, failed)
+
+    similar_spaces.count_scans(space)
+    return _in_batches(similar_spaces.unseen_scans(space.model_version), _SCANS, until, do)
+
+
+def _in_batches(rows: QuerySet[Any], size: int, until: float, do: Callable[[Sequence[Any]], None]) -> bool:
+    """Hands `rows` with their scans to `do`, so many at a time: True when none is left, False when the clock
+    says `until` before. What `do` could not do is not handed to it again.
+    """
+    waiting = rows.select_related("scan").order_by("pk")
+    last = None
+    while time.monotonic() < until:
+        batch = list((waiting if last is None else waiting.filter(pk__gt=last))[:size])
+        if not batch:
+            return True
+        last = batch[-1].pk
+        do(batch)
     return False
 
 
