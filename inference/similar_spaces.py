@@ -404,7 +404,9 @@ def build_index(space: VectorSpace) -> bool:
                     cursor.execute(f'DROP INDEX {how} IF EXISTS "{other}"')
             if fresh != name:
                 cursor.execute(f'ALTER INDEX "{fresh}" RENAME TO "{name}"')
-            cursor.execute("ANALYZE inference_referencevector")
+            # Both, since the planner weighs the index against joining them whole: a table that it takes for
+            # empty makes that look cheap.
+            cursor.execute("ANALYZE inference_referencevector, inference_referenceimage")
         finally:
             # After an error inside a transaction nothing more is possible, and its end undoes these anyway.
             with suppress(DatabaseError):
