@@ -9,6 +9,7 @@ from http.client import HTTPException
 import torch
 from monai.networks.nets import DenseNet, DenseNet121
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ml_training.errors import TrainingError
 from ml_training.specs import LITE_ARCHITECTURES, NetworkSpec
@@ -127,6 +128,35 @@ def _lite_weights(architecture: str) -> str:
     except ImportError as error:
         raise TrainingError(_NO_TEACHERS) from error
     return str(getattr(package, f"EfficientnetLite{number}ModelFile").get_model_file_path())
+
+
+def channels_of(network: nn.Module) -> int:
+    """How many feature maps (C) one of the networks of this module gives."""
+    where = "head" if isinstance(network, LiteTeacher) else "densenet.class_layers.out"
+    return int(network.get_parameter(f"{where}.weight").shape[1])
+
+
+class FeatureGuide(nn.Module):
+    """How far a student's features are from what its teacher sees at the same places.
+
+    A projection of the student's maps (N, C, H, W), learnt beside it and left behind with the run, is
+    compared with the teacher's (N, D, h, w), each of these brought to mean 0 and variance 1 over the batch:
+    else the few that are large would be all that counts. After Romero et al. 2015 (arXiv:1412.6550) and,
+    for taking the last maps, Chen et al. 2022 (arXiv:2203.14001).
+    """
+
+    def __init__(self, channels: int, taught: int) -> None:
+        super().__init__()
+        self.project = nn.Conv2d(channels, taught, 1)
+        self.whiten = nn.BatchNorm2d(taught, affine=False, track_running_stats=False)
+
+    def forward(self, features: Tensor, seen: Tensor) -> Tensor:
+        """The mean squared difference: 1 for a student that knows nothing, 0 for one that sees the same."""
+        wanted = functional.interpolate(
+            seen.float(), features.shape[-2:], mode="bilinear", align_corners=False
+        )
+        difference: Tensor = self.project(features).float() - self.whiten(wanted)
+        return difference.square().mean()
 
 
 def build_network(spec: NetworkSpec, labels: int, imagenet: bool = False) -> nn.Module:

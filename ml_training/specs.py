@@ -210,6 +210,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "ema_decay": (0, 0.99999),
     "distil_weight": (0, 1),
     "distil_temperature": (0.01, 100),
+    "distil_features": (0, 1000),
     "mixup": (0, 100),
     "patience": (0, 100_000),
     "synthetic_negatives": (0, 10_000_000),
@@ -228,9 +229,10 @@ class TrainConfig:
     DenseNet121 and the EfficientNets). `teachers` are run folders with `config.json` and `best.ckpt`, or
     bundles: their mean probabilities, softened by `distil_temperature`, make up the share `distil_weight` of
     the target (Hinton et al. 2015, arXiv:1503.02531). With `distil_right_only` they have no say on images
-    whose label they do not put first (labels that exclude each other only). `mixup` is the parameter of its
-    beta distribution (Zhang et al. 2018, arXiv:1710.09412); teachers answer for the mixture (Beyer et al.
-    2022, arXiv:2106.05237).
+    whose label they do not put first (labels that exclude each other only). `distil_features` is the weight
+    of the distance to the first teacher's features beside that (`networks.FeatureGuide`). `mixup` is the
+    parameter of its beta distribution (Zhang et al. 2018, arXiv:1710.09412); teachers answer for the mixture
+    (Beyer et al. 2022, arXiv:2106.05237).
 
     `split_seed` draws validation items and folds, `seed` everything else: runs that differ in `seed` alone
     may teach each other. `val_fraction: 0` keeps nothing back: the last epoch's weights are the run's, and
@@ -280,6 +282,7 @@ class TrainConfig:
     distil_weight: float = 0.7
     distil_temperature: float = 2.0
     distil_right_only: bool = False
+    distil_features: float = 0.0
     mixup: float = 0.0
     patience: int = 0
     synthetic_negatives: int = 0
@@ -310,6 +313,8 @@ class TrainConfig:
             if size < 32 or size % 32:
                 raise TrainingError(f"size_schedule: sizes are multiples of 32, not {size}")
             before = until
+        if self.distil_features and not self.teachers:
+            raise TrainingError("distil_features needs teachers, and there are none")
         if self.patience and not self.val_fraction:
             raise TrainingError("patience needs validation items, and val_fraction is 0")
         _check_pooling(self.pooling)

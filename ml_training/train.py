@@ -34,7 +34,7 @@ from ml_training.data.sampling import EpochSampler, SeededOrder
 from ml_training.data.transplant import Transplant, donors
 from ml_training.errors import TrainingError, Unfinished
 from ml_training.labels import Task, required_healthy_label, task_of
-from ml_training.networks import build_network
+from ml_training.networks import FeatureGuide, build_network, channels_of
 from ml_training.run_folder import BEST, LAST, claim, finish, learnt_marks
 from ml_training.specs import TrainConfig
 from ml_training.transforms import augmentation
@@ -119,6 +119,9 @@ class ReadingModule(lightning.LightningModule):
             raise TrainingError(f"distil_right_only: labels of {config.kind} do not exclude each other")
         # Kept out of the module's parameters: a checkpoint holds the student only.
         self._teachers = [load_teacher(Path(run), config.kind) for run in config.teachers]
+        self.guide = None
+        if config.distil_features:
+            self.guide = FeatureGuide(channels_of(self.network), channels_of(self._teachers[0][0]))
         self._random = np.random.default_rng(config.seed)
         self._steps = steps
         self._logits: list[Tensor] = []
@@ -144,17 +147,28 @@ class ReadingModule(lightning.LightningModule):
         return each
 
     @torch.no_grad()
-    def taught(self, image: Tensor) -> Tensor:
-        """Softened probabilities (N, K) of one of the teachers for a batch, at its own input size.
+    def taught(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Softened probabilities (N, K) of one of the teachers for a batch, and the first one's features
+        (N, D, h, w) where they are learnt from as well.
 
         The step's seed draws the teacher. The loss is linear in the answers, so on average a student learns
         from the mean of all, at the cost of one.
         """
-        network, size = self._teachers[int(self._random.integers(len(self._teachers)))]
+        drawn = int(self._random.integers(len(self._teachers)))
+        logits, features = self._asked(drawn, image)
+        if drawn and self.guide is not None:
+            features = self._asked(0, image)[1]
+        logits = logits.float() / self.config.distil_temperature
+        answers = logits.softmax(1) if self.task.activation == "softmax" else logits.sigmoid()
+        return answers, features if self.guide is not None else None
+
+    def _asked(self, number: int, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits and features of a teacher, at its own input size."""
+        network, size = self._teachers[number]
         if size != image.shape[-1]:
             image = functional.interpolate(image, (size, size), mode="bilinear", align_corners=False)
-        logits = network.to(image.device)(image)[0].float() / self.config.distil_temperature
-        return logits.softmax(1) if self.task.activation == "softmax" else logits.sigmoid()
+        logits, features, _embedding = network.to(image.device)(image)
+        return logits, features
 
     def distilled_loss(self, logits: Tensor, target: Tensor, taught: Tensor | None) -> Tensor:
         """The loss on the labels, mixed with the loss on the teachers' answers where there are any."""
@@ -209,14 +223,16 @@ class ReadingModule(lightning.LightningModule):
         if order is not None:
             image = share * image + (1 - share) * image[order]
         # The teacher answers for what the student sees, a mixture included: arXiv:2106.05237.
-        taught = self.taught(image) if self._teachers else None
+        taught, seen = self.taught(image) if self._teachers else (None, None)
         size = self._image_size()
         if size != image.shape[-1]:
             image = functional.interpolate(image, (size, size), mode="area")
-        logits = self.network(image.contiguous(memory_format=torch.channels_last))[0]
+        logits, features, _embedding = self.network(image.contiguous(memory_format=torch.channels_last))
         loss = self.distilled_loss(logits, target, taught)
         if order is not None:
             loss = share * loss + (1 - share) * self.distilled_loss(logits, target[order], taught)
+        if self.guide is not None and seen is not None:
+            loss = loss + self.config.distil_features * self.guide(features, seen)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(image))
         return loss
 
@@ -248,7 +264,7 @@ class ReadingModule(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         decay: list[Tensor] = []
         plain: list[Tensor] = []
-        for parameter in self.network.parameters():
+        for parameter in self.parameters():
             (decay if parameter.ndim > 1 else plain).append(parameter)
         groups = [
             {"params": decay, "weight_decay": self.config.weight_decay},

@@ -18,11 +18,11 @@ from ml_training import networks
 from ml_training.bundle import WEIGHTS, Bundle
 from ml_training.errors import TrainingError
 from ml_training.labels import task_of
-from ml_training.networks import build_network
+from ml_training.networks import FeatureGuide, build_network, channels_of
 from ml_training.publish import publish
 from ml_training.specs import LITE_ARCHITECTURES, NetworkSpec, TrainConfig, load_config
 from ml_training.train import ReadingModule, train
-from ml_training.weights import load_teacher, start_from
+from ml_training.weights import load_network, load_teacher, start_from
 
 SMALL = NetworkSpec(init_features=8, growth_rate=4, block_config=(2, 2, 2, 2))
 
@@ -52,8 +52,8 @@ def test_a_student_that_answers_like_its_teacher_loses_least(config_path: Path, 
     module = ReadingModule(load_config(config_path, [f"teachers=[{teacher_run}]", "distil_weight=1.0"]), 1)
     image = torch.rand(8, 1, 32, 32, generator=torch.Generator().manual_seed(1))
     target = torch.eye(5)[torch.arange(8) % 5]
-    taught = module.taught(image)
-    assert torch.allclose(taught.sum(1), torch.ones(8))
+    taught, seen = module.taught(image)
+    assert seen is None and torch.allclose(taught.sum(1), torch.ones(8))
     alike = module.distilled_loss(taught.log() * module.config.distil_temperature, target, taught)
     other = module.distilled_loss(torch.zeros(8, 5), target, taught)
     assert alike < other
@@ -69,6 +69,52 @@ def test_a_teacher_answers_for_the_mixture_that_is_learnt_from(config_path: Path
     assert module.training_step((image, torch.eye(5)[torch.arange(8) % 5]), 0).isfinite()
     assert torch.equal(seen[0], seen[1])
     assert not torch.equal(seen[0], image)
+
+
+def test_a_student_that_sees_what_its_teacher_sees_is_nearest(teacher_run: Path) -> None:
+    teacher, _size = load_teacher(teacher_run, "knee_xray")
+    seen = teacher(torch.rand(8, 1, 64, 64, generator=torch.Generator().manual_seed(1)))[1]
+    count = channels_of(teacher)
+    assert seen.shape[1] == count
+    guide = FeatureGuide(count, count)
+    with torch.no_grad():
+        spread = seen.var((0, 2, 3), unbiased=False).add(1e-5).sqrt()
+        guide.project.weight.copy_(torch.diag(1 / spread)[:, :, None, None])
+        guide.project.bias.copy_(-seen.mean((0, 2, 3)) / spread)
+    assert guide(seen, seen) < 1e-6
+    assert guide(seen.flip(0), seen) > 0.1
+    larger = nn.functional.interpolate(seen, scale_factor=2, mode="nearest")
+    assert guide(seen, larger).isfinite()  # of a teacher that looks at larger images
+
+
+def test_features_are_learnt_from_and_the_projection_stays_behind(
+    config_path: Path, data_dir: Path, tmp_path: Path, teacher_run: Path
+) -> None:
+    chosen = [
+        "epochs=2",
+        f"teachers=[{teacher_run}, {teacher_run}]",
+        "distil_features=1.0",
+        "distil_weight=0.0",
+    ]
+    config = load_config(config_path, [*chosen, "ema_decay=0.5"])
+    module = ReadingModule(config, steps=1)
+    assert module.guide is not None
+    module.log = lambda *_args, **_options: None  # type: ignore[method-assign]
+    image = torch.rand(8, 1, 32, 32, generator=torch.Generator().manual_seed(1))
+    target = torch.eye(5)[torch.arange(8) % 5]
+    module.training_step((image, target), 0).backward()
+    assert module.guide.project.weight.grad.abs().sum() > 0
+    optimised = {
+        id(p) for group in module.configure_optimizers()["optimizer"].param_groups for p in group["params"]
+    }
+    assert id(module.guide.project.weight) in optimised
+    best = train(config, data_dir, tmp_path / "student", progress=False)
+    assert load_network(config, best).state_dict().keys() == module.network.state_dict().keys()
+
+
+def test_features_need_somebody_who_has_seen(config_path: Path) -> None:
+    with pytest.raises(TrainingError, match="distil_features needs teachers"):
+        load_config(config_path, ["distil_features=1.0"])
 
 
 def test_a_teacher_that_is_wrong_may_be_left_unheard(config_path: Path) -> None:
@@ -177,9 +223,20 @@ def test_several_teachers_take_turns(config_path: Path, teacher_run: Path) -> No
     module = ReadingModule(load_config(config_path, [f"teachers=[{teacher_run}, {teacher_run}]"]), 1)
     module._teachers[1] = (build_network(SMALL, 5).eval(), 64)
     image = torch.rand(4, 1, 32, 32)
-    answers = [module.taught(image) for _ in range(12)]
+    answers = [module.taught(image)[0] for _ in range(12)]
     kinds = {tuple(answer.flatten().tolist()) for answer in answers}
     assert len(kinds) == 2
+
+
+def test_features_come_from_the_first_teacher_whoever_answers(config_path: Path, teacher_run: Path) -> None:
+    overrides = [f"teachers=[{teacher_run}, {teacher_run}]", "distil_features=1.0"]
+    module = ReadingModule(load_config(config_path, overrides), 1)
+    module._teachers[1] = (build_network(SMALL, 5).eval(), 64)
+    image = torch.rand(4, 1, 32, 32)
+    first = module._teachers[0][0](image)[1]
+    answers = [module.taught(image) for _ in range(12)]
+    assert len({tuple(answer.flatten().tolist()) for answer, _seen in answers}) == 2
+    assert all(seen is not None and torch.equal(seen, first) for _answer, seen in answers)
 
 
 def test_a_teacher_of_another_kind_is_refused(teacher_run: Path) -> None:
