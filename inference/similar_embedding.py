@@ -89,18 +89,25 @@ def _fill_references(space: VectorSpace, engine: Engine, reader: Reader, until: 
 
 
 def _fill_scans(space: VectorSpace, engine: Engine, until: float) -> bool:
+    unseen = similar_spaces.unseen_scans(space.model_version)
+
     def do(batch: Sequence[Analysis]) -> None:
-        failed = 0
+        done = failed = 0
         for analysis in batch:
+            # Asked again before each: its patient may have taken consent back, or the scan, while the ones
+            # before it were looked at.
+            if not unseen.filter(pk=analysis.pk).exists():
+                continue
             try:
                 similar_spaces.store_scan(space, analysis.pk, _seen(engine, analysis.scan, analysis.kind))
+                done += 1
             except _BROKEN as error:
                 logger.warning("A scan was not embedded anew: %s", type(error).__name__)
                 failed += 1
-        similar_spaces.scans_seen(space, len(batch) - failed, failed)
+        similar_spaces.scans_seen(space, done, failed)
 
     similar_spaces.count_scans(space)
-    return _in_batches(similar_spaces.unseen_scans(space.model_version), _SCANS, until, do)
+    return _in_batches(unseen, _SCANS, until, do)
 
 
 def _in_batches(rows: QuerySet[Any], size: int, until: float, do: Callable[[Sequence[Any]], None]) -> bool:

@@ -161,12 +161,10 @@ def view_of(
 
 
 def filling_text(space: VectorSpace) -> str:
-    """That known cases are still missing from the space of a new model; empty where none are."""
+    """That known cases are still missing from the space; empty where none are."""
     if space.state == VectorSpace.State.READY or not missing(space.model_version).exists():
         return ""
-    return _(
-        "The known cases are still being prepared for a new version of the model. More will be found later."
-    )
+    return _("The known cases are still being prepared. More will be found later.")
 
 
 def section(

@@ -186,14 +186,15 @@ def store_embedding(analysis_id: uuid.UUID, version: ModelVersion, embedding: np
 
 def store_scan(space: VectorSpace, analysis_id: uuid.UUID, embedding: np.ndarray) -> None:
     """Adds a vector of a space to a reading by another version; one that is there already stays. Safe against
-    scans that are deleted meanwhile. Raises ValueError for another length.
+    scans that are deleted, and consent to care that is taken back, meanwhile. Raises ValueError for another
+    length.
     """
     with transaction.atomic():
         held = _locked(space.pk)
         if held.dims is None:
             set_dims(held, len(embedding))
         vector = in_space(held, np.asarray(embedding, dtype=np.float32)[None])[0]
-        if Analysis.objects.select_for_update().filter(pk=analysis_id).exists():
+        if _read_scans(held.model_version).select_for_update(of=("self",)).filter(pk=analysis_id).exists():
             row = Embedding(
                 analysis_id=analysis_id, model_version_id=held.model_version_id, vector=vector.tolist()
             )

@@ -103,7 +103,7 @@ def test_an_old_reading_is_compared_in_the_new_space_once_it_was_looked_at(
     client, address = as_user(patient), reverse("inference:similar_picture", args=[reference.pk])
     api = {"analysis": str(Analysis.objects.get(scan=scan).pk)}
     shown = page(client, scan)
-    assert address not in shown and "still being prepared for a new version" in shown
+    assert address not in shown and "still being prepared" in shown
     assert "There are no known cases to compare with yet." not in shown
     answer = client.post("/api/v1/similar/", api, content_type="application/json")
     assert (answer.status_code, answer.json()["code"]) == (400, "being_prepared")
@@ -163,6 +163,35 @@ def test_without_care_nothing_is_looked_at_and_the_page_says_why(
     assert (space.scans_total, space.scans_failed) == (0, 0)
     assert not Embedding.objects.filter(model_version=second).exists()
     assert "this one is not compared with known cases" in page(as_user(patient), scan)
+
+
+def test_care_that_ends_while_scans_are_looked_at_ends_it_at_once(
+    models: Any,
+    second: ModelVersion,
+    read_scan: Any,
+    patient: Any,
+    admin_user: Any,
+    run_tasks: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for _ in range(2):
+        read_scan(patient)
+    consents.give_consent(patient, ConsentPurpose.CARE)
+    looked, look = [], similar_embedding._seen
+
+    def seen(engine: Any, scan: Scan, kind: str) -> np.ndarray:
+        looked.append(scan.pk)
+        vector = look(engine, scan, kind)
+        consents.revoke_consent(patient, ConsentPurpose.CARE)
+        return vector
+
+    monkeypatch.setattr(similar_embedding, "_seen", seen)
+    with run_tasks():
+        space = put_in_use(second, admin_user, models["chest_xray"])
+    assert len(looked) == 1, "the second was not looked at"
+    assert not Embedding.objects.filter(model_version=second).exists(), "nor the first one kept"
+    space.refresh_from_db()
+    assert (space.scans_done, space.scans_total, space.scans_failed) == (0, 0, 0)
 
 
 def test_a_scan_that_cannot_be_read_is_counted_and_left(
