@@ -14,6 +14,7 @@ import json
 import logging
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -239,40 +240,39 @@ def write_bundle(
     """Write a bundle and load it back.
 
     `metadata` lacks `format` and `files`; `network` is a `ReadingNetwork`; `claim` is the reporting
-    table. An existing bundle at `path` is replaced file by file, its metadata last: a
-    half-written one never verifies.
+    table. All of it is written beside an existing bundle at `path` before anything of that is replaced, its
+    metadata last: a full disk leaves the old one whole, and one half replaced never verifies.
 
     Raises:
-        BundleError: the weights cannot be written, for example because the disk is full.
+        BundleError: it cannot be written, for example because the disk is full.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    for folder in ("configs", "models", "docs"):
-        (path / folder).mkdir(parents=True, exist_ok=True)
     state = {
         key: (value.half() if value.is_floating_point() else value).contiguous()
         for key, value in network.densenet.state_dict().items()
     }
-    fresh = path / (WEIGHTS + ".new")
-    try:
-        # Beside the old ones: where they do not fit, the old bundle stays whole.
-        save_file(state, fresh)
-        fresh.chmod(0o644)  # safetensors writes for its owner only, and a server is another user
-        (path / METADATA).unlink(missing_ok=True)
-        fresh.replace(path / WEIGHTS)
-    except (SafetensorError, OSError) as error:
-        fresh.unlink(missing_ok=True)
-        raise BundleError(f"{path / WEIGHTS} cannot be written ({error})") from error
-    (path / "configs/inference.json").write_text(json.dumps(inference, indent=1) + "\n", encoding="utf-8")
-    (path / "docs/README.md").write_text(card, encoding="utf-8")
-    names = [WEIGHTS, "configs/inference.json", "docs/README.md"]
+    texts = {"configs/inference.json": json.dumps(inference, indent=1) + "\n", "docs/README.md": card}
     if claim:
-        (path / CLAIM).write_text(claim, encoding="utf-8")
-        names.append(CLAIM)
-    files = {name: hashlib.sha256((path / name).read_bytes()).hexdigest() for name in names}
-    whole = {"format": FORMAT, **metadata, "files": files}
-    draft = path / (METADATA + ".new")
-    draft.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
-    draft.replace(path / METADATA)
+        texts[CLAIM] = claim
+    fresh = {name: path / f"{name}.new" for name in (WEIGHTS, *texts, METADATA)}
+    try:
+        for draft in fresh.values():
+            draft.parent.mkdir(parents=True, exist_ok=True)
+        save_file(state, fresh[WEIGHTS])
+        fresh[WEIGHTS].chmod(0o644)  # safetensors writes for its owner only, and a server is another user
+        for name, text in texts.items():
+            fresh[name].write_text(text, encoding="utf-8")
+        files = {name: hashlib.sha256(fresh[name].read_bytes()).hexdigest() for name in (WEIGHTS, *texts)}
+        whole = {"format": FORMAT, **metadata, "files": files}
+        fresh[METADATA].write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+        (path / METADATA).unlink(missing_ok=True)
+        for name, draft in fresh.items():
+            draft.replace(path / name)
+    except (SafetensorError, OSError) as error:
+        for draft in fresh.values():
+            with suppress(OSError):
+                draft.unlink()
+        raise BundleError(f"the bundle {path} cannot be written ({error})") from error
     return Bundle.load(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import resource
 import shutil
 from pathlib import Path
 
@@ -60,9 +61,25 @@ def test_what_is_not_the_bundles_is_refused(
 def test_weights_that_cannot_be_written_are_one_line(bundle_path: Path, tmp_path: Path) -> None:
     (tmp_path / "new" / WEIGHTS).mkdir(parents=True)
     network = Bundle.load(bundle_path).torch_network()
-    with pytest.raises(BundleError, match=r"model.safetensors cannot be written") as caught:
+    with pytest.raises(BundleError, match=r"the bundle .* cannot be written .*model.safetensors") as caught:
         write_bundle(tmp_path / "new", {}, network, "", {})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("room", [1_000, 1_000_000])
+def test_where_a_disk_is_full_the_bundle_before_stays_whole(bundle_path: Path, room: int) -> None:
+    before = Bundle.load(bundle_path)
+    held = {path: path.read_bytes() for path in bundle_path.rglob("*") if path.is_file()}
+    assert 1_000 < len(held[bundle_path / WEIGHTS]) < 1_000_000
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))  # no file may grow beyond it
+    try:
+        with pytest.raises(BundleError, match="cannot be written"):
+            write_bundle(bundle_path, {}, before.torch_network(), "a card" * 1_000_000, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {path: path.read_bytes() for path in bundle_path.rglob("*") if path.is_file()} == held
+    assert Bundle.load(bundle_path).sha256 == before.sha256
 
 
 def test_harder_variants_make_a_calibration_more_careful() -> None:
