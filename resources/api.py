@@ -50,7 +50,9 @@ def _published_only(request: Request) -> bool:
 
 
 _SEARCH = parameter(
-    "search", "Words, also misspelt; best match first. Conditions are found by their codes, too."
+    "search",
+    "Words, also misspelt, in English or the language asked for; best match first. Conditions are found by "
+    "their codes, too.",
 )
 _STATUS = parameter("status", "Only published entries are ever given.", ["published"])
 _CONDITION = parameter("condition", "Slug of a condition.")
@@ -129,8 +131,7 @@ class TreatmentViewSet(LanguageMixin, ConditionalMixin, ReadOnlyModelViewSet[Tre
             treatments = treatments.filter(condition__slug=slug)
         if kind := choice(self.request, "kind", TreatmentKind.values):
             treatments = treatments.filter(kind=kind)
-        names, texts = ("name", "condition__name"), ("what_it_involves", "when_used", "benefits", "risks")
-        return search.match_rows(treatments, _query(self.request), names, texts)
+        return selectors.search_treatments(treatments, _query(self.request), self.language)
 
     def paginate_queryset(self, queryset: Any) -> Any:
         return self._translated(super().paginate_queryset(queryset) or [])

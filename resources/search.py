@@ -112,7 +112,7 @@ def match_rows(
             scores[pk] = max(scores.get(pk, 0.0), 1.0 + float(rank))
     words = words_of(query)
     for pk, *values in plain.values_list("pk", *names):
-        alike = likeness(words, words_of(" ".join(map(str, values)))) if words else 0.0
+        alike = likeness(words, words_of(" ".join(filter(None, values)))) if words else 0.0
         if alike >= _ALIKE:
             scores[pk] = max(scores.get(pk, 0.0), alike) + alike
     ranks = [When(pk=pk, then=Value(score)) for pk, score in scores.items()]

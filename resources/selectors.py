@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from django.db.models import Prefetch, QuerySet, prefetch_related_objects
+from django.db.models import OuterRef, Prefetch, QuerySet, prefetch_related_objects
 from django.utils.translation import gettext as _
 
 from resources import search
 from resources.choices import Audience, DangerLevel, Kind, ResourceAudience, Section, Status
 from resources.models import Advice, Citation, Condition, Resource, Source, Treatment
-from resources.translating import localise, published_translations
+from resources.translating import localise, published_translations, translated_text
 
 _READERS = {
     Audience.PATIENT: [ResourceAudience.EVERYONE, ResourceAudience.PATIENT],
@@ -124,6 +124,26 @@ def published_treatments() -> QuerySet[Treatment]:
         .prefetch_related("sources")
         .order_by("condition__kind", "condition__position", "position", "name")
     )
+
+
+def search_treatments(
+    treatments: QuerySet[Treatment], query: str, language: str = "en"
+) -> QuerySet[Treatment]:
+    """Those of `treatments` that fit `query` (see `search.match_rows`), in English or in the published
+    translations into `language`: best first, all without a query.
+    """
+    names, texts = ["name", "condition__name"], ["what_it_involves", "when_used", "benefits", "risks"]
+    if query and language != "en":
+        treatments = treatments.annotate(
+            spoken_condition=translated_text("name", language, condition=OuterRef("condition")),
+            **{
+                f"spoken_{name}": translated_text(name, language, treatment=OuterRef("pk"))
+                for name in ("name", *texts)
+            },
+        )
+        names += ["spoken_name", "spoken_condition"]
+        texts += [f"spoken_{name}" for name in texts]
+    return search.match_rows(treatments, query, tuple(names), tuple(texts), language)
 
 
 def published_resources() -> QuerySet[Resource]:

@@ -5,7 +5,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from django.db.models import Prefetch
+from django.db.models import Prefetch, Subquery
+from django.db.models.fields.json import KT
 
 from resources.choices import Status
 from resources.models import Advice, Condition, Translation, Treatment
@@ -32,6 +33,15 @@ def published_translations(language: str) -> Prefetch:
     """For `prefetch_related` on conditions, treatments or advice, before `localise`."""
     rows = Translation.objects.filter(status=Status.PUBLISHED, language__in=_wanted(language))
     return Prefetch("translations", rows, to_attr="published_translations")
+
+
+def translated_text(name: str, language: str, **entry: Any) -> Subquery:
+    """A text of an entry's published translation, null where there is none, for annotating rows: `entry` is
+    the translation's relation, as in `condition=OuterRef("condition")`.
+    """
+    rows = Translation.objects.filter(status=Status.PUBLISHED, language__in=_wanted(language), **entry)
+    # The longer code, as pt-BR, comes first.
+    return Subquery(rows.order_by("-language").annotate(text=KT(f"texts__{name}")).values("text")[:1])
 
 
 def localise(entries: Iterable[Any], language: str) -> None:

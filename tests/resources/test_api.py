@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
-from resources.models import Resource, Translation
+from resources.models import Resource, Translation, Treatment
 from tests.resources.conftest import SLUGS, make_condition, make_treatment
 
 pytestmark = pytest.mark.django_db
@@ -187,6 +187,23 @@ class TestSearchOfTreatmentsAndResources:
         found = api.get(f"{API}/resources/", {"search": "neumonia", "language": "es"}).json()
         assert found["count"] >= 1
 
+    @pytest.mark.parametrize("search", ["operacion por la narizz", "operaciones nariz"])
+    def test_treatments_in_the_language_of_the_answer(self, api: APIClient, search: str) -> None:
+        found = api.get(f"{API}/treatments/", {"search": search, "language": "es"}).json()
+        assert found["results"][0]["condition"] == "pituitary-tumour"
+        assert api.get(f"{API}/treatments/", {"search": search, "language": "en"}).json()["count"] == 0
+
+    def test_treatments_by_other_forms_of_a_word_in_another_language(self, api: APIClient) -> None:
+        treatment = Treatment.objects.filter(status="published", condition__slug="meningioma").first()
+        own = Translation.objects.get(treatment=treatment, language="es")
+        own.texts["risks"] = "Xilófonos."
+        own.save()
+        asked = {"search": "xilófono", "language": "es-MX"}
+        (found,) = api.get(f"{API}/treatments/", asked).json()["results"]
+        assert found["id"] == str(own.treatment_id)
+        Translation.objects.filter(pk=own.pk).update(status="draft")
+        assert api.get(f"{API}/treatments/", asked).json()["count"] == 0
+
     def test_nothing_fits_nonsense(self, api: APIClient) -> None:
         for name in ("treatments", "resources"):
             assert api.get(f"{API}/{name}/", {"search": "xyzzyq"}).json()["count"] == 0
@@ -195,3 +212,5 @@ class TestSearchOfTreatmentsAndResources:
         for name in ("treatments", "resources"):
             with django_assert_max_num_queries(8):
                 api.get(f"{API}/{name}/", {"search": "pneumonia"})
+            with django_assert_max_num_queries(9):
+                assert api.get(f"{API}/{name}/", {"search": "neumonía", "language": "es"}).json()["count"]
