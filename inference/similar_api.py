@@ -38,8 +38,8 @@ from inference.similar_selectors import (
     Neighbour,
     Probe,
     get_search,
-    is_seen,
     neighbours,
+    seen_as,
     space_to_search,
 )
 from pmi_site.errors import UserError
@@ -85,6 +85,9 @@ class HitSerializer(serializers.Serializer[Any]):
     )
     heatmap_url = serializers.URLField(allow_null=True, help_text="The same with the heatmap on it.")
     scan = serializers.UUIDField(allow_null=True, help_text="Only of your own earlier scans.")
+    reviewed = serializers.BooleanField(
+        help_text="Of an own earlier scan: a doctor has signed what it shows; `condition` is the model's."
+    )
 
 
 class SimilarAnswerSerializer(serializers.Serializer[Any]):
@@ -96,7 +99,7 @@ class SimilarAnswerSerializer(serializers.Serializer[Any]):
     own_earlier = HitSerializer(many=True)
     vote = serializers.CharField(help_text="For doctors: why to look twice; empty if there is no reason.")
     note = serializers.CharField(
-        help_text="Why fewer cases were found than there will be; empty where the known cases are complete."
+        help_text="Why nothing was found, or less than will be; empty where the known cases are complete."
     )
 
 
@@ -233,9 +236,10 @@ class SimilarViewSet(viewsets.ViewSet):
 
     def _nearest(self, request: Request, analysis: Analysis, filters: Filters, k: int) -> dict[str, Any]:
         user, space, scan = person(request.user), space_to_search(analysis.kind), analysis.scan
-        if not is_seen(analysis, space):
+        seen = seen_as(analysis, space)
+        if seen is None:
             raise UserError("retired_space", similar_page.replaced_text(space))
-        probe = Probe(space=space, analysis_id=analysis.pk, patient_id=scan.case.patient_id, scan_id=scan.pk)
+        probe = Probe(space=space, analysis_id=seen, patient_id=scan.case.patient_id, scan_id=scan.pk)
         hits = neighbours(probe, visible_scans(user), filters, k)
         vote = ""
         if user.role == Role.DOCTOR and filters == Filters():
@@ -249,7 +253,7 @@ class SimilarViewSet(viewsets.ViewSet):
             "similar": [self._hit(request, one) for one in view.others],
             "own_earlier": [self._hit(request, one) for one in view.own],
             "vote": view.vote,
-            "note": view.why,
+            "note": view.why or similar_page.empty_text(view),
         }
 
     def _hit(self, request: Request, view: similar_page.HitView) -> dict[str, Any]:
@@ -265,6 +269,7 @@ class SimilarViewSet(viewsets.ViewSet):
             "citation": hit.citation,
             **_addresses(request, hit),
             "scan": hit.scan_id,
+            "reviewed": hit.is_reviewed,
         }
 
 

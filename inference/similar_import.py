@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import time
 import uuid
@@ -26,6 +27,7 @@ from inference.models import ModelVersion, ReferenceImage, VectorSpace, referenc
 
 MAX_SIDE = 512
 _MAX_PIXELS = 50_000_000
+_UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 _IDS = uuid.UUID("6d1f0f3e-2f6c-4f0b-9a3a-0d3c5b6f7a10")
 
 
@@ -80,7 +82,7 @@ def _import(
     outcome = Outcome()
     space = similar_spaces.space_of(version)
     atlas = ReferenceImage.objects.filter(kind=version.kind, source=ReferenceImage.Source.ATLAS)
-    known = {one.key: one for one in atlas.defer("picture", "heatmap")}
+    known = {one.key: one for one in atlas}
     seen: set[str] = set()
     batch: list[tuple[AtlasRow, np.ndarray]] = []
     for row in rows:
@@ -90,7 +92,7 @@ def _import(
         elif row.key in seen:
             outcome.known += 1
             tell(1)
-        elif (held := known.pop(row.key, None) or known.pop(row.former_key, None)) is not None:
+        elif (held := _held(known, row)) is not None:
             seen.add(row.key)
             _correct(held, row, outcome)
             tell(1)
@@ -98,7 +100,7 @@ def _import(
             seen.add(row.key)
             try:
                 batch.append((row, _open(row)))
-            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            except _UNREADABLE as error:
                 outcome.bad.append(
                     BadRow(row.line, row.path.name, f"cannot be opened ({type(error).__name__})")
                 )
@@ -119,13 +121,42 @@ def _import(
     return outcome
 
 
+def _held(known: dict[str, ReferenceImage], row: AtlasRow) -> ReferenceImage | None:
+    """The image that a row is about, taken out of the known ones."""
+    if row.key in known:
+        return known.pop(row.key)
+    former = known.get(row.former_key)
+    # A picture beside the manifest has today the key that one in a folder had: pixels tell.
+    return known.pop(row.former_key) if former is not None and not _is_another(former, row) else None
+
+
+def _is_another(held: ReferenceImage, row: AtlasRow) -> bool:
+    """Whether a row's picture is another than the one that is kept. What cannot be opened cannot be told."""
+    try:
+        with held.picture.open("rb") as handle, Image.open(handle) as kept:
+            before = np.asarray(kept)
+        with Image.open(io.BytesIO(_png(_open(row)))) as picture:
+            return not np.array_equal(before, np.asarray(picture))
+    except _UNREADABLE:
+        return False
+
+
 def _correct(held: ReferenceImage, row: AtlasRow, outcome: Outcome) -> None:
     """What the manifest says now of an image that is there: a licence may have been taken back."""
     said = {**_words(row), "key": row.key}
     if all(getattr(held, name) == value for name, value in said.items()):
         outcome.known += 1
         return
-    ReferenceImage.objects.filter(pk=held.pk).update(**said)
+    if _is_another(held, row):
+        reason = "another picture of this source and name is in the atlas; give each set a source of its own"
+        outcome.bad.append(BadRow(row.line, row.name, reason))
+        return
+    with transaction.atomic():
+        ReferenceImage.objects.filter(pk=held.pk).update(**said)
+        if held.condition != row.condition and held.heatmap:
+            # It shows where the model saw what the image was said to show before.
+            ReferenceImage.objects.filter(pk=held.pk).update(heatmap="")
+            transaction.on_commit(functools.partial(remove_files, [str(held.heatmap.name)]), robust=True)
     outcome.changed += 1
 
 

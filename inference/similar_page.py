@@ -36,8 +36,9 @@ from inference.similar_selectors import (
     Neighbour,
     Probe,
     active_space,
-    is_seen,
+    empty_atlas_text,
     neighbours,
+    seen_as,
 )
 from inference.similar_spaces import missing
 from pmi_site.errors import TooManyTries, UserError
@@ -160,6 +161,15 @@ def view_of(
     )
 
 
+def empty_text(view: Section) -> str:
+    """That there is nothing to compare with, for programs; "" where something was found or filtered out.
+
+    A page says it in its own words.
+    """
+    filtered = view.form is not None and view.form.is_used
+    return empty_atlas_text() if view.empty and not filtered else ""
+
+
 def filling_text(space: VectorSpace) -> str:
     """That known cases are still missing from the space; empty where none are."""
     if space.state == VectorSpace.State.READY or not missing(space.model_version).exists():
@@ -191,9 +201,10 @@ def section(
         return None  # nothing reads scans of this kind now
     if space is None or not space.dims:
         return Section((), (), empty=True, why=filling_text(space) if space else "")
-    if not version.is_active and not is_seen(analysis, space):
+    seen = analysis.pk if version.is_active else seen_as(analysis, space)
+    if seen is None:
         return Section((), (), why=replaced_text(space))
-    probe = Probe(space=space, analysis_id=analysis.pk, patient_id=scan.case.patient_id, scan_id=scan.pk)
+    probe = Probe(space=space, analysis_id=seen, patient_id=scan.case.patient_id, scan_id=scan.pk)
     filters, error = asked
     hits = neighbours(probe, visible, filters)
     findings = list(analysis.findings.all())
@@ -210,29 +221,35 @@ def _withdrawn_text() -> str:
 
 
 def replaced_text(space: VectorSpace) -> str:
-    """Why a reading by a version that was replaced is not compared in the present one's space, or not yet."""
+    """Why a reading by another version than the present one is not compared in its space, or not yet."""
     if space.state == VectorSpace.State.READY and space.scans_failed:
         return _(
-            "A newer version of the model reads scans now, and it could not look at this one by itself. Have "
+            "Another version of the model reads scans now, and it could not look at this one by itself. Have "
             "the scan read again to compare it with known cases."
         )
     return _(
-        "A newer version of the model reads scans now. Known cases are shown here once it has looked at this "
+        "Another version of the model reads scans now. Known cases are shown here once it has looked at this "
         "scan, too; that happens by itself."
     )
 
 
 def found(search: SimilarSearch, visible: QuerySet[Scan], filters: Filters, k: int = NEAREST) -> Section:
-    """What a finished search found. Raises UserError where its space is no longer searched."""
+    """What a finished search found; nothing with scans of somebody who took the consent to care back since.
+
+    Raises UserError where its space is no longer searched.
+    """
     space = search.space
     if space is None or search.vector is None or not space.model_version.is_active:
         raise UserError("model_changed", _("The model was just changed. Please search again."))
     scan = search.analysis.scan if search.analysis is not None else None
+    # What patients send is about themselves: their own scans are theirs here, too.
+    patient_id = scan.case.patient_id if scan else _own_id(search.owner)
+    if patient_id is not None and care_is_withdrawn(patient_id):
+        return Section((), (), why=_withdrawn_text())
     probe = Probe(
         space=space,
         vector=list(search.vector),
-        # What patients send is about themselves: their own scans are theirs here, too.
-        patient_id=scan.case.patient_id if scan else _own_id(search.owner),
+        patient_id=patient_id,
         scan_id=scan.pk if scan else None,
     )
     return view_of(neighbours(probe, visible, filters, k), space, filters=filters)

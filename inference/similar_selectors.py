@@ -20,7 +20,7 @@ from pgvector.django import HalfVectorField
 
 from accounts.consents import open_consents
 from accounts.models import ConsentPurpose, Role, User
-from cases.models import Scan
+from cases.models import Review, Scan
 from inference import release
 from inference.models import (
     Analysis,
@@ -80,6 +80,7 @@ class Neighbour:
     analysis_id: uuid.UUID | None = None
     finding_id: uuid.UUID | None = None
     group: str = ""  # whose it is, as a hash: only to keep one hit of each person
+    is_reviewed: bool = False  # a doctor has signed what an own scan shows; the condition is the model's
 
 
 @dataclass(frozen=True)
@@ -232,6 +233,7 @@ def _references(probe: Probe, wanted: Filters, distance: Any) -> QuerySet[Any, A
             nothing,
             nothing,
             "reference__group_key",
+            Value(False, output_field=models.BooleanField()),
         )
     )
 
@@ -247,6 +249,13 @@ def _own(probe: Probe, wanted: Filters, distance: Any, visible: QuerySet[Scan]) 
         analysis__scan__in=visible,
         analysis__scan__case__patient_id=probe.patient_id,
     )
+    # Of several readings of a scan the newest that the space has: an older one says what is no longer said.
+    newest = Embedding.objects.filter(
+        analysis__scan_id=OuterRef("analysis__scan_id"),
+        model_version_id=probe.space.model_version_id,
+        analysis__status="succeeded",
+    ).order_by("-analysis__created_at", "-analysis_id")
+    scans = scans.filter(pk=Subquery(newest.values("pk")[:1]))
     if probe.scan_id:
         scans = scans.exclude(analysis__scan_id=probe.scan_id)
         current = Scan.objects.filter(pk=probe.scan_id).values("created_at")[:1]
@@ -255,6 +264,9 @@ def _own(probe: Probe, wanted: Filters, distance: Any, visible: QuerySet[Scan]) 
         c_distance=distance,
         c_condition=Subquery(top.values("condition")[:1]),
         c_finding=Subquery(heat.values("pk")[:1]),
+        c_reviewed=Exists(
+            Review.objects.filter(scan_id=OuterRef("analysis__scan_id"), status=Review.Status.SIGNED)
+        ),
     )
     if wanted.condition:
         scans = scans.filter(c_condition=wanted.condition)
@@ -277,6 +289,7 @@ def _own(probe: Probe, wanted: Filters, distance: Any, visible: QuerySet[Scan]) 
         "analysis_id",
         "c_finding",
         Value("", output_field=text),
+        "c_reviewed",
     )
 
 
@@ -302,9 +315,15 @@ def space_to_search(kind: str) -> VectorSpace:
     return space
 
 
-def is_seen(analysis: Analysis, space: VectorSpace) -> bool:
-    """Whether the space has a vector of the scan of a reading."""
-    return Embedding.objects.filter(analysis=analysis, model_version_id=space.model_version_id).exists()
+def seen_as(analysis: Analysis, space: VectorSpace) -> uuid.UUID | None:
+    """The reading under which the space has a vector of a reading's scan: itself, or the newest other one of
+    the same scan; None where the space has none.
+    """
+    held = Embedding.objects.filter(
+        analysis__scan_id=analysis.scan_id, model_version_id=space.model_version_id
+    ).order_by("-analysis__created_at", "-analysis_id")
+    ids: list[uuid.UUID] = list(held.values_list("analysis_id", flat=True))
+    return analysis.pk if analysis.pk in ids else next(iter(ids), None)
 
 
 def empty_atlas_text() -> str:

@@ -8,15 +8,17 @@ import uuid
 
 import numpy as np
 from django.core.files.base import ContentFile
-from django.db import transaction
+from django.db import DatabaseError, transaction
+from django.utils import timezone
 
 from accounts.consents import consenting_patient_ids, has_consent
 from accounts.models import ConsentPurpose, User
 from cases.imaging.preview import default_plane, slice_png
-from cases.models import Review, Scan
+from cases.models import Case, Review, Scan
 from cases.reviews import signed_review
 from cases.services import load_volume
 from cases.storage import remove_files
+from inference.case_state import RECENT
 from inference.models import (
     Analysis,
     Confirmation,
@@ -51,6 +53,23 @@ def follow_reviews(scan_id: uuid.UUID) -> list[Confirmation]:
             Confirmation.objects.update_or_create(finding=finding, defaults={"doctor": review.reader})[0]
             for finding in confirmed
         ]
+
+
+def follow_recent() -> int:
+    """Does again what reviews signed of late ask for, should nobody have heard of one; how many scans.
+
+    `follow_reviews` comes after the signature is committed: a process that dies in between would leave a
+    picture under a diagnosis that a doctor has taken back.
+    """
+    since = timezone.now() - RECENT
+    scans = Review.objects.filter(signed_at__gte=since).order_by("scan_id").values_list("scan_id", flat=True)
+    ids = list(scans.distinct())
+    for scan_id in ids:
+        try:
+            follow_reviews(scan_id)
+        except DatabaseError as error:  # the others are not to wait for it
+            logger.error("Reviews of scan %s were not followed: %s", scan_id, type(error).__name__)
+    return len(ids)
 
 
 def _certain_findings(review: Review) -> list[Finding]:
@@ -94,7 +113,13 @@ def release_scan(confirmation: Confirmation) -> ReferenceImage | None:
     with transaction.atomic():
         # Behind the lock that giving and taking back use: a consent cannot end between question and row.
         User.objects.select_for_update().get(pk=patient_id)
-        if not has_consent(patient_id, ConsentPurpose.SIMILAR_SEARCH):
+        # In the order of those who delete a scan or follow an amended review: who is second sees the first.
+        list(Case.objects.select_for_update(no_key=True).filter(pk=scan.case_id).values_list("pk"))
+        list(Scan.objects.select_for_update(no_key=True).filter(pk=scan.pk).values_list("pk"))
+        if (
+            not has_consent(patient_id, ConsentPurpose.SIMILAR_SEARCH)
+            or not Confirmation.objects.filter(pk=confirmation.pk).exists()
+        ):
             return None
         ReferenceImage.objects.filter(scan=scan, condition=finding.condition).delete()
         reference = ReferenceImage(

@@ -84,8 +84,9 @@ def in_space(space: VectorSpace, vectors: np.ndarray) -> np.ndarray:
 
 
 def missing(version: ModelVersion) -> QuerySet[ReferenceImage]:
-    """The reference images that have no vector in the version's space yet."""
-    return ReferenceImage.objects.filter(kind=version.kind).exclude(vectors__model_version=version)
+    """The reference images that have no vector in the version's space yet. Without care none is looked at."""
+    own = ReferenceImage.objects.filter(kind=version.kind).exclude(vectors__model_version=version)
+    return own.filter(Q(owner=None) | ~Q(owner__in=patients_without_care()))
 
 
 def unseen_scans(version: ModelVersion) -> QuerySet[Analysis]:

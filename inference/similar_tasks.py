@@ -91,6 +91,7 @@ def build_space_index(version_id: str) -> None:
 @pmi_task(queue="default", time_limit=240)
 def fill_waiting_spaces() -> None:
     """Does or sends again what a lost message or a dead worker left undone; runs every few minutes."""
+    similar_services.follow_recent()
     for space in VectorSpace.objects.select_related("model_version").filter(model_version__is_active=True):
         # Also of a space that is ready: an import into the version before it may have come in between.
         if (

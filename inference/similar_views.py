@@ -128,7 +128,8 @@ def _answer(user: User, search: SimilarSearch, request: HttpRequest) -> tuple[di
             )
         except UserError as error:
             context["error"] = error.message
-            return context, error.status
+            # htmx shows nothing of an answer that failed.
+            return context, 200 if request.headers.get("HX-Request") else error.status
     return context, 200
 
 

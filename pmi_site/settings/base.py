@@ -70,7 +70,9 @@ elif PMI_EMBEDDED_BROKER:
         }
     }
 else:
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "pmi_cache"}}
+    CACHES = {
+        "default": {"BACKEND": "pmi_site.database_cache.CountingDatabaseCache", "LOCATION": "pmi_cache"}
+    }
 
 # --- Django ---
 DEBUG = False

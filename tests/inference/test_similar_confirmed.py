@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 
 from accounts import consents
 from cases import reviews
@@ -109,3 +110,41 @@ def test_the_most_exact_label_is_taken() -> None:
     assert most_exact("chest_xray", ["pneumonia", "bacterial"]) == ["bacterial"]
     assert most_exact("chest_xray", ["pneumonia"]) == ["pneumonia"]
     assert most_exact("knee_xray", ["3"]) == ["3"]
+
+
+def test_a_signature_that_nobody_heard_of_is_followed_all_the_same(analysis: Analysis, doctor: Any) -> None:
+    first = reviewed.sign(analysis, doctor)
+    assert not Confirmation.objects.exists(), "the receiver comes after the commit, which a test has not"
+    similar_tasks.fill_waiting_spaces()
+    assert ReferenceImage.objects.get().condition == "pneumonia"
+    reviewed.correct(analysis, doctor, amends=first.pk, amend_reason="A fold of the skin.")
+    similar_tasks.fill_waiting_spaces()
+    assert not ReferenceImage.objects.filter(condition="pneumonia").exists()
+
+
+def test_one_broken_review_does_not_keep_the_others_waiting(
+    analysis: Analysis, doctor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reviewed.sign(analysis, doctor)
+
+    def broken(_scan_id: Any) -> None:
+        raise OperationalError("deadlock detected")
+
+    monkeypatch.setattr(similar_services, "follow_reviews", broken)
+    assert similar_services.follow_recent() == 1
+
+
+def test_what_is_taken_back_while_its_picture_is_cut_is_not_released(
+    analysis: Analysis, doctor: Any, monkeypatch: pytest.MonkeyPatch, private_root: Any
+) -> None:
+    reviewed.sign(analysis, doctor)
+    similar_services.follow_reviews(analysis.scan_id)
+    cut = similar_services._picture
+
+    def slowly(scan: Scan, of: Analysis) -> bytes:
+        Confirmation.objects.all().delete()  # an amendment, meanwhile
+        return cut(scan, of)
+
+    monkeypatch.setattr(similar_services, "_picture", slowly)
+    assert similar_services.release_scan(Confirmation.objects.get()) is None
+    assert not list(private_root.glob("references/**/*.png"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import shutil
 from pathlib import Path
@@ -16,6 +17,7 @@ from PIL import Image
 from inference import services
 from inference.atlas import showable
 from inference.models import ReferenceImage, ReferenceVector, VectorSpace
+from tests.inference import reading_rows as rows
 from tests.inference.pictures import picture
 
 pytestmark = pytest.mark.django_db
@@ -165,3 +167,50 @@ def test_the_command_evaluates_a_manifest(models: Any, manifest: Path) -> None:
 )
 def test_what_a_licence_allows(licence: str, may: bool) -> None:
     assert showable(licence) is may
+
+
+def test_another_picture_of_a_known_name_is_not_taken_for_it(models: Any, manifest: Path) -> None:
+    load(manifest)
+    folder = manifest.parent / "more"
+    folder.mkdir()
+    Image.fromarray(picture("knee_xray", "4", 9).astype(np.uint8)).save(folder / "0.png")
+    text = manifest.read_text()
+    header, rest = text.split("\n", 1)
+    # Named first, or alone, it has the former key of the picture beside the manifest.
+    manifest.write_text(f"{header}\nmore/0.png,4,p9,CC BY 4.0,Set\n{rest}")
+    assert "1 added (0 by label only), 6 known, 0 corrected" in load(manifest)[0]
+    assert ReferenceImage.objects.get(condition="knee-oa-0", pk__in=_named("0.png")).condition == "knee-oa-0"
+    # A second set without a source of its own.
+    Image.fromarray(picture("knee_xray", "4", 11).astype(np.uint8)).save(manifest.parent / "1.png")
+    manifest.write_text(f"{header}\n1.png,4,p1,CC BY 4.0,Set\n")
+    said, bad = load(manifest)
+    assert "0 corrected" in said and "a source of its own" in bad
+
+
+def _named(name: str) -> list[Any]:
+    key = hashlib.sha256(f"Set\n{name}".encode()).hexdigest()
+    return list(ReferenceImage.objects.filter(key=key).values_list("pk", flat=True))
+
+
+def test_a_corrected_label_takes_the_heatmap_of_the_old_one_along(
+    models: Any, manifest: Path, django_capture_on_commit_callbacks: Any
+) -> None:
+    load(manifest)
+    before = ReferenceImage.objects.get(pk__in=_named("3.png"))
+    assert before.heatmap and before.heatmap.storage.exists(str(before.heatmap.name))
+    manifest.write_text(manifest.read_text().replace("3.png,4,p3", "3.png,2,p3"))
+    with django_capture_on_commit_callbacks(execute=True):
+        assert "1 corrected" in load(manifest)[0]
+    after = ReferenceImage.objects.get(pk=before.pk)
+    assert after.condition == "knee-oa-2" and not after.heatmap
+    assert not before.heatmap.storage.exists(str(before.heatmap.name))
+
+
+def test_an_import_does_not_begin_with_a_model_that_was_just_changed(
+    models: Any, manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = rows.model_version(active=False, kind="knee_xray", digit="b")
+    monkeypatch.setattr("inference.selectors.active_versions", lambda: {"knee_xray": before})
+    with pytest.raises(CommandError, match="was just changed"):
+        load(manifest)
+    assert not ReferenceImage.objects.exists()

@@ -203,3 +203,69 @@ def test_an_import_leaves_a_filling_space_to_who_fills_it(patient: Any) -> None:
     assert held.state == "ready" and held.lease_expires_at is None
     similar_spaces.progress(held)  # as a released scan does
     assert similar_spaces.claim_space(version.pk) is not None
+
+
+def test_nothing_of_somebody_without_care_is_looked_at_again(
+    agrees: Any, confirmed_twice: list[Analysis], other_patient: Any
+) -> None:
+    agrees(other_patient)
+    version = confirmed_twice[0].model_version
+    assert version is not None and ReferenceImage.objects.count() == 2
+    newer = rows.model_version(active=False, digit="b")
+    own = atlas(version, 0.3)
+    consents.give_consent(other_patient, ConsentPurpose.CARE)
+    assert similar_spaces.missing(newer).count() == 3
+    consents.revoke_consent(other_patient, ConsentPurpose.CARE)
+    assert list(similar_spaces.missing(newer)) == [own]
+
+
+def test_a_search_from_before_does_not_outlive_care(patient: Any) -> None:
+    analysis = read(ScanFactory.create(case__patient=patient))
+    assert analysis.model_version is not None
+    atlas(analysis.model_version, 0.2)
+    search = SimilarSearch(
+        owner=patient,
+        analysis=analysis,
+        kind="chest_xray",
+        state="done",
+        space=VectorSpace.objects.get(),
+        vector=vector(0).tolist(),
+    )
+    consents.give_consent(patient, ConsentPurpose.CARE)
+    assert similar_page.found(search, visible_scans(patient), Filters()).others
+    consents.revoke_consent(patient, ConsentPurpose.CARE)
+    shown = similar_page.found(search, visible_scans(patient), Filters())
+    assert not shown.others and "was taken back" in shown.why
+
+
+def test_an_earlier_scan_says_what_its_newest_reading_said_and_that_a_doctor_looked(
+    patient: Any, doctor: Any, as_user: Any
+) -> None:
+    CareRelationshipFactory.create(patient=patient, doctor=doctor)
+    earlier, scan = (ScanFactory.create(case__patient=patient) for _ in range(2))
+    read(earlier, 0.1)
+    newest = read(earlier, 0.2)
+    newest.findings.filter(rank=0).update(condition="viral-pneumonia")
+    read(scan)
+    probe = Probe(
+        VectorSpace.objects.get(), vector=vector(0).tolist(), patient_id=patient.pk, scan_id=scan.pk
+    )
+    (hit,) = neighbours(probe, visible_scans(patient)).own
+    assert (hit.analysis_id, hit.condition, hit.is_reviewed) == (newest.pk, "viral-pneumonia", False)
+    reviewed.sign(newest, doctor)
+    (hit,) = neighbours(probe, visible_scans(patient)).own
+    assert hit.is_reviewed
+    address = reverse("inference:scan_result", args=[scan.case_id, scan.pk])
+    assert "A doctor has reviewed that scan" in as_user(patient).get(address).text
+
+
+def test_after_a_roll_back_a_scan_is_compared_by_its_reading_from_before(patient: Any, as_user: Any) -> None:
+    scan = ScanFactory.create(case__patient=patient)
+    reference = atlas(read(scan).model_version, 0.1)
+    newer = rows.model_version(active=False, digit="b")
+    rows.reading(scan, model_version=newer)  # the newest answer, without a vector in the space in use
+    address = reverse("inference:scan_result", args=[scan.case_id, scan.pk])
+    assert reverse("inference:similar_picture", args=[reference.pk]) in as_user(patient).get(address).text
+    body = {"analysis": str(scan.analyses.get(model_version=newer).pk)}
+    answer = as_user(patient).post("/api/v1/similar/", body, content_type="application/json").json()
+    assert len(answer["similar"]) == 1 and answer["note"] == ""

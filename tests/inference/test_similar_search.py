@@ -159,10 +159,13 @@ def test_a_retired_reading_shows_no_neighbours(as_user: Any, patient: Any) -> No
     assert "Known cases that look most like this one" not in page(as_user(patient), scan)
 
 
-def test_an_empty_atlas_says_so(as_user: Any, patient: Any) -> None:
+def test_an_empty_atlas_says_so(as_user: Any, api_as: Any, patient: Any) -> None:
     scan = ScanFactory.create(case__patient=patient)
-    read(scan)
+    analysis = read(scan)
     assert "There are no known cases to compare with yet." in page(as_user(patient), scan)
+    answer = api_as(patient).post("/api/v1/similar/", {"analysis": str(analysis.pk)})
+    assert answer.status_code == 200 and not answer.json()["similar"]
+    assert "import_atlas" in answer.json()["note"]
 
 
 def test_consent_releases_and_revoking_removes_at_once(

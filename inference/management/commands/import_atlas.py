@@ -50,6 +50,8 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         if reader is None:
             raise CommandError(f"No model reads {kind}.")
+        if reader.bundle.sha256 != version.sha256:
+            raise CommandError("The model was just changed. Start the import again.")
         stream = getattr(self.stderr, "_out", self.stderr)
         with tqdm(total=len(rows), unit="picture", desc="Importing", file=stream) as bar:
             try:

@@ -57,6 +57,8 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps(answer))
             return
+        if answer.get("note"):
+            self.stderr.write(answer["note"])
         for hit in answer.get("similar", []):
             self.stdout.write(f"{hit['similarity']:.4f}  {hit['condition']}  {hit['name']}")
         if "map_at_5" in answer:
@@ -66,7 +68,7 @@ class Command(BaseCommand):
         from cases.intake import IncomingFile
         from cases.models import Scan
         from inference.similar_embedding import probe_of_files
-        from inference.similar_selectors import neighbours
+        from inference.similar_selectors import empty_atlas_text, neighbours
 
         path: Path = options["path"]
         if not path.is_file():
@@ -74,10 +76,11 @@ class Command(BaseCommand):
         probe = probe_of_files([IncomingFile(path.name, path)], options["kind"])
         hits = neighbours(probe, Scan.objects.none(), k=options["k"])
         return {
+            "note": "" if hits.others else empty_atlas_text(),
             "similar": [
                 {"similarity": round(1 - h.distance, 4), "condition": h.condition, "name": h.collection}
                 for h in hits.others
-            ]
+            ],
         }
 
     def _manifest(self, options: dict[str, Any]) -> dict[str, Any]:
