@@ -4,7 +4,7 @@
 #   make test PYTEST_ARGS="-n 2 tests/cases"                                some tests, two at a time
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test venv frontend models lint format types migrations deploy-check pytest e2e schema clean bench-similar bench-worklist messages
+.PHONY: help run test venv frontend models lint format types migrations deploy-check pytest e2e schema clean data-links bench-similar bench-worklist messages
 
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3 2>/dev/null))
 BIN := .venv/bin
@@ -70,13 +70,16 @@ messages: .venv/.stamp-dev ## Collect what is to be translated, and compile the 
 	for po in locale/*/LC_MESSAGES/django.po; do msgfmt --check-format -o $${po%.po}.mo $$po; done
 
 # MINUTES ends the sitting in time; the same command goes on. RECIPE_ARGS="--list" shows the steps.
-models: .venv/.stamp-run $(if $(findstring --list,$(RECIPE_ARGS)),,var/data/brain_mirrored/manifest.csv) ## Train all models by the GPU recipe, into var/recipe (DATA=../shared/data MINUTES=9)
+models: .venv/.stamp-run $(if $(findstring --list,$(RECIPE_ARGS)),,data-links var/data/brain_mirrored/manifest.csv) ## Train all models by the GPU recipe, into var/recipe (DATA=../shared/data MINUTES=9)
 	$(BIN)/python -m ml_training recipe ml_training/configs/recipes/gpu.yaml --data-dir var/data $(if $(MINUTES),--max-minutes $(MINUTES)) $(RECIPE_ARGS)
 
 # The sets in DATA, and beside them what is made of them: DATA itself may be read-only.
-var/data/brain_mirrored/manifest.csv: .venv/.stamp-run
-	mkdir -p var/data
-	for set in $(wildcard $(abspath $(DATA))/*/manifest.csv); do ln -sfn $$(dirname $$set) var/data/; done
+data-links:
+	@mkdir -p var/data
+	@for set in $(wildcard $(abspath $(DATA))/*/manifest.csv); do ln -sfn $$(dirname $$set) var/data/; done
+
+# Made once: packages that are installed anew, or links, are no reason to make it again.
+var/data/brain_mirrored/manifest.csv: | .venv/.stamp-run data-links
 	$(BIN)/python -m ml_training mirror var/data/brain_mri/manifest.csv --seen ml_training/data/brain_halves.csv --midline pituitary --leave fold=4 --out var/data/brain_mirrored
 
 bench-similar: .venv/.stamp-dev ## Similar-image search at 1k to 1M vectors against faiss (an hour; writes docs/)

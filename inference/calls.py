@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from inference.reading import Call
 from ml_training.labels import NORMAL_CONDITIONS, TASKS
 
-__all__ = ["NORMAL_CONDITIONS", "CalledLabel", "call_labels", "call_of"]
+__all__ = ["NORMAL_CONDITIONS", "CalledLabel", "call_labels", "call_of", "operating_points"]
 
 # A kind of pneumonia cannot be surer than pneumonia.
 PARENT_LABEL = {"bacterial": "pneumonia", "viral": "pneumonia", "covid19": "pneumonia"}
@@ -58,6 +58,69 @@ class CalledLabel:
     def is_normal(self) -> bool:
         """Whether the label says that nothing was found."""
         return self.condition in NORMAL_CONDITIONS
+
+
+def operating_points(
+    metadata: Mapping[str, Any], *, age_group: str, is_volume: bool, slices_read: int
+) -> dict[str, dict[str, Any]]:
+    """By label name the marks that make its calls, as a bundle's `high_sensitivity` and `high_specificity`.
+
+    Volumes of several slices have the bundle's own for volumes, films those of the age group. Where the age
+    is not known, each mark is the most careful of all groups': what is possible in anybody is possible. None
+    for `high_specificity`: never likely. That is so for a label that healthy scans are known to look like
+    (see `doubtful_labels`), read from a single picture.
+
+    Findings that may stand together keep to `NOTHING_FROM` as well: "nothing found" is likely from there on
+    at the earliest, and a disease possible at the latest where it is as probable as that leaves room for.
+    """
+    labels = metadata.get("labels")
+    points: dict[str, dict[str, Any]] = {
+        str(label["name"]): dict(label)
+        for label in (labels if isinstance(labels, list) else [])
+        if isinstance(label, Mapping) and label.get("name")
+    }
+    pooling = metadata.get("pooling") or {}
+    if is_volume and slices_read > 1:
+        _take(points, pooling.get("operating_points"))
+        return points
+    by_age = metadata.get("operating_points_by_age") or {}
+    if is_volume:
+        pass
+    elif age_group in by_age:
+        _take(points, by_age[age_group])
+    elif age_group == "unknown":
+        for own in by_age.values():
+            for name, marks in own.items():
+                _take_careful(points.setdefault(name, {}), marks)
+    if metadata.get("activation") == "sigmoid":
+        for name, marks in points.items():
+            if marks.get("condition") in NORMAL_CONDITIONS:
+                _take_careful(marks, {"high_specificity": NOTHING_FROM})
+            elif name not in PARENT_LABEL:
+                _take_careful(marks, {"high_sensitivity": 1 - NOTHING_FROM})
+    for name in doubtful_labels(metadata):
+        points[name]["high_specificity"] = None
+    return points
+
+
+def doubtful_labels(metadata: Mapping[str, Any]) -> set[str]:
+    """The labels that healthy scans are known to look like: those with a ceiling in the bundle's pooling."""
+    labels = metadata.get("labels")
+    names = [str(one["name"]) for one in (labels if isinstance(labels, list) else []) if one.get("name")]
+    ceilings = (metadata.get("pooling") or {}).get("ceilings") or []
+    return {name for name, ceiling in zip(names, ceilings, strict=False) if ceiling < 1}
+
+
+def _take(points: dict[str, dict[str, Any]], own: Mapping[str, Mapping[str, Any]] | None) -> None:
+    for name, marks in (own or {}).items():
+        points.setdefault(name, {}).update(marks)
+
+
+def _take_careful(marks: dict[str, Any], others: Mapping[str, Any]) -> None:
+    """Possible from the lower of both marks on, likely from the higher one on."""
+    for key, chosen in (("high_sensitivity", min), ("high_specificity", max)):
+        if key in others:
+            marks[key] = chosen(marks.get(key, others[key]), others[key])
 
 
 def call_of(probability: float, high_sensitivity: float, high_specificity: float) -> Call:

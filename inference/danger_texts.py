@@ -157,8 +157,8 @@ TEXTS = {
         "problems, such as a stroke or bleeding."
     ),
     "none.chest": _(
-        "The reading found no sign of pneumonia. It cannot see other problems, such as a small tumour, a "
-        "broken rib or heart disease."
+        "The reading found no sign of pneumonia. It cannot see other problems, such as a tumour, "
+        "tuberculosis, a collapsed lung, a broken rib or heart disease."
     ),
     "none.unsure": _(
         "The reading leans towards nothing found, but it is not sure. It only looks for the few conditions "

@@ -43,8 +43,8 @@ TEXTS_ES: dict[str, str] = {
     "knee.child_do": "Pida cita con un médico para dentro de dos semanas como máximo. Vaya el mismo día si la rodilla está caliente e hinchada con fiebre, si el niño o la niña no puede apoyar la pierna o si el dolor le despierta por la noche.",
     # --- nothing found
     "none.brain": "La lectura no encontró señales de los tres tipos de tumor cerebral que conoce. Pasa la mayoría por alto si no se dio contraste (un tinte), y en otros tipos de imágenes de resonancia. No puede ver otros problemas, como un ataque cerebral o una hemorragia.",
-    "none.chest": "La lectura no encontró señales de neumonía. No puede ver otros problemas, como un tumor pequeño, una costilla rota o una enfermedad del corazón.",
-    "none.unsure": "La lectura se inclina por que no hay nada, pero no está segura. Solo busca las pocas enfermedades que conoce.",
+    "none.chest": "La lectura no encontró señales de neumonía. No puede ver otros problemas, como un tumor, una tuberculosis, un pulmón colapsado, una costilla rota o una enfermedad del corazón.",
+    "none.unsure": "La lectura se inclina por «nada encontrado», pero no está segura. Solo busca las pocas enfermedades que conoce.",
     "none.nothing": "No destacó nada de lo que esta lectura busca. Eso no prueba que todo esté bien: solo busca las pocas enfermedades que conoce y puede no verlas.",
     "none.brain_do": "Deje que un médico lo confirme. Si tiene síntomas, no espere a causa de este resultado: llame a su número local de emergencias si hay una primera convulsión, debilidad repentina, dificultad para hablar o el peor dolor de cabeza de su vida.",
     "none.chest_do": "Deje que un médico lo confirme. Si se siente mal, no espere a causa de este resultado: llame a su número local de emergencias si le cuesta respirar, tiene los labios azules o grises o un dolor de pecho que no se quita.",

@@ -21,7 +21,7 @@ from PIL import Image
 
 from cases.imaging.volume import CanonicalVolume
 from inference import gate, gate_rules, heat, registry, slices
-from inference.calls import NORMAL_CONDITIONS, CalledLabel, call_labels
+from inference.calls import NORMAL_CONDITIONS, CalledLabel, call_labels, operating_points
 from inference.gate_rules import Refusal
 from inference.reading import LabelFinding, Reading
 
@@ -320,13 +320,23 @@ class _Run:
         )
 
     def _labels(self) -> list[LabelSpec]:
-        """The bundle's labels; a volume has operating points of its own where the bundle gives some."""
-        points = self.pooling.get("operating_points") or {}
-        if not self.volume.is_volume or len(self.indices) < 2:
-            points = {}
+        """The bundle's labels, with the marks that hold for this scan."""
+        points = operating_points(
+            self.reader.metadata,
+            age_group=self.age_group,
+            is_volume=self.volume.is_volume,
+            slices_read=len(self.indices),
+        )
+        never = float("inf")
         return [
-            dataclasses.replace(label, **points.get(label.name, {}))
-            for label in self.reader.bundle.labels_for(self.age)
+            dataclasses.replace(
+                label,
+                high_sensitivity=points[label.name]["high_sensitivity"],
+                high_specificity=never
+                if points[label.name]["high_specificity"] is None
+                else points[label.name]["high_specificity"],
+            )
+            for label in self.reader.bundle.labels
         ]
 
     def _forward(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -354,13 +364,16 @@ class _Run:
 
     def _key_position(self, called: list[CalledLabel], each: np.ndarray, weights: np.ndarray) -> int:
         """Position of the slice that tells most about the first suspected disease, of those that the reading
-        rests on (`weights` above 0), also where "nothing found" is more probable; the middle one where
-        nothing is suspected.
+        rests on (`weights` above 0), also where "nothing found" is more probable; where nothing is suspected,
+        the one that looks least like it. The middle one of a model that never says "nothing found".
         """
         suspected = [label.name for label in called if label.call != "unlikely" and not label.is_normal]
-        if not suspected:
+        if suspected:
+            column = each[:, self.reader.names.index(suspected[0])]
+        elif self.reader.normal is not None:
+            column = 1.0 - each[:, self.reader.normal]
+        else:
             return len(self.indices) // 2
-        column = each[:, self.reader.names.index(suspected[0])]
         return int(np.where(weights > 0, column, -1.0).argmax())
 
     def _finding(self, label: CalledLabel, each: np.ndarray, features: np.ndarray) -> LabelFinding:

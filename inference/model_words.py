@@ -18,11 +18,15 @@ from django.utils.translation import gettext_lazy, ngettext
 from inference.presenters import Text, plane_words, shown_words
 
 _OFTEN_ASKED = ("all", "age_group")  # whose result is this about; other parts are for those who dig
+_VOLUMES = "simulated volumes"
+# Films of adults from one hospital: how it does where hospital and disease do not go together.
+_ONE_HOSPITAL = "source: NIH ChestX-ray14"
+_FEW = 100  # of so few, "more than 99 of 100" says more than was seen
 _PARTS: dict[str, Text] = {
     "all": gettext_lazy("All test scans"),
     "age_group: child": gettext_lazy("Children's scans"),
     "age_group: adult": gettext_lazy("Adults' scans"),
-    "simulated volumes": gettext_lazy("Scans of many slices, put together from single test pictures"),
+    _VOLUMES: gettext_lazy("Scans of many slices, put together from single test pictures"),
     "source: synthetic": gettext_lazy("Drawn patterns that are no scans"),
 }
 # The words of those who read scans; `presenters.plane_words` has those of everybody else.
@@ -47,8 +51,10 @@ class Measured:
     lang: str = ""
 
 
-def measured(metadata: Mapping[str, Any]) -> list[Measured]:
-    """What was measured, one entry for each part of the test images that has a figure in words."""
+def measured(metadata: Mapping[str, Any], *, is_volume: bool = False) -> list[Measured]:
+    """What was measured, one entry for each part of the test images that has a figure in words. Of a reading
+    of many slices (`is_volume`) single pictures are a detail, where there are figures for volumes.
+    """
     parts = metadata.get("eval_metrics")
     if not isinstance(parts, Mapping):
         return []
@@ -58,35 +64,50 @@ def measured(metadata: Mapping[str, Any]) -> list[Measured]:
         for label in (labels if isinstance(labels, list) else [])
         if isinstance(label, Mapping) and label.get("name") and label.get("claimed", True)
     }
+    asked = {_VOLUMES} if is_volume and _VOLUMES in parts else {*_OFTEN_ASKED, _ONE_HOSPITAL}
     found = [
-        _part(str(name), figures, conditions)
+        _part(str(name), figures, conditions, asked, easier=_ONE_HOSPITAL in parts)
         for name, figures in parts.items()
         if isinstance(figures, Mapping)
     ]
     return [part for part in found if part.sentences]
 
 
-def _part(name: str, figures: Mapping[str, Any], conditions: Mapping[str, str]) -> Measured:
+def _part(
+    name: str, figures: Mapping[str, Any], conditions: Mapping[str, str], asked: set[str], *, easier: bool
+) -> Measured:
+    images = _count(figures.get("images"))
     sentences = [
         sentence
         for key, words in _FIGURES.items()
-        if (sentence := _sentence(figures.get(key), words)) is not None
+        if (sentence := _sentence(figures.get(key), words, images if key == "accuracy" else 0)) is not None
     ]
     per_label = figures.get("per_label")
     for label, own in per_label.items() if isinstance(per_label, Mapping) else ():
         if label in conditions and isinstance(own, Mapping):
             sentence = _label_sentence(own, shown_words(conditions[label]), exclusive="accuracy" in figures)
             sentences += [sentence] if sentence else []
+    if easier and name in ("all", "age_group: adult") and sentences:
+        sentences.append(
+            _(
+                "Many of the adults with pneumonia in this test had COVID-19, and their films come from "
+                "other hospitals than the healthy ones. That makes it easier than it is within one hospital: "
+                "see the scans from NIH."
+            )
+        )
     column = name.partition(":")[0].strip()
     shown, lang = _name(name)
-    return Measured(shown, _size(figures), tuple(sentences), column not in _OFTEN_ASKED, lang)
+    return Measured(shown, _size(name, figures), tuple(sentences), not {column, name} & asked, lang)
 
 
 def _label_sentence(own: Mapping[str, Any], shown: str, *, exclusive: bool) -> str | None:
     # Where one answer is chosen, how often the right one was chosen says most; where each finding stands
     # alone, how well scans with it are told from scans without it.
     if exclusive:
-        return _sentence(own.get("recall"), lambda share: _recall(shown, share))
+        images = _count(own.get("images"))
+        if images == 0:  # there was none to name
+            return None
+        return _sentence(own.get("recall"), lambda share: _recall(shown, share), images or 0)
     return _sentence(own.get("auc"), lambda share: _ranking(shown, share))
 
 
@@ -107,7 +128,7 @@ def _ranking(shown: str, share: str) -> str:
 _FIGURES: dict[str, Callable[[str], str]] = {
     "accuracy": lambda share: _("It gave the right answer for %(share)s scans.") % {"share": share},
     "tumour_type_accuracy": lambda share: (
-        _("Where there was a tumour, it named the right kind for %(share)s scans.") % {"share": share}
+        _("Asked only which kind a tumour is, it named the right one for %(share)s scans.") % {"share": share}
     ),
     "auc_grade_2_or_more": lambda share: _ranking(_("clear wear of the joint (grade 2 or more)"), share),
     "bacterial_against_viral_auc": lambda share: (
@@ -116,10 +137,14 @@ _FIGURES: dict[str, Callable[[str], str]] = {
 }
 
 
-def _sentence(figure: object, words: Callable[[str], str]) -> str | None:
+def _sentence(figure: object, words: Callable[[str], str], of: int | None = 0) -> str | None:
+    """A figure in words; `of` is how many it is a share of, where it is counted."""
     value, low, high = _value(figure)
     if value is None:
         return None
+    if value in (0, 1) and of and of <= _FEW:
+        count = {"n": of}
+        return words(_("all %(n)s") % count if value else _("none of %(n)s") % count)
     sentence = words(_share(value))
     if low is None or high is None or not low < high:
         return sentence
@@ -158,12 +183,19 @@ def _share(value: float) -> str:
     return _("%(n)s of 100") % {"n": _percent(value)}
 
 
-def _size(figures: Mapping[str, Any]) -> str:
-    images, groups = figures.get("images"), figures.get("groups")
-    if not isinstance(images, int) or isinstance(images, bool) or images < 1:
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _size(name: str, figures: Mapping[str, Any]) -> str:
+    images, groups = _count(figures.get("images")), _count(figures.get("groups"))
+    if images is None or images < 1:
         return ""
-    words = ngettext("%(n)s picture", "%(n)s pictures", images) % {"n": f"{images:,}"}
-    if isinstance(groups, int) and not isinstance(groups, bool) and 0 < groups < images:
+    if name == _VOLUMES:
+        words = ngettext("%(n)s scan", "%(n)s scans", images) % {"n": f"{images:,}"}
+    else:
+        words = ngettext("%(n)s picture", "%(n)s pictures", images) % {"n": f"{images:,}"}
+    if groups is not None and 0 < groups < images:
         words = _("%(pictures)s of about %(n)s people") % {"pictures": words, "n": f"{groups:,}"}
     return words
 
@@ -183,24 +215,6 @@ def _name(part: str) -> tuple[str, str]:
 def plane_name(plane: str) -> str:
     """The name of a plane for doctors; an unknown one as it is."""
     return str(PLANES.get(plane, plane))
-
-
-def operating_points(
-    metadata: Mapping[str, Any], *, age_group: str, is_volume: bool, slices_read: int
-) -> dict[str, Mapping[str, Any]]:
-    """By label name the marks that make its calls: of volumes of several slices the bundle's own for volumes,
-    of single pictures those of the age group, else the label's. The engine calls by the same ones.
-    """
-    labels = metadata.get("labels")
-    points: dict[str, Mapping[str, Any]] = {
-        str(label.get("name")): label
-        for label in (labels if isinstance(labels, list) else [])
-        if isinstance(label, Mapping)
-    }
-    own = (metadata.get("operating_points_by_age") or {}).get(age_group) if not is_volume else None
-    if is_volume and slices_read > 1:
-        own = (metadata.get("pooling") or {}).get("operating_points")
-    return points | {name: {**points.get(name, {}), **marks} for name, marks in (own or {}).items()}
 
 
 def data_sets(training_data: object) -> list[str]:

@@ -26,7 +26,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from pgvector.django import HalfVectorField
 
-from cases.models import Scan
+from cases.models import Case, Scan
 from cases.storage import private_storage
 from inference.registry_models import ModelUse as ModelUse
 from inference.registry_models import ShadowReading as ShadowReading
@@ -173,6 +173,12 @@ class Analysis(BaseModel):
     key_slice = models.PositiveIntegerField(null=True, blank=True)
     key_plane = models.CharField(max_length=10, blank=True)
     slices_read = models.PositiveIntegerField(default=0)
+    age_group = models.CharField(
+        max_length=8,
+        choices=Case.AgeGroup.choices,
+        blank=True,
+        help_text=_("What it was read for; empty where that is not known."),
+    )
     gate_distance = models.FloatField(
         null=True, blank=True, help_text=_("Of the gate's own limit: above 1 is unlike its training images.")
     )

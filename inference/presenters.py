@@ -148,12 +148,21 @@ _NORMAL_MEANINGS: dict[str, Text] = {
 }
 
 
-def call_words(call: str, *, normal: bool = False) -> CallWords:
-    """The words for likely, possible or unlikely; `normal` for a finding that says that nothing was found.
+_DOUBTFUL: Text = gettext_lazy(
+    "Healthy scans often score as high for this, so take the number as too high. The model can neither "
+    "confirm this nor rule it out."
+)
+
+
+def call_words(call: str, *, normal: bool = False, doubtful: bool = False) -> CallWords:
+    """The words for likely, possible or unlikely; `normal` for a finding that says that nothing was found,
+    `doubtful` for one that healthy scans are known to look like.
 
     Raises KeyError for any other call.
     """
     words = _CALLS[call]
+    if doubtful and call == "possible":
+        return replace(words, meaning=_DOUBTFUL)
     return replace(words, meaning=_NORMAL_MEANINGS[call]) if normal else words
 
 
@@ -392,7 +401,7 @@ def age_limits(kind: str, age_group: str) -> list[str]:
             ]
         if age_group == "adult":
             return [
-                _("This model has learnt pneumonia mostly from children. It is less sure for adults."),
+                _("This model has learnt pneumonia mostly from children. It is wrong more often for adults."),
                 _("It knows the difference between bacteria and viruses only from children."),
             ]
         return [
@@ -403,7 +412,7 @@ def age_limits(kind: str, age_group: str) -> list[str]:
             return [
                 _("This model has learnt from adults aged 45 to 79 only. It can be wrong for a child's knee.")
             ]
-        return [_("This model has learnt from people aged 45 to 79. For younger knees it is less sure.")]
+        return [_("This model has learnt from people aged 45 to 79. On younger knees it was not tested.")]
     if kind == "brain_mri" and age_group == "child":
         return [_("This model was not tested on children by themselves. It can be wrong for a child.")]
     return []
@@ -448,10 +457,9 @@ def kind_limits(kind: str) -> list[str]:
             "It knows three kinds of brain tumour. It cannot see a stroke, bleeding, infection or MS."
         ),
         "chest_xray": _(
-            "It looks for pneumonia. It cannot see a small tumour, a broken rib or heart disease."
+            "It looks for pneumonia. It cannot see a tumour, tuberculosis, a collapsed lung, a broken rib or "
+            "heart disease."
         ),
-        "knee_xray": _(
-            "It grades wear of the joint. It cannot see torn ligaments, most fractures, or infection."
-        ),
+        "knee_xray": _("It grades wear of the joint. It cannot see torn ligaments, fractures or infection."),
     }
     return [special[kind], *general] if kind in special else general

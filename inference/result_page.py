@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from accounts.selectors import grants_of
 from cases.models import Case, Review, ReviewVerdict, Scan
 from inference import model_words, presenters, release
-from inference.calls import NORMAL_CONDITIONS
+from inference.calls import NORMAL_CONDITIONS, doubtful_labels, operating_points
 from inference.display import needs_reduction, reduction
 from inference.models import Analysis, Finding
 from inference.report_review import ReviewState, by_doctor, review_state
@@ -99,9 +99,24 @@ class Result:
         return self.is_read and version is not None and not version.is_active
 
     @property
+    def is_for_other_age(self) -> bool:
+        """The reading was made for another age group than the one that is known now, which it depends on."""
+        answer = self.answer
+        task = TASKS.get(answer.kind) if answer is not None and self.is_read else None
+        if answer is None or task is None:
+            return False
+        by_age = any(label.ages for label in task.labels) or self._metadata.get("operating_points_by_age")
+        if not by_age:
+            return False
+        return bool(answer.age_group) and answer.age_group != self.scan.case.age_group
+
+    @property
     def may_read_again(self) -> bool:
-        """Reading again could change something: no reading yet, a failure, a refusal, or a newer model."""
-        return self.pending is None and (not self.is_read or self.failed is not None or self.outdated)
+        """Reading again could change something: no reading yet, a failure, a refusal, a newer model, or
+        another age group.
+        """
+        could = not self.is_read or self.failed is not None or self.outdated or self.is_for_other_age
+        return self.pending is None and could
 
     @property
     def are_some_shown_at_once(self) -> bool:
@@ -216,12 +231,14 @@ class Result:
             if isinstance(label, dict)
         }
         names = {guide.condition.slug: guide.condition.name for guide in self.guides}
+        doubtful = doubtful_labels(self._metadata)
         return [
             FindingView(
                 finding,
                 names.get(finding.condition) or _capital(presenters.shown_words(finding.condition)),
                 presenters.label_limits(limits.get(finding.label, "")),
                 self._verdicts.get(finding.label),
+                finding.label in doubtful,
             )
             for finding in self.answer.findings.all()
         ]
@@ -329,7 +346,12 @@ class Result:
     @cached_property
     def measured(self) -> list[model_words.Measured]:
         """How well the model did, on which scans."""
-        return model_words.measured(self._metadata)
+        return model_words.measured(self._metadata, is_volume=self.is_of_many_slices)
+
+    @property
+    def is_of_many_slices(self) -> bool:
+        """The reading is of a volume, whose number was checked on put-together volumes only."""
+        return self.scan.is_volume and self.answer is not None and self.answer.slices_read > 1
 
     @property
     def has_detailed_figures(self) -> bool:
@@ -368,9 +390,9 @@ class Result:
         """Every probability with its label's operating points, the highest first."""
         if self.answer is None:
             return []
-        points = model_words.operating_points(
+        points = operating_points(
             self._metadata,
-            age_group=self.scan.case.age_group,
+            age_group=self.answer.age_group or self.scan.case.age_group,
             is_volume=self.scan.is_volume,
             slices_read=self.answer.slices_read,
         )

@@ -21,6 +21,7 @@ class FindingView:
     name: str
     limits: str
     verdict: ReviewVerdict | None = None
+    is_doubtful: bool = False  # healthy scans are known to look like it
 
     @property
     def doctor_says(self) -> str:
@@ -45,7 +46,7 @@ class FindingView:
     @property
     def call(self) -> presenters.CallWords:
         """The call in words."""
-        return presenters.call_words(self.finding.call, normal=self.is_normal)
+        return presenters.call_words(self.finding.call, normal=self.is_normal, doubtful=self.is_doubtful)
 
     @property
     def chance(self) -> str:

@@ -185,7 +185,8 @@ def heartbeat(held: Claim, stage: str) -> None:
 
 
 def complete(held: Claim, reading: Reading, volume: CanonicalVolume, age_group: str) -> bool:
-    """Writes a reading: heatmap files first, then rows in one short transaction.
+    """Writes a reading: heatmap files first, then rows in one short transaction. `age_group` is the one that
+    it was made for.
 
     False when the claim was lost meanwhile: then nothing of this reading is kept.
     """
@@ -213,6 +214,7 @@ def complete(held: Claim, reading: Reading, volume: CanonicalVolume, age_group: 
                 key_plane=reading.key_plane,
                 slices_read=reading.slices_read,
                 gate_distance=reading.gate_distance,
+                age_group=age_group,
             ):
                 raise LeaseLost
             Finding.objects.bulk_create(findings)

@@ -13,8 +13,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from inference.calls import NORMAL_CONDITIONS
-from inference.model_words import operating_points
+from inference.calls import NORMAL_CONDITIONS, operating_points
 from inference.models import Analysis, Finding, ModelVersion
 from inference.presenters import shown_words
 
@@ -209,7 +208,7 @@ def _limits(version: ModelVersion | None, reading: Analysis, finding: Finding) -
     """The marks of the newest reading; volumes and age groups may have their own."""
     found = operating_points(
         version.metadata if version and isinstance(version.metadata, dict) else {},
-        age_group=reading.scan.case.age_group,
+        age_group=reading.age_group or reading.scan.case.age_group,
         is_volume=reading.scan.is_volume,
         slices_read=reading.slices_read,
     ).get(finding.label, {})

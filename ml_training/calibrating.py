@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from ml_training import calibrate, crossfit, ood, pooling
@@ -83,8 +82,6 @@ def shipped_network(config: TrainConfig, run_dir: Path) -> nn.Module:
         TrainingError: no whole checkpoint, or a network or preprocessing that is not the run's.
     """
     refuse_other_config(config, run_dir)
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.benchmark = False
     return load_network(config, run_dir / "best.ckpt").half().float()
 
 
@@ -151,7 +148,7 @@ def _calibrated(config: TrainConfig, run_dir: Path, network: nn.Module, splits: 
     ages = age_groups(items)
     draws = None
     if config.calibration_draws:
-        seeds = [config.seed - 1 - n for n in range(config.calibration_draws)]
+        seeds = [(config.seed - 1 - n) % 2**32 for n in range(config.calibration_draws)]
         draws = np.stack([_variants(config, network, held, items, seed) for seed in seeds])
     val = crossfit.Validation(logits, target, ages, [item.group for item in items], draws)
     fitted = crossfit.fit_by_age(task, val)

@@ -11,7 +11,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
 
 from ml_training.errors import TrainingError
 from ml_training.report import write_atomic
@@ -47,6 +47,19 @@ class WholeCheckpoints(TorchCheckpointIO):
             ) from error
         finally:
             draft.unlink(missing_ok=True)
+
+
+class AveragedWeights(EMAWeightAveraging):
+    """Keeps the averages where the network is.
+
+    Lightning asks for the place before it has moved the network to a GPU, and would send every weight to the
+    CPU and average it there after each step.
+    """
+
+    def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Before the training begins."""
+        self._device = trainer.strategy.root_device
+        super().setup(trainer, pl_module, stage)
 
 
 class KeptCheckpoint(ModelCheckpoint):

@@ -12,6 +12,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,9 @@ import numpy as np
 from ml_training.bundle import Bundle
 from ml_training.crossfit import Validation, fit_by_age
 from ml_training.data.manifest import Item, age_groups, group_parts, group_split, refuse_straddling
-from ml_training.errors import BundleError, TrainingError
+from ml_training.errors import BundleError, TrainingError, Unfinished
 from ml_training.evaluate import by_part, report
-from ml_training.labels import Task, task_of
+from ml_training.labels import BACKBONE, Task, task_of
 from ml_training.report import Report, write_atomic
 from ml_training.run_folder import RUN, mark, read_about
 from ml_training.specs import WORDS, TrainConfig, to_plain
@@ -73,9 +74,11 @@ def cross_validate(
     _refuse_leaks(config, plan, items)
     # All of them now: a fold that cannot be split is not found out when the others are learnt.
     splits = [_fold_splits(config, items, held, number) for number, held in enumerate(parts, start=1)]
-    answers = []
+    answers: list[dict[str, Any]] = []
     for number, own in enumerate(splits, start=1):
         if only in (0, number):
+            if answers and deadline is not None and time.monotonic() > deadline:
+                raise Unfinished(f"fold {number} of {folds} is next")
             folder = run_dir / f"fold{number}"
             answers.append(_fold(config, data_dir, folder, own, number, progress, devices, deadline))
     if only:
@@ -293,9 +296,12 @@ def _learnt_elsewhere(config: TrainConfig, items: Sequence[Item]) -> bool:
     if not config.init.endswith(".safetensors"):
         return False
     try:
-        kind = Bundle.load(Path(config.init).parents[1]).kind
+        bundle = Bundle.load(Path(config.init).parents[1])
     except (BundleError, IndexError):
         return False
+    if BACKBONE in str((bundle.metadata.get("training") or {}).get("init", "")):
+        return False  # which has learnt from images of every part
+    kind = bundle.kind
     return kind not in (config.kind, "gate") and config.kind != "gate"
 
 

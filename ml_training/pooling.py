@@ -23,6 +23,8 @@ from ml_training.labels import Task
 METHOD = "window"
 WIDTHS = (0.06, 0.1, 0.16, 0.25, 0.4)
 _FEWEST = 3
+# Simulated volumes, which slope and intercept are fitted on, have at least so many slices.
+_SHORTEST = 20
 _EDGE = 1e-4
 # A volume's reading is "likely" a disease from here on at the earliest. There are no labelled volumes to
 # choose it on: simulated ones say 0.5, and a healthy head unlike all that was learnt from once read 0.54.
@@ -38,7 +40,8 @@ def window_pool(
 
     The log-odds of "not normal" are averaged over a window of `pooling["width"]` of the slices (three at
     least); the most suspicious window counts. `sigmoid(slope * log-odds + intercept)` is the volume's
-    probability of not being normal; the diseases share it as they do in that window.
+    probability of not being normal, of fewer than 20 slices the window's own; the diseases share it as they
+    do in that window.
 
     Labels with a value below 1 in `pooling["ceilings"]` (K,), where there are any, are doubtful: many healthy
     volumes have slices that look like them. They have no say in which window the others are read from, and
@@ -71,7 +74,12 @@ def _window(
     first = int(means.argmax())
     weights = np.zeros(count)
     weights[first : first + width] = 1.0 / width
-    abnormal = float(expit(float(pooling["slope"]) * means[first] + float(pooling["intercept"])))
+    slope, intercept = float(pooling["slope"]), float(pooling["intercept"])
+    if count < _SHORTEST:
+        # The fit makes up for the worst window of many being suspicious in healthy volumes, too. Few slices
+        # have no such excuse: of them it would make "nothing found" where each by itself shows a disease.
+        slope, intercept = 1.0, 0.0
+    abnormal = float(expit(slope * means[first] + intercept))
     shares = np.delete(weights @ probabilities, normal)
     shares = shares / max(float(shares.sum()), 1e-12)
     return np.insert(abnormal * shares, normal, 1.0 - abnormal), weights
@@ -123,7 +131,7 @@ def simulate(
 
     def head(index: int) -> np.ndarray:
         rows = heads[index]
-        return rows[random.integers(len(rows), size=int(random.integers(20, 49)))]
+        return rows[random.integers(len(rows), size=int(random.integers(_SHORTEST, 49)))]
 
     volumes = []
     nothing = np.eye(len(task.labels))[normal]

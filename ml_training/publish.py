@@ -53,6 +53,10 @@ def publish(config: TrainConfig, data_dir: Path, run_dir: Path, bundle_dir: Path
     if config.network.architecture != "densenet":
         raise TrainingError("a teacher is for learning from; only network.architecture densenet is published")
     splits = judged_splits(config, data_dir, run_dir)
+    if not splits.test:
+        raise TrainingError(
+            "there are no test items to measure on: give a source test_column or test_fraction"
+        )
     # Figures are those of the half-precision weights that are shipped, not of the ones that were trained.
     network = shipped_network(config, run_dir)
     found = stored_or_new(config, run_dir, network, splits)

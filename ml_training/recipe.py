@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,12 +21,13 @@ import yaml
 
 from ml_training.errors import TrainingError, Unfinished
 from ml_training.report import write_atomic
+from ml_training.run_folder import BEST
 from ml_training.specs import WORDS, TrainConfig, build, config_from_plain, load_config, override, to_plain
 
 VERBS = ("train", "cv", "calibrate", "publish")
 DONE = "recipe.json"
 # A sitting with less left than this begins no training.
-_LEAST_SECONDS = 20.0
+_LEAST_SECONDS = 60.0
 # Stands for the folder of runs where a recipe is only read.
 _ANYWHERE = Path("runs-dir")
 
@@ -83,16 +85,21 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     if not isinstance(raw, dict) or not raw.get("steps") or set(raw) - {"set", "steps"}:
         raise TrainingError(f"{path}: a recipe has `steps` and, for all of them, `set`")
     common = dict(raw.get("set") or {})
+    said: dict[str, Any] = {}
     for text in overrides:
         key, equals, value = text.partition("=")
         if not equals:
             raise TrainingError(f"override {text!r} must look like key=value")
-        common[key] = yaml.safe_load(value)
+        try:
+            said[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise TrainingError(f"override {text!r}: {' '.join(str(error).split())}") from error
     steps: list[Step] = []
     for number, given in enumerate(raw["steps"], start=1):
         step: Step = build(Step, given, f"{path.name} step {number}")
         _check(step, steps, f"{path.name} step {step.name}")
-        settings = {**common, **step.set}
+        # What is said on the command line is for all trainings, also where a step has a value of its own.
+        settings = {**common, **step.set, **said}
         for seed in step.seeds:
             own = {**settings, "seed": seed}
             steps.append(dataclasses.replace(step, name=f"{step.name}_{seed}", set=own, seeds=()))
@@ -163,15 +170,21 @@ def _placed(value: Any, runs_dir: Path) -> Any:
 def pending(recipe: Recipe, runs_dir: Path) -> list[Step]:
     """The steps that are still to be done: never done, or changed since, in the recipe or in their config."""
     done = _done(runs_dir)
-    return [step for step in recipe.steps if done.get(step.name) != _digest(recipe, step)]
+    return [
+        step
+        for step in recipe.steps
+        if done.get(step.name) != _digest(recipe, step)
+        or (step.verb == "train" and not (runs_dir / step.name / BEST).is_file())
+    ]
 
 
 def _digest(recipe: Recipe, step: Step) -> str:
     plain = {key: value for key, value in dataclasses.asdict(step).items() if key != "minutes"}
     if step.config:
         settings = to_plain(_config(recipe, step, _ANYWHERE))
-        # Other words about a model are no reason to train it again.
-        plain["settings"] = {key: value for key, value in settings.items() if key not in WORDS}
+        # Other words about a model, or more cores, are no reason to train it again.
+        plain["settings"] = {key: value for key, value in settings.items() if key not in (*WORDS, "workers")}
+        plain["set"] = {key: value for key, value in step.set.items() if key not in (*WORDS, "workers")}
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -204,10 +217,14 @@ def cook(
     """
     places.runs_dir.mkdir(parents=True, exist_ok=True)
     left = pending(recipe, places.runs_dir)
+    anew = {step.name for step in left}
+    left = [step for step in recipe.steps if step.name in anew or step.run in anew]
     for number, step in enumerate(left):
         needed = _LEAST_SECONDS if step.verb in {"train", "cv"} else 60 * step.minutes
         if number and deadline is not None and time.monotonic() + needed > deadline:
             raise Unfinished(f"{recipe.path.name}: {step.name} is next, {len(left) - number} steps are left")
+        if step.verb in {"calibrate", "publish"} and os.environ.get("LOCAL_RANK", "0") != "0":
+            continue  # one of Lightning's processes does that
         log.info("step %s: %s", step.name, step.verb)
         try:
             _do(recipe, step, places, progress, deadline, devices)
@@ -215,7 +232,10 @@ def cook(
             raise Unfinished(f"step {step.name}, {error}") from error
         except TrainingError as error:
             raise TrainingError(f"step {step.name}: {error}") from error
-        done = {**_done(places.runs_dir), step.name: _digest(recipe, step)}
+        # What was made of this run before is to be made again.
+        stale = {other.name for other in recipe.steps if other.run == step.name}
+        kept = {name: mark for name, mark in _done(places.runs_dir).items() if name not in stale}
+        done = {**kept, step.name: _digest(recipe, step)}
         write_atomic(places.runs_dir / DONE, (json.dumps(done, indent=1) + "\n").encode())
 
 

@@ -15,7 +15,7 @@ import torch
 from ml_training.data.manifest import Item
 from ml_training.errors import TrainingError
 from ml_training.report import write_atomic
-from ml_training.specs import TrainConfig, build, config_from_plain, to_plain
+from ml_training.specs import WORDS, TrainConfig, build, config_from_plain, to_plain
 from ml_training.weights import read_run
 
 RUN = "run.json"
@@ -82,10 +82,16 @@ def claim(
     # Compared as configs: a run that began before a key was known has its default.
     # A folder in which no epoch came to be, because a start or teacher was not there, is free.
     used = (run_dir / CONFIG).is_file() and any((run_dir / name).is_file() for name in (BEST, LAST))
-    if used and read_run(run_dir, "--run-dir") != config_from_plain(described):
-        raise TrainingError(f"{run_dir} holds a run of another config; choose another --run-dir")
+    wanted = config_from_plain(described)
+    if used:
+        held = read_run(run_dir, "--run-dir")
+        # Other words, or more cores to load with, make no other run.
+        loose = {key: getattr(wanted, key) for key in (*WORDS, "workers")}
+        if dataclasses.replace(held, **loose) != wanted:
+            raise TrainingError(f"{run_dir} holds a run of another config; choose another --run-dir")
     before = read_about(run_dir)
     if before.get(_FINISHED) and (run_dir / BEST).is_file():
+        _keep(run_dir / CONFIG, json.dumps(described, indent=1))
         return False
     begun = (run_dir / LAST).is_file()
     if begun and before.get("learnt", list(learnt)) != list(learnt):

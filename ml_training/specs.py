@@ -230,9 +230,9 @@ class TrainConfig:
     bundles: their mean probabilities, softened by `distil_temperature`, make up the share `distil_weight` of
     the target (Hinton et al. 2015, arXiv:1503.02531). With `distil_right_only` they have no say on images
     whose label they do not put first (labels that exclude each other only). `distil_features` is the weight
-    of the distance to the first teacher's features beside that (`networks.FeatureGuide`). `mixup` is the
-    parameter of its beta distribution (Zhang et al. 2018, arXiv:1710.09412); teachers answer for the mixture
-    (Beyer et al. 2022, arXiv:2106.05237).
+    of the distance to the first teacher's features beside that, on all images (`networks.FeatureGuide`).
+    `mixup` is the parameter of its beta distribution (Zhang et al. 2018, arXiv:1710.09412); teachers answer
+    for the mixture (Beyer et al. 2022, arXiv:2106.05237).
 
     `split_seed` draws validation items and folds, `seed` everything else: runs that differ in `seed` alone
     may teach each other. `val_fraction: 0` keeps nothing back: the last epoch's weights are the run's, and

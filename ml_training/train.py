@@ -14,7 +14,6 @@ import torch
 from lightning.pytorch.callbacks import (
     Callback,
     EarlyStopping,
-    EMAWeightAveraging,
     TQDMProgressBar,
 )
 from lightning.pytorch.loggers import CSVLogger
@@ -25,14 +24,14 @@ from torch.nn import functional
 from torch.utils.data import Sampler
 
 from ml_training.calibrate import fit
-from ml_training.checkpoints import History, KeptCheckpoint, Sitting, WholeCheckpoints
+from ml_training.checkpoints import AveragedWeights, History, KeptCheckpoint, Sitting, WholeCheckpoints
 from ml_training.data.crossing import Crossing
 from ml_training.data.dataset import SeededItems, cached_dataset, load_grey
 from ml_training.data.manifest import Item, group_split, read_source, refuse_straddling, sampling_weights
 from ml_training.data.negatives import CHANGES, synthetic_negative
 from ml_training.data.sampling import EpochSampler, SeededOrder
 from ml_training.data.transplant import Transplant, donors
-from ml_training.errors import TrainingError, Unfinished
+from ml_training.errors import Diverged, TrainingError, Unfinished
 from ml_training.labels import Task, required_healthy_label, task_of
 from ml_training.networks import FeatureGuide, build_network, channels_of
 from ml_training.run_folder import BEST, LAST, claim, finish, learnt_marks
@@ -252,7 +251,7 @@ class ReadingModule(lightning.LightningModule):
         self._targets.clear()
         if not np.isfinite(logits).all():
             # Before a checkpoint of it is written.
-            raise TrainingError(
+            raise Diverged(
                 f"epoch {self.current_epoch}: the validation loss is no number; lower learning_rate"
             )
         # As the bundle will answer, calibrated: mixtures, smoothing and teachers make a network answer less
@@ -425,7 +424,7 @@ def _trainer(
         )
     callbacks += more
     if config.ema_decay:
-        callbacks.append(EMAWeightAveraging(decay=config.ema_decay))
+        callbacks.append(AveragedWeights(decay=config.ema_decay))
     if progress:
         callbacks.append(TQDMProgressBar(refresh_rate=20))
     try:
@@ -446,8 +445,8 @@ def _trainer(
             num_sanity_val_steps=0,
             log_every_n_steps=20,
         )
-    except (ValueError, MisconfigurationException) as error:
-        raise TrainingError(f"--devices {devices}: {error}") from error
+    except (ValueError, TypeError, MisconfigurationException) as error:
+        raise TrainingError(f"--devices {devices}: {' '.join(str(error).split())}") from error
 
 
 def _in_bf16(config: TrainConfig) -> bool:
@@ -460,13 +459,15 @@ def predict(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Logits (N, K), embeddings (N, C) and targets (N, K) for items, in their order.
 
-    `augmented` draws a random variant of every item, as training does; `seed` decides which.
+    `augmented` draws a random variant of every item, as training does; `seed` decides which. On a GPU
+    convolutions keep all of their 32 bits and are done the same way each time, as serving's on a CPU are.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = network.to(device).eval()
     logits, embeddings, targets = [], [], []
     for image, target in loader(config, items, training=False, augmented=augmented, seed=seed):
-        out, _, embedding = network(torch.as_tensor(image).to(device, memory_format=torch.channels_last))
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+            out, _, embedding = network(torch.as_tensor(image).to(device, memory_format=torch.channels_last))
         logits.append(out.cpu().numpy())
         embeddings.append(embedding.cpu().numpy())
         targets.append(torch.as_tensor(target).numpy())

@@ -21,7 +21,7 @@ from lightning.pytorch.callbacks import Callback
 from sqlalchemy.exc import SQLAlchemyError
 
 from ml_training.checkpoints import HISTORY
-from ml_training.errors import TrainingError
+from ml_training.errors import Diverged, TrainingError
 from ml_training.report import Report, write_atomic
 from ml_training.specs import TrainConfig, config_from_plain, to_plain
 from ml_training.train import train
@@ -214,7 +214,8 @@ def _study(config: TrainConfig, space: list[Range], run_dir: Path, storage: str)
             load_if_exists=True,
             pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1),
         )
-        # Each sitting and each worker draws other points, a single one the same points every time.
+        # Each sitting draws other points, a single one the same points every time. Workers that begin at once
+        # draw the same ones first: all but one of them leave these (`_is_taken`).
         study.sampler = optuna.samplers.TPESampler(
             seed=config.seed + len(study.get_trials(deepcopy=False)), constant_liar=True, n_startup_trials=6
         )
@@ -237,11 +238,25 @@ def _objective(
         name = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
         folder = run_dir / "trials" / name
         trial.set_user_attr("folder", name)
-        train(config_with(config, values), data_dir, folder, progress, callbacks=[_Watch(trial)])
+        if _is_taken(trial):
+            raise optuna.TrialPruned("another worker tries the same settings")
+        tried = config_with(config, values)
+        try:
+            # One device each: Lightning's processes would each draw settings of their own.
+            train(tried, data_dir, folder, progress, devices="1", callbacks=[_Watch(trial)])
+        except Diverged as error:
+            raise optuna.TrialPruned(str(error)) from error
         history = json.loads((folder / HISTORY).read_text(encoding="utf-8"))
         return float(min(entry["val_loss"] for entry in history))
 
     return objective
+
+
+def _is_taken(trial: optuna.Trial) -> bool:
+    """Whether an earlier trial that is under way has the same settings: both would write into one folder."""
+    running = (optuna.trial.TrialState.RUNNING,)
+    others = trial.study.get_trials(deepcopy=False, states=running)
+    return any(other.number < trial.number and other.params == trial.params for other in others)
 
 
 def _finished(study: optuna.Study) -> int:

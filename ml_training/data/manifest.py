@@ -40,7 +40,8 @@ def read_manifest(path: Path) -> list[Row]:
     """The manifest's rows.
 
     Raises:
-        TrainingError: the file cannot be read, has no `file` column, or a row that is cut short.
+        TrainingError: the file cannot be read, has no `file` column, or a row with fewer or more cells than
+            columns.
     """
     try:
         # "utf-8-sig": spreadsheets put a mark before the first column's name.
@@ -48,6 +49,11 @@ def read_manifest(path: Path) -> list[Row]:
             reader = csv.DictReader(handle)
             rows = []
             for cells in reader:
+                if None in cells:  # a comma without quotes: all behind it stands one too far right
+                    raise TrainingError(
+                        f"{path} line {reader.line_num}: the row has more cells than the header; put quotes "
+                        "around a cell with a comma"
+                    )
                 rows.append(Row(cells))
                 rows[-1].line = reader.line_num
     except (OSError, UnicodeDecodeError, csv.Error) as error:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from inference.model_words import data_sets, measured, operating_points, plane_name
+from inference.model_words import data_sets, measured, plane_name
 
 LABELS = [
     {"name": "pneumonia", "condition": "pneumonia", "claimed": True},
@@ -50,7 +50,7 @@ def test_where_one_answer_is_chosen_the_right_answers_are_counted() -> None:
     (part,) = measured({"labels": [{"name": "glioma", "condition": "glioma"}], "eval_metrics": figures})
     assert len(part.sentences) == 3
     assert "right answer for 87 of 100" in part.sentences[0]
-    assert "right kind for 85 of 100" in part.sentences[1]
+    assert "Asked only which kind a tumour is, it named the right one for 85 of 100" in part.sentences[1]
     assert part.sentences[2] == "Of test scans that show a glioma, it named 80 of 100."
 
 
@@ -107,35 +107,6 @@ def test_training_data_are_named_with_their_licence() -> None:
     assert data_sets(None) == []
 
 
-POINTS: dict[str, Any] = {
-    "labels": [{"name": "glioma", "high_sensitivity": 0.4, "high_specificity": 0.5}],
-    "operating_points_by_age": {"adult": {"glioma": {"high_sensitivity": 0.1, "high_specificity": 0.9}}},
-    "pooling": {"operating_points": {"glioma": {"high_sensitivity": 0.2, "high_specificity": 0.8}}},
-}
-
-
-@pytest.mark.parametrize(
-    ("age_group", "is_volume", "slices_read", "marks"),
-    [
-        ("unknown", False, 1, (0.4, 0.5)),
-        ("adult", False, 1, (0.1, 0.9)),
-        ("adult", True, 30, (0.2, 0.8)),
-        ("adult", True, 1, (0.4, 0.5)),
-    ],
-)
-def test_marks_are_those_that_make_the_call(
-    age_group: str, is_volume: bool, slices_read: int, marks: tuple[float, float]
-) -> None:
-    found = operating_points(POINTS, age_group=age_group, is_volume=is_volume, slices_read=slices_read)[
-        "glioma"
-    ]
-    assert (found["high_sensitivity"], found["high_specificity"]) == marks
-
-
-def test_marks_of_a_bundle_that_gives_none() -> None:
-    assert operating_points({}, age_group="adult", is_volume=True, slices_read=9) == {}
-
-
 @pytest.mark.parametrize(
     ("part", "lang"),
     [
@@ -163,3 +134,44 @@ def test_planes_have_names() -> None:
         "oblique",
         "",
     ]
+
+
+BRAIN: dict[str, Any] = {
+    "labels": [{"name": "glioma", "condition": "glioma"}, {"name": "none", "condition": "no-brain-tumour"}],
+    "eval_metrics": {
+        "all": {"images": 771, "groups": 102, "accuracy": 0.91},
+        "source: few": {
+            "images": 15,
+            "accuracy": {"value": 1.0, "ci95": [1.0, 1.0]},
+            "per_label": {"glioma": {"recall": 0.0, "images": 0}, "none": {"recall": 1.0, "images": 15}},
+        },
+        "simulated volumes": {"images": 664, "groups": 102, "accuracy": 0.88},
+    },
+}
+
+
+def test_what_was_not_there_was_not_missed_and_few_are_counted() -> None:
+    (few,) = [part for part in measured(BRAIN) if part.name == "Scans from: few"]
+    assert few.sentences == (
+        "It gave the right answer for all 15 scans.",
+        "Of test scans that show none of the tumours it knows, it named all 15.",
+    )
+
+
+def test_of_a_scan_of_many_slices_the_figures_for_such_scans_come_first() -> None:
+    assert [part.name for part in measured(BRAIN) if not part.is_detail] == ["All test scans"]
+    (told,) = [part for part in measured(BRAIN, is_volume=True) if not part.is_detail]
+    assert told.name.startswith("Scans of many slices") and told.size == "664 scans of about 102 people"
+    only = {**BRAIN, "eval_metrics": {"all": BRAIN["eval_metrics"]["all"]}}
+    assert [part.is_detail for part in measured(only, is_volume=True)] == [False]
+
+
+def test_adults_are_told_that_their_figure_is_easy_and_where_it_is_not() -> None:
+    auc = {"per_label": {"pneumonia": {"auc": 0.96}}}
+    parts = {"all": auc, "age_group: adult": auc, "age_group: child": auc, "source: NIH ChestX-ray14": auc}
+    told = {part.name: part for part in measured({"labels": LABELS, "eval_metrics": parts})}
+    warned = [name for name, part in told.items() if "had COVID-19" in part.sentences[-1]]
+    assert warned == ["All test scans", "Adults' scans"]
+    assert not told["Scans from: NIH ChestX-ray14"].is_detail
+    del parts["source: NIH ChestX-ray14"]
+    assert "COVID" not in str(measured({"labels": LABELS, "eval_metrics": parts}))

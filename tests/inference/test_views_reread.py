@@ -54,6 +54,33 @@ def test_a_newer_model_may_be_asked(as_user: Any, patient: Any, scan: Scan) -> N
     assert scan.analyses.count() == 2
 
 
+def test_a_film_read_for_another_age_says_so_and_may_be_read_again(
+    as_user: Any, patient: Any, scan: Scan
+) -> None:
+    rows.reading(scan, age_group="child")
+    page = reverse("inference:scan_result", args=[scan.case_id, scan.pk])
+    scan.case.age_group = "child"
+    scan.case.save()
+    assert "age group was changed" not in as_user(patient).get(page).text
+    scan.case.age_group = "adult"
+    scan.case.save()
+    assert "age group was changed after this reading" in as_user(patient).get(page).text
+    as_user(patient).post(address(scan))
+    assert scan.analyses.filter(status="queued").count() == 1
+    assert "age group was changed" not in as_user(patient).get(page).text, "it is on its way"
+
+
+@pytest.mark.parametrize(("kind", "read_for"), [("knee_xray", "child"), ("chest_xray", "")])
+def test_where_age_changes_nothing_or_is_not_known_nothing_is_said(
+    as_user: Any, patient: Any, scan: Scan, kind: str, read_for: str
+) -> None:
+    scan.case.age_group = "adult"
+    scan.case.save()
+    rows.reading(scan, age_group=read_for, kind=kind)
+    page = reverse("inference:scan_result", args=[scan.case_id, scan.pk])
+    assert "age group was changed" not in as_user(patient).get(page).text
+
+
 def test_a_reader_gets_403(as_user: Any, patient: Any, doctor: Any, scan: Scan) -> None:
     CareRelationshipFactory.create(patient=patient, doctor=doctor)
     assert as_user(doctor).post(address(scan)).status_code == 403

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 
 from ml_training import cv, tune
 from ml_training.__main__ import main
-from ml_training.errors import TrainingError
+from ml_training.errors import Diverged, TrainingError, Unfinished
 from ml_training.specs import TrainConfig, load_config
 
 SPACE = """
@@ -145,6 +146,66 @@ def test_a_trial_whose_worker_died_is_taken_up_again(
     assert states[dead.number] == "FAIL"
     again = [t for t in study.trials if t.state.name == "COMPLETE" and t.params == study.trials[0].params]
     assert len(again) == 1 and tune.settings(space, again[0].params) == values
+
+
+def test_settings_that_another_worker_tries_are_left_to_it(
+    short: TrainConfig, space_path: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "search"
+    run.mkdir()
+    space = tune.read_space(space_path, short)
+    study = tune._study(short, space, run, "")
+    others = study.ask()
+    values = {own.key: own.suggest(others) for own in space}
+    study.enqueue_trial(others.params)
+    monkeypatch.setattr(tune, "train", None)  # would fail if it were reached
+    with pytest.raises(optuna.TrialPruned, match="another worker"):
+        tune._objective(short, space, data_dir, run, False)(study.ask())
+    assert values
+
+
+def test_a_trial_that_diverges_is_a_bad_trial_and_no_end(
+    short: TrainConfig, space_path: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "search"
+    run.mkdir()
+    space = tune.read_space(space_path, short)
+    asked: list[str] = []
+
+    def diverge(*_given: Any, devices: str, **_named: Any) -> Path:
+        asked.append(devices)
+        raise Diverged("epoch 0: the validation loss is no number")
+
+    monkeypatch.setattr(tune, "train", diverge)
+    with pytest.raises(optuna.TrialPruned, match="no number"):
+        tune._objective(short, space, data_dir, run, False)(tune._study(short, space, run, "").ask())
+    assert asked == ["1"]
+
+
+def test_a_sitting_that_is_over_begins_no_other_fold(
+    short: TrainConfig, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[int] = []
+
+    def fold(*given: Any) -> Any:
+        begun.append(given[4])
+        return object()
+
+    monkeypatch.setattr(cv, "_fold", fold)
+    with pytest.raises(Unfinished, match="fold 2 of 2 is next"):
+        cv.cross_validate(short, data_dir, tmp_path / "cv", 2, deadline=time.monotonic() - 1)
+    assert begun == [1]
+
+
+def test_a_start_that_grew_from_all_parts_of_the_body_has_seen_the_held_items(
+    config_path: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of = {"kind": "chest_xray", "metadata": {"training": {"init": "backbone"}}}
+    monkeypatch.setattr(cv.Bundle, "load", lambda _path: SimpleNamespace(**of))
+    start = tmp_path / "chest" / "models" / "model.safetensors"
+    config = load_config(config_path, [f"init={start}"])
+    with pytest.raises(TrainingError, match="has learnt from held items"):
+        cv.cross_validate(config, data_dir, tmp_path / "a", 2)
 
 
 def test_a_trial_that_does_worse_than_most_is_ended_early() -> None:

@@ -66,6 +66,15 @@ def test_a_row_that_is_cut_short_is_named(data_dir: Path) -> None:
         read_source(SOURCE, data_dir, KNEE)
 
 
+def test_a_row_with_a_comma_too_many_is_named(data_dir: Path) -> None:
+    path = data_dir / "tiny" / "manifest.csv"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    lines[3] = lines[3].replace(",", ", lateral,", 1)
+    path.write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(TrainingError, match="line 4: the row has more cells than the header"):
+        read_source(SOURCE, data_dir, KNEE)
+
+
 def test_too_few_items_of_each_label_for_a_split_are_one_line(data_dir: Path) -> None:
     development, _ = read_source(SOURCE, data_dir, KNEE)
     few = [Item(item.path, item.target, f"p{n}", item.row) for n, item in enumerate(development[:10])]

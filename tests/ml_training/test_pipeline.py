@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from ml_training.__main__ import main
 from ml_training.bundle import METADATA, WEIGHTS, Bundle
@@ -122,7 +123,7 @@ def test_a_bundle_that_points_outside_itself_is_refused(bundle_path: Path) -> No
 def test_an_interrupted_run_ends_like_an_unbroken_one(
     config_path: Path, data_dir: Path, tmp_path: Path
 ) -> None:
-    config = load_config(config_path, ["epochs=4"])
+    config = load_config(config_path, ["epochs=4", "ema_decay=0.5"])
     whole = load_network(config, train(config, data_dir, tmp_path / "whole", progress=False))
 
     class Interrupted(Exception):
@@ -146,6 +147,8 @@ def test_an_interrupted_run_ends_like_an_unbroken_one(
     assert (tmp_path / "broken" / "last.ckpt").stat().st_mtime > epochs
     resumed = load_network(config, tmp_path / "broken" / "best.ckpt")
     assert set(whole.state_dict()) == set(resumed.state_dict())
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
     log = (tmp_path / "broken" / "config.json").read_text()
     assert json.loads(log)["epochs"] == 4
 

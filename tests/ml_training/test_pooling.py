@@ -53,6 +53,15 @@ def test_two_slices_are_a_volume_too() -> None:
     assert pooled.sum() == pytest.approx(1)
 
 
+@pytest.mark.parametrize("count", [2, 3, 5, 19])
+def test_few_slices_that_all_show_a_disease_are_no_healthy_volume(count: int) -> None:
+    rule = {**RULE, "slope": 1.14, "intercept": -3.39}
+    pooled, _ = pooling.window_pool(slices(*[(0, 0.85)] * count), NORMAL, rule)
+    assert pooled.argmax() == 0 and pooled[0] == pytest.approx(0.85, abs=0.05)
+    healthy, _ = pooling.window_pool(slices(*[(NORMAL, 0.95)] * count), NORMAL, rule)
+    assert healthy[NORMAL] == pytest.approx(0.95, abs=0.01)
+
+
 def _items() -> list[Item]:
     items = []
     for patient in range(12):

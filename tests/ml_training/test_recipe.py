@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from ml_training import recipe as recipe_module
 from ml_training.__main__ import UNFINISHED, main
 from ml_training.bundle import Bundle
 from ml_training.errors import TrainingError
@@ -93,6 +94,43 @@ def test_devices_reach_every_training(
     monkeypatch.setattr("ml_training.train.train", note)
     command = ["recipe", str(recipe_path), "--runs-dir", str(tmp_path / "runs"), "--devices", "2", "--quiet"]
     assert main(command) == 2 and asked == ["2"]
+
+
+def test_what_is_said_on_the_command_line_is_for_every_training(recipe_path: Path) -> None:
+    steps = {step.name: step for step in read_recipe(recipe_path, ["epochs=1", "seed=7"]).steps}
+    assert [steps[name].set["epochs"] for name in ("backbone", "teacher_1", "pupil", "folds")] == [1] * 4
+    assert steps["teacher_2"].set["seed"] == 2, "else all teachers were one"
+    with pytest.raises(TrainingError, match=r"override 'size_schedule=\[\[0.5,128\]'"):
+        read_recipe(recipe_path, ["size_schedule=[[0.5,128]"])
+
+
+def test_what_is_made_of_a_run_is_made_again_after_it(
+    recipe_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    did: list[str] = []
+
+    def do(_recipe: Any, step: Any, places: Places, *_given: Any) -> None:
+        did.append(step.name)
+        if step.verb == "train":
+            (places.runs_dir / step.name).mkdir(parents=True, exist_ok=True)
+            (places.runs_dir / step.name / "best.ckpt").write_bytes(b"weights")
+
+    monkeypatch.setattr(recipe_module, "_do", do)
+    recipe, places = read_recipe(recipe_path), Places(tmp_path, tmp_path / "runs", tmp_path / "bundles")
+    cook(recipe, places)
+    assert did == [step.name for step in recipe.steps]
+    did.clear()
+    cook(recipe, places)
+    assert not did
+    (tmp_path / "runs" / "pupil" / "best.ckpt").unlink()
+    cook(recipe, places)
+    assert did == ["pupil", "calibrated", "published"]
+    # One of Lightning's other processes trains along, and leaves the rest to the first.
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    (tmp_path / "runs" / "pupil" / "best.ckpt").unlink()
+    did.clear()
+    cook(recipe, places)
+    assert did == ["pupil"]
 
 
 @pytest.mark.slow
@@ -185,10 +223,16 @@ def test_a_step_whose_config_has_changed_is_open_again(
 ) -> None:
     recipe = read_recipe(recipe_path)
     (tmp_path / "recipe.json").write_text(json.dumps({s.name: _digest(recipe, s) for s in recipe.steps}))
+    assert {s.name for s in pending(recipe, tmp_path)} == {"backbone", "teacher_1", "teacher_2", "pupil"}
+    for name in ("backbone", "teacher_1", "teacher_2", "pupil"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "best.ckpt").write_bytes(b"weights")
     assert not pending(recipe, tmp_path)
     words = config_path.read_text().replace("drawn stripes", "drawn bars")
     config_path.write_text(words)
     assert not pending(read_recipe(recipe_path), tmp_path)
+    more_cores = read_recipe(recipe_path, ["workers=3", "intended_use=to learn"])
+    assert not pending(more_cores, tmp_path)
     config_path.write_text(words.replace("batch_size: 16", "batch_size: 8"))
     assert {s.name for s in pending(read_recipe(recipe_path), tmp_path)} == {
         *("teacher_1", "teacher_2", "pupil", "folds")

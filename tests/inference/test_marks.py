@@ -1,0 +1,98 @@
+"""The marks that make the calls: of whom, of volumes, and where they are more careful than the bundle."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from inference.calls import doubtful_labels, operating_points
+
+POINTS: dict[str, Any] = {
+    "labels": [{"name": "glioma", "high_sensitivity": 0.4, "high_specificity": 0.5}],
+    "operating_points_by_age": {"adult": {"glioma": {"high_sensitivity": 0.1, "high_specificity": 0.9}}},
+    "pooling": {"operating_points": {"glioma": {"high_sensitivity": 0.2, "high_specificity": 0.8}}},
+}
+
+
+@pytest.mark.parametrize(
+    ("age_group", "is_volume", "slices_read", "marks"),
+    [
+        ("child", False, 1, (0.4, 0.5)),
+        ("unknown", False, 1, (0.1, 0.9)),
+        ("adult", False, 1, (0.1, 0.9)),
+        ("adult", True, 30, (0.2, 0.8)),
+        ("adult", True, 1, (0.4, 0.5)),
+    ],
+)
+def test_marks_are_those_that_make_the_call(
+    age_group: str, is_volume: bool, slices_read: int, marks: tuple[float, float]
+) -> None:
+    found = operating_points(POINTS, age_group=age_group, is_volume=is_volume, slices_read=slices_read)[
+        "glioma"
+    ]
+    assert (found["high_sensitivity"], found["high_specificity"]) == marks
+
+
+def test_marks_of_a_bundle_that_gives_none() -> None:
+    assert operating_points({}, age_group="adult", is_volume=True, slices_read=9) == {}
+
+
+FILMS: dict[str, Any] = {
+    "activation": "sigmoid",
+    "labels": [
+        {
+            "name": "no_finding",
+            "condition": "no-chest-finding",
+            "high_sensitivity": 0.39,
+            "high_specificity": 0.55,
+        },
+        {"name": "pneumonia", "condition": "pneumonia", "high_sensitivity": 0.46, "high_specificity": 0.62},
+        {"name": "viral", "condition": "viral-pneumonia", "high_sensitivity": 0.3, "high_specificity": 0.5},
+    ],
+    "operating_points_by_age": {
+        "adult": {
+            "no_finding": {"high_sensitivity": 0.37, "high_specificity": 0.84},
+            "pneumonia": {"high_sensitivity": 0.16, "high_specificity": 0.6},
+        },
+        "child": {"viral": {"high_sensitivity": 0.35, "high_specificity": 0.59}},
+    },
+}
+
+
+def film_marks(age_group: str) -> dict[str, tuple[float, float]]:
+    found = operating_points(FILMS, age_group=age_group, is_volume=False, slices_read=1)
+    return {name: (own["high_sensitivity"], own["high_specificity"]) for name, own in found.items()}
+
+
+def test_where_the_age_is_not_known_every_mark_is_the_most_careful_one() -> None:
+    assert film_marks("unknown") == {
+        "no_finding": (0.37, 0.84),
+        "pneumonia": (0.16, 0.62),
+        "viral": (0.3, 0.59),
+    }
+
+
+def test_nothing_is_found_on_a_film_only_where_little_is_left_for_a_disease() -> None:
+    marks = film_marks("child")
+    assert marks["no_finding"] == (0.39, 0.8)
+    assert marks["pneumonia"] == (pytest.approx(0.2), 0.62)
+    assert marks["viral"] == (0.35, 0.59), "of a kind the disease itself tells"
+    assert film_marks("adult")["pneumonia"] == (0.16, 0.6)
+
+
+def test_marks_leave_the_metadata_as_they_are() -> None:
+    before = copy.deepcopy(FILMS)
+    film_marks("unknown")
+    assert before == FILMS
+
+
+def test_what_healthy_scans_look_like_is_never_likely_in_a_single_picture() -> None:
+    metadata = {
+        **POINTS,
+        "pooling": {**POINTS["pooling"], "ceilings": [0.5]},
+    }
+    assert doubtful_labels(metadata) == {"glioma"} and not doubtful_labels(POINTS)
+    alone = operating_points(metadata, age_group="child", is_volume=False, slices_read=1)["glioma"]
+    assert (alone["high_sensitivity"], alone["high_specificity"]) == (0.4, None)
+    many = operating_points(metadata, age_group="unknown", is_volume=True, slices_read=30)["glioma"]
+    assert many["high_specificity"] == 0.8
