@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ml_training.pooling import LIKELY_VOLUME
+
 
 def model_card(metadata: dict[str, Any]) -> str:
     """Markdown made from a bundle's metadata, so that no figure is typed by hand."""
@@ -154,16 +156,33 @@ def _points(metadata: Mapping[str, Any]) -> list[str]:
     lines = ["## Operating points", "", source, ""]
     lines += ["| label | possible from | likely from | becomes a finding |", "|---|---|---|---|"]
     by_age = metadata.get("operating_points_by_age") or {}
+    pooling = metadata.get("pooling") or {}
+    of_volumes = pooling.get("operating_points") or {}
     for label in metadata["labels"]:
         ages = f"for: {', '.join(label['ages'])}" if label.get("ages") else "yes"
         claimed = ages if label["claimed"] else "no"
         rows = {"": label} | {
-            f" ({age})": own[label["name"]] for age, own in by_age.items() if label["name"] in own
+            f" ({age})": own[label["name"]]
+            for age, own in [*by_age.items(), ("volumes", of_volumes)]
+            if label["name"] in own
         }
         lines += [
             f"| {label['name']}{age} | {own['high_sensitivity']} | {own['high_specificity']} | {claimed} |"
             for age, own in rows.items()
         ]
+    lines += ["", "PMI may be more careful than these marks, see `inference/calls.py`."]
+    if of_volumes:
+        lines.append(
+            "Those of volumes come from simulated ones, and a disease is never likely there below "
+            f"{LIKELY_VOLUME}, which was set by hand: there were no labelled volumes."
+        )
+    ceilings = zip(metadata["labels"], pooling.get("ceilings") or [], strict=False)
+    if doubtful := [f"{label['name']} {top}" for label, top in ceilings if top < 1]:
+        lines.append(
+            "Most that a volume's probability can be, set by hand, since healthy volumes look the same: "
+            + ", ".join(doubtful)
+            + "."
+        )
     return lines
 
 

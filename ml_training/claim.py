@@ -160,7 +160,10 @@ def _evaluation(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Parts that are reported apart", parts),
         ("Fairness by sex or ethnicity", NOT_DONE),
         ("Calibration", "in README.md, " + quality["method"] if quality else NOT_DONE),
-        ("Decision thresholds", "two per label, from validation images only; in README.md"),
+        (
+            "Decision thresholds",
+            "two per label, from validation images; what was set by hand for volumes is in README.md",
+        ),
         (
             "Explanation",
             "class activation maps; share of their mass on the body: "

@@ -28,7 +28,7 @@ _SHORTEST = 20
 _EDGE = 1e-4
 # A volume's reading is "likely" a disease from here on at the earliest. There are no labelled volumes to
 # choose it on: simulated ones say 0.5, and a healthy head unlike all that was learnt from once read 0.54.
-_LIKELY = 0.8
+LIKELY_VOLUME = 0.8
 # A disease of which volumes have shown that healthy ones look the same: no more than even odds.
 _DOUBTFUL = 0.5
 
@@ -196,7 +196,7 @@ def spare_the_healthy(
     points: Mapping[str, Mapping[str, float]], task: Task, normal: int, answers: np.ndarray, truth: np.ndarray
 ) -> dict[str, dict[str, float]]:
     """Operating points at which no disease is possible on more than 5 % of the healthy volumes, and none is
-    likely below `_LIKELY`.
+    likely below `LIKELY_VOLUME`.
 
     A sensitive point alone may lie so low, where a few diseased volumes were missed altogether, that every
     healthy head would be suspected. It never starts below one in ten.
@@ -208,6 +208,6 @@ def spare_the_healthy(
         if k != normal:
             floor = sparing(healthy[:, k], 0.95) if len(healthy) else 0.1
             own["high_sensitivity"] = round(min(0.5, max(own["high_sensitivity"], floor, 0.1)), 4)
-            own["high_specificity"] = max(own["high_specificity"], _LIKELY)
+            own["high_specificity"] = max(own["high_specificity"], LIKELY_VOLUME)
         spared[name] = own
     return spared
