@@ -75,11 +75,14 @@ def cross_validate(
     # All of them now: a fold that cannot be split is not found out when the others are learnt.
     splits = [_fold_splits(config, items, held, number) for number, held in enumerate(parts, start=1)]
     answers: list[dict[str, Any]] = []
+    began = False
     for number, own in enumerate(splits, start=1):
         if only in (0, number):
-            if answers and deadline is not None and time.monotonic() > deadline:
-                raise Unfinished(f"fold {number} of {folds} is next")
             folder = run_dir / f"fold{number}"
+            is_new = not (folder / _DONE).is_file()
+            if is_new and began and deadline is not None and time.monotonic() > deadline:
+                raise Unfinished(f"fold {number} of {folds} is next")
+            began = began or is_new
             answers.append(_fold(config, data_dir, folder, own, number, progress, devices, deadline))
     if only:
         return None

@@ -82,8 +82,8 @@ def claim(
     # Compared as configs: a run that began before a key was known has its default.
     # A folder in which no epoch came to be, because a start or teacher was not there, is free.
     used = (run_dir / CONFIG).is_file() and any((run_dir / name).is_file() for name in (BEST, LAST))
-    wanted = config_from_plain(described)
     if used:
+        wanted = config_from_plain(described)
         held = read_run(run_dir, "--run-dir")
         # Other words, or more cores to load with, make no other run.
         loose = {key: getattr(wanted, key) for key in (*WORDS, "workers")}
