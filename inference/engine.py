@@ -364,16 +364,13 @@ class _Run:
 
     def _key_position(self, called: list[CalledLabel], each: np.ndarray, weights: np.ndarray) -> int:
         """Position of the slice that tells most about the first suspected disease, of those that the reading
-        rests on (`weights` above 0), also where "nothing found" is more probable; where nothing is suspected,
-        the one that looks least like it. The middle one of a model that never says "nothing found".
+        rests on (`weights` above 0), also where "nothing found" is more probable; the middle one where
+        nothing is suspected.
         """
         suspected = [label.name for label in called if label.call != "unlikely" and not label.is_normal]
-        if suspected:
-            column = each[:, self.reader.names.index(suspected[0])]
-        elif self.reader.normal is not None:
-            column = 1.0 - each[:, self.reader.normal]
-        else:
+        if not suspected:
             return len(self.indices) // 2
+        column = each[:, self.reader.names.index(suspected[0])]
         return int(np.where(weights > 0, column, -1.0).argmax())
 
     def _finding(self, label: CalledLabel, each: np.ndarray, features: np.ndarray) -> LabelFinding:

@@ -282,11 +282,11 @@ def _model(result: Result) -> list[Block]:
     if answer is not None and version is not None:
         slice_words = ""
         if result.key_slice_number:
-            slice_words = (
-                _("Most telling slice: %(n)s (%(plane)s).")
-                % {"n": result.key_slice_number, "plane": plane_name(result.key_plane)}
-                + " "
-            )
+            named = {"n": result.key_slice_number, "plane": plane_name(result.key_plane)}
+            if result.is_key_telling:
+                slice_words = _("Most telling slice: %(n)s (%(plane)s).") % named + " "
+            else:
+                slice_words = _("Middle slice: %(n)s (%(plane)s).") % named + " "
         blocks.append(
             _small(
                 slice_words

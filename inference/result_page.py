@@ -303,6 +303,11 @@ class Result:
         return None if self.key_slice is None else self.key_slice + 1
 
     @property
+    def is_key_telling(self) -> bool:
+        """That slice was chosen for what is suspected; else it is the one in the middle of what was read."""
+        return any(view.is_raised and not view.is_normal for view in self.findings)
+
+    @property
     def plane_words(self) -> str:
         """The plane for people who do not know the word."""
         return presenters.plane_words(self.key_plane) if self.scan.is_volume else ""

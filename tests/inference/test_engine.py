@@ -302,24 +302,22 @@ def test_a_volume_names_its_most_telling_slice(engine, brain):
 
 
 @pytest.mark.parametrize(
-    ("calls", "normal", "position"),
+    ("calls", "position"),
     [
-        ({"none": "possible", "glioma": "possible"}, 1, 4),
-        ({"none": "likely", "glioma": "unlikely"}, 1, 3),
-        ({}, None, 3),
+        ({"none": "possible", "glioma": "possible"}, 4),
+        ({"none": "likely", "glioma": "unlikely"}, 3),
+        ({}, 3),
     ],
 )
-def test_the_most_telling_slice_is_one_of_the_suspected_disease(calls, normal, position):
+def test_the_most_telling_slice_is_one_of_the_suspected_disease(calls, position):
     called = [
         CalledLabel(name, "glioma" if name == "glioma" else "no-brain-tumour", 0.5, call)
         for name, call in calls.items()
     ]
-    reader = SimpleNamespace(names=["glioma", "none"], normal=normal)
-    work = SimpleNamespace(indices=list(range(6)), reader=reader)
+    work = SimpleNamespace(indices=list(range(6)), reader=SimpleNamespace(names=["glioma", "none"]))
     each = np.full((6, 2), 0.2)
     each[4, 0] = 0.4
     each[0, 0] = 0.9  # by itself: the reading does not rest on it
-    each[:, 1] = (0.1, 0.9, 0.9, 0.5, 0.6, 0.9)  # of those it rests on, the fourth looks least healthy
     weights = np.array([0, 0, 0, 0.5, 0.5, 0])
     assert _Run._key_position(work, called, each, weights) == position
 

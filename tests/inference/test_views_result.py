@@ -188,8 +188,18 @@ def test_a_volume_names_its_most_telling_slice(as_user: Any, patient: Any) -> No
     scan = ScanFactory.create(case__patient=patient, slices=9)
     rows.reading(scan, key_slice=4, key_plane="axial", slices_read=9)
     text = page(as_user(patient), scan)
-    assert "number 5" in text and "index=4" in text and 'data-key-slice="4"' in text
+    assert "most telling picture: number 5" in text and "index=4" in text and 'data-key-slice="4"' in text
     assert "patient&#x27;s right side on the left" in text or "patient's right side on the left" in text
+
+
+def test_where_nothing_is_suspected_the_slice_shown_is_the_middle_one(as_user: Any, patient: Any) -> None:
+    scan = ScanFactory.create(case__patient=patient, slices=9)
+    made = rows.analysis(scan, "succeeded", key_slice=4, key_plane="axial", slices_read=9)
+    rows.finding(made, "no-chest-finding", label="no_finding", probability=0.9)
+    rows.finding(made, probability=0.05, call="unlikely")
+    text = page(as_user(patient), scan)
+    assert "A picture from the middle: number 5" in text and "Middle slice 5" in text
+    assert "most telling" not in text.lower()
 
 
 def test_opening_a_result_is_logged_and_not_cached(as_user: Any, patient: Any, scan: Scan) -> None:
