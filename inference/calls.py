@@ -8,8 +8,17 @@ from typing import Any, Protocol
 
 from inference.reading import Call
 from ml_training.labels import NORMAL_CONDITIONS, TASKS
+from ml_training.specs import SHORTEST_VOLUME
 
-__all__ = ["NORMAL_CONDITIONS", "CalledLabel", "call_labels", "call_of", "operating_points"]
+__all__ = [
+    "NORMAL_CONDITIONS",
+    "CalledLabel",
+    "bundle_points",
+    "call_labels",
+    "call_of",
+    "is_of_few_slices",
+    "operating_points",
+]
 
 # A kind of pneumonia cannot be surer than pneumonia.
 PARENT_LABEL = {"bacterial": "pneumonia", "viral": "pneumonia", "covid19": "pneumonia"}
@@ -63,33 +72,26 @@ class CalledLabel:
 def operating_points(
     metadata: Mapping[str, Any], *, age_group: str, is_volume: bool, slices_read: int
 ) -> dict[str, dict[str, Any]]:
-    """By label name the marks that make its calls, as a bundle's `high_sensitivity` and `high_specificity`.
+    """By label name the marks that make its calls, as a bundle's `high_sensitivity` and `high_specificity`:
+    the bundle's own (`bundle_points`), and more careful ones where these promise more than was measured.
 
-    Volumes of several slices have the bundle's own for volumes, films those of the age group. Where the age
-    is not known, each mark is the most careful of all groups': what is possible in anybody is possible. None
-    for `high_specificity`: never likely. That is so for a label that healthy scans are known to look like
-    (see `doubtful_labels`), read from a single picture.
-
-    Findings that may stand together keep to `NOTHING_FROM` as well: "nothing found" is likely from there on
-    at the earliest, and a disease possible at the latest where it is as probable as that leaves room for.
+    Of few slices each mark is the more careful one of volumes and of single pictures. Where the age is not
+    known, it is the most careful of all ages: what is possible in anybody is possible. A label that healthy
+    scans are known to look like (`doubtful_labels`) has None for `high_specificity` in a single picture: it
+    is never likely. Findings that may stand together keep to `NOTHING_FROM` as well: "nothing found" is
+    likely from there on at the earliest, and a disease possible at the latest where it is as probable as that
+    leaves room for.
     """
-    labels = metadata.get("labels")
-    points: dict[str, dict[str, Any]] = {
-        str(label["name"]): dict(label)
-        for label in (labels if isinstance(labels, list) else [])
-        if isinstance(label, Mapping) and label.get("name")
-    }
-    pooling = metadata.get("pooling") or {}
-    if is_volume and slices_read > 1:
-        _take(points, pooling.get("operating_points"))
+    if is_of_few_slices(is_volume, slices_read):
+        points = _points(metadata)
+        for name, marks in ((metadata.get("pooling") or {}).get("operating_points") or {}).items():
+            _take_careful(points.setdefault(name, {}), marks)
         return points
-    by_age = metadata.get("operating_points_by_age") or {}
-    if is_volume:
-        pass
-    elif age_group in by_age:
-        _take(points, by_age[age_group])
-    elif age_group == "unknown":
-        for own in by_age.values():
+    points = bundle_points(metadata, age_group=age_group, is_volume=is_volume, slices_read=slices_read)
+    if is_volume and slices_read > 1:
+        return points
+    if age_group == "unknown" and not is_volume:
+        for own in (metadata.get("operating_points_by_age") or {}).values():
             for name, marks in own.items():
                 _take_careful(points.setdefault(name, {}), marks)
     if metadata.get("activation") == "sigmoid":
@@ -103,17 +105,42 @@ def operating_points(
     return points
 
 
+def bundle_points(
+    metadata: Mapping[str, Any], *, age_group: str, is_volume: bool, slices_read: int
+) -> dict[str, dict[str, Any]]:
+    """The marks as a bundle gives them: of volumes of several slices its own for these, of films those of the
+    age group. They made the calls of readings that have not kept their marks.
+    """
+    points = _points(metadata)
+    own = (metadata.get("operating_points_by_age") or {}).get(age_group) if not is_volume else None
+    if is_volume and slices_read > 1:
+        own = (metadata.get("pooling") or {}).get("operating_points")
+    for name, marks in (own or {}).items():
+        points.setdefault(name, {}).update(marks)
+    return points
+
+
+def _points(metadata: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    labels = metadata.get("labels")
+    return {
+        str(label["name"]): dict(label)
+        for label in (labels if isinstance(labels, list) else [])
+        if isinstance(label, Mapping) and label.get("name")
+    }
+
+
 def doubtful_labels(metadata: Mapping[str, Any]) -> set[str]:
     """The labels that healthy scans are known to look like: those with a ceiling in the bundle's pooling."""
-    labels = metadata.get("labels")
-    names = [str(one["name"]) for one in (labels if isinstance(labels, list) else []) if one.get("name")]
+    names = list(_points(metadata))
     ceilings = (metadata.get("pooling") or {}).get("ceilings") or []
     return {name for name, ceiling in zip(names, ceilings, strict=False) if ceiling < 1}
 
 
-def _take(points: dict[str, dict[str, Any]], own: Mapping[str, Mapping[str, Any]] | None) -> None:
-    for name, marks in (own or {}).items():
-        points.setdefault(name, {}).update(marks)
+def is_of_few_slices(is_volume: bool, slices_read: int) -> bool:
+    """A volume of fewer slices than volumes were put together from to check numbers on: its number is the
+    slices' own, and nobody has checked it.
+    """
+    return is_volume and 1 < slices_read < SHORTEST_VOLUME
 
 
 def _take_careful(marks: dict[str, Any], others: Mapping[str, Any]) -> None:

@@ -286,6 +286,7 @@ class _Run:
         """Forward pass over all slices, pooled to one reading."""
         logits, features, embeddings = self._forward()
         bundle = self.reader.bundle
+        labels = self._labels()
         with self.clock.stage("calibrate"):
             each = np.asarray(bundle.predict_probabilities(logits, self.age), dtype=np.float64)
             pooled, weights = slices.pool(each, self.reader.normal, self.pooling)
@@ -293,7 +294,7 @@ class _Run:
                 name: float(value) for name, value in zip(self.reader.names, pooled, strict=True)
             }
             called = call_labels(
-                self._labels(),
+                labels,
                 probabilities,
                 exclusive=self.reader.exclusive,
                 ordinal=self.reader.ordinal,
@@ -316,6 +317,13 @@ class _Run:
             key_plane=self.plane if self.volume.is_volume else "",
             slices_read=len(self.indices),
             embedding=(weights @ embeddings).astype(np.float32),
+            marks={
+                label.name: (
+                    label.high_sensitivity,
+                    label.high_specificity if np.isfinite(label.high_specificity) else None,
+                )
+                for label in labels
+            },
             timings_ms=self.clock.milliseconds(),
         )
 

@@ -179,6 +179,11 @@ class Analysis(BaseModel):
         blank=True,
         help_text=_("What it was read for; empty where that is not known."),
     )
+    marks = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text=_("From where on each label was possible and likely; empty where that was not kept."),
+    )
     gate_distance = models.FloatField(
         null=True, blank=True, help_text=_("Of the gate's own limit: above 1 is unlike its training images.")
     )

@@ -47,6 +47,8 @@ class Reading:
     slices_read: int = 0
     embedding: np.ndarray | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)
+    # By label, from where on it is possible and likely; None: never likely.
+    marks: dict[str, tuple[float, float | None]] = field(default_factory=dict)
     gate_distance: float | None = None  # in units of the gate's own limit; None where it was not asked
 
     @property

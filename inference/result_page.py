@@ -16,8 +16,9 @@ from django.utils.translation import gettext as _
 from accounts.selectors import grants_of
 from cases.models import Case, Review, ReviewVerdict, Scan
 from inference import model_words, presenters, release
-from inference.calls import NORMAL_CONDITIONS, doubtful_labels, operating_points
+from inference.calls import NORMAL_CONDITIONS, doubtful_labels, is_of_few_slices
 from inference.display import needs_reduction, reduction
+from inference.marks import are_marks_outdated, is_for_other_age, marks_of
 from inference.models import Analysis, Finding
 from inference.report_review import ReviewState, by_doctor, review_state
 from inference.result_parts import Figure, FindingView, Progress
@@ -101,22 +102,40 @@ class Result:
     @property
     def is_for_other_age(self) -> bool:
         """The reading was made for another age group than the one that is known now, which it depends on."""
-        answer = self.answer
-        task = TASKS.get(answer.kind) if answer is not None and self.is_read else None
-        if answer is None or task is None:
-            return False
-        by_age = any(label.ages for label in task.labels) or self._metadata.get("operating_points_by_age")
-        if not by_age:
-            return False
-        return bool(answer.age_group) and answer.age_group != self.scan.case.age_group
+        return self.answer is not None and self.is_read and is_for_other_age(self.answer)
+
+    @property
+    def is_called_otherwise(self) -> bool:
+        """PMI has become more careful since this reading was made: its numbers might be called otherwise."""
+        return self.answer is not None and self.is_read and are_marks_outdated(self.answer)
+
+    @property
+    def notices(self) -> list[str]:
+        """Why the reading may not hold any more, for everybody who sees it."""
+        told = []
+        if self.is_for_other_age:
+            told.append(
+                _(
+                    "The age group was changed after this reading. What the model finds depends on it, so "
+                    "this reading may be wrong now."
+                )
+            )
+        if self.is_called_otherwise:
+            told.append(
+                _(
+                    "PMI has become more careful since this reading was made. Read again, the same numbers "
+                    "may be called otherwise."
+                )
+            )
+        return told
 
     @property
     def may_read_again(self) -> bool:
-        """Reading again could change something: no reading yet, a failure, a refusal, a newer model, or
-        another age group.
+        """Reading again could change something: no reading yet, a failure, a refusal, a newer model, another
+        age group, or more careful calls.
         """
-        could = not self.is_read or self.failed is not None or self.outdated or self.is_for_other_age
-        return self.pending is None and could
+        could = not self.is_read or self.failed is not None or self.outdated
+        return self.pending is None and (could or self.is_for_other_age or self.is_called_otherwise)
 
     @property
     def are_some_shown_at_once(self) -> bool:
@@ -351,12 +370,18 @@ class Result:
     @cached_property
     def measured(self) -> list[model_words.Measured]:
         """How well the model did, on which scans."""
-        return model_words.measured(self._metadata, is_volume=self.is_of_many_slices)
+        many = self.is_of_many_slices and not self.is_of_few_slices
+        return model_words.measured(self._metadata, is_volume=many)
 
     @property
     def is_of_many_slices(self) -> bool:
-        """The reading is of a volume, whose number was checked on put-together volumes only."""
+        """The reading is of a volume, whose number was checked on put-together volumes at best."""
         return self.scan.is_volume and self.answer is not None and self.answer.slices_read > 1
+
+    @property
+    def is_of_few_slices(self) -> bool:
+        """Of so few that it was not checked on such volumes either."""
+        return self.answer is not None and is_of_few_slices(self.scan.is_volume, self.answer.slices_read)
 
     @property
     def has_detailed_figures(self) -> bool:
@@ -395,28 +420,18 @@ class Result:
         """Every probability with its label's operating points, the highest first."""
         if self.answer is None:
             return []
-        points = operating_points(
-            self._metadata,
-            age_group=self.answer.age_group or self.scan.case.age_group,
-            is_volume=self.scan.is_volume,
-            slices_read=self.answer.slices_read,
-        )
+        points = marks_of(self.answer)
         calls = {f.label: str(f.get_call_display()) for f in self.answer.findings.all()}
         rows = [
             Figure(
                 label,
                 float(value),
                 calls.get(label, ""),
-                _number(points.get(label, {}).get("high_sensitivity")),
-                _number(points.get(label, {}).get("high_specificity")),
+                *points.get(label, (None, None)),
             )
             for label, value in self.answer.probabilities.items()
         ]
         return sorted(rows, key=lambda row: -row.probability)
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _capital(text: str) -> str:

@@ -12,7 +12,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
-from cases.models import Review
+from cases.models import Case, Review
 from inference.danger import Danger
 from inference.models import Analysis, Finding, ModelVersion
 from inference.report_pages import ANSWERS
@@ -221,6 +221,16 @@ class AnalysisSerializer(serializers.ModelSerializer[Analysis]):
         read_only=True,
         help_text="Why there is no reading, in the language asked for; empty where there is one.",
     )
+    age_group = serializers.ChoiceField(
+        choices=[*Case.AgeGroup.values, ""],
+        read_only=True,
+        help_text="What it was read for; empty where that was not kept. The case may say otherwise by now.",
+    )
+    marks = serializers.DictField(
+        child=serializers.ListField(child=serializers.FloatField(allow_null=True)),
+        read_only=True,
+        help_text="By label from which probability on it was called possible and likely; null: never.",
+    )
     danger_reasons = serializers.SerializerMethodField(help_text="Why, in the language asked for.")
     next_step = serializers.SerializerMethodField(help_text="What to do now.")
     danger_rules = serializers.ListField(
@@ -256,6 +266,8 @@ class AnalysisSerializer(serializers.ModelSerializer[Analysis]):
             "key_slice",
             "key_plane",
             "slices_read",
+            "age_group",
+            "marks",
             "timings_ms",
             "queued_at",
             "started_at",
@@ -316,7 +328,7 @@ class AnalysisSerializer(serializers.ModelSerializer[Analysis]):
         if self._of(analysis).is_held:
             shown.update(findings=[], probabilities={}, danger_rules=[], key_slice=None, key_plane="")
             # Heatmaps are made of suspected diseases only, so even their time would tell.
-            shown.update(timings_ms={})
+            shown.update(timings_ms={}, marks={})
         return shown
 
     @functools.cached_property

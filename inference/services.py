@@ -30,6 +30,7 @@ from inference import (
     danger,
     explained,
     heatmaps,
+    marks,
     notify,
     registry,
     shadow,
@@ -123,7 +124,12 @@ def _existing(scan: Scan, *, reread: bool) -> Analysis | None:
     if unfinished is not None or reread:
         return unfinished
     answers = analyses.filter(status__in=[Status.SUCCEEDED, Status.REJECTED])
-    return answers.filter(Q(model_version__is_active=True) | _refused_by_gate(scan.case)).first()
+    held = answers.filter(Q(model_version__is_active=True) | _refused_by_gate(scan.case)).first()
+    if held is not None and held.status == Status.SUCCEEDED:
+        held.scan = scan
+        # Read again it would say something else.
+        return None if marks.is_for_other_age(held) or marks.are_marks_outdated(held) else held
+    return held
 
 
 def _refused_by_gate(case: Case) -> Q:
@@ -215,6 +221,7 @@ def complete(held: Claim, reading: Reading, volume: CanonicalVolume, age_group: 
                 slices_read=reading.slices_read,
                 gate_distance=reading.gate_distance,
                 age_group=age_group,
+                marks={name: list(own) for name, own in reading.marks.items()},
             ):
                 raise LeaseLost
             Finding.objects.bulk_create(findings)

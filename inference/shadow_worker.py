@@ -10,7 +10,7 @@ from django.conf import settings
 from cases.models import Scan
 from inference import bundle_places, registry, shadow
 from inference.engine import Engine
-from inference.models import ModelVersion
+from inference.models import Analysis, ModelVersion
 from inference.selectors import active_versions
 from inference.worker import volume_of
 
@@ -39,7 +39,8 @@ def read(held: shadow.ShadowClaim) -> bool:
     Raises `ModelBroken`, OSError or MemoryError, or whatever broke; Scan.DoesNotExist for a deleted scan.
     """
     scan = Scan.objects.select_related("case").get(analyses=held.analysis_id)
-    reading = engine_of(held.version).analyze(
-        volume_of(scan), held.version.kind, scan.case.age_group, maps=False
-    )
+    # For the age that the reading was made for which it is compared with.
+    made_for = Analysis.objects.values_list("age_group", flat=True).get(pk=held.analysis_id)
+    age_group = made_for or scan.case.age_group
+    reading = engine_of(held.version).analyze(volume_of(scan), held.version.kind, age_group, maps=False)
     return shadow.finish(held, reading)

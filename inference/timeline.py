@@ -13,8 +13,9 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from inference.calls import NORMAL_CONDITIONS, operating_points
-from inference.models import Analysis, Finding, ModelVersion
+from inference.calls import NORMAL_CONDITIONS
+from inference.marks import marks_of, scale_of
+from inference.models import Analysis, Finding
 from inference.presenters import shown_words
 
 WIDTH, HEIGHT = 320, 96
@@ -123,7 +124,7 @@ def build(readings: Iterable[Analysis], here: Any, names: Mapping[str, str] | No
     place = _places([(r.scan_id, r.scan.created_at) for r in kept])
     times = [r.scan.created_at for r in kept]
     charts = [
-        _chart(condition, rows, shape, place, here, models[-1] if models else None, names or {})
+        _chart(condition, rows, shape, place, here, names or {})
         for condition, rows in _by_condition(kept).items()
     ]
     charts.sort(key=lambda chart: (not chart.is_raised, -max(p.probability for p in chart.points)))
@@ -173,7 +174,6 @@ def _chart(
     shape: dict[Any, str],
     place: dict[Any, float],
     here: Any,
-    version: ModelVersion | None,
     names: Mapping[str, str],
 ) -> Chart:
     points: list[Point] = []
@@ -191,30 +191,24 @@ def _chart(
             is_here=reading.scan_id == here,
         )
         points.append(point)
-        runs.setdefault(reading.model_version_id, []).append(point)
+        runs.setdefault(scale_of(reading), []).append(point)
     words = names.get(condition) or shown_words(condition)
     return Chart(
         condition=condition,
         name=words[:1].upper() + words[1:],
         points=points,
         lines=[" ".join(f"{p.x:.1f},{p.y:.1f}" for p in run) for run in runs.values() if len(run) > 1],
-        limits=_limits(version, *rows[-1]),
+        limits=_limits(*rows[-1]),
         is_raised=condition not in NORMAL_CONDITIONS
         and min(_CALL_ORDER.get(p.call, 2) for p in points) < _CALL_ORDER["unlikely"],
     )
 
 
-def _limits(version: ModelVersion | None, reading: Analysis, finding: Finding) -> list[tuple[str, float]]:
-    """The marks of the newest reading; volumes and age groups may have their own."""
-    found = operating_points(
-        version.metadata if version and isinstance(version.metadata, dict) else {},
-        age_group=reading.age_group or reading.scan.case.age_group,
-        is_volume=reading.scan.is_volume,
-        slices_read=reading.slices_read,
-    ).get(finding.label, {})
-    names = (("possible", "high_sensitivity"), ("likely", "high_specificity"))
+def _limits(reading: Analysis, finding: Finding) -> list[tuple[str, float]]:
+    """The marks that made the newest reading's calls."""
+    found = marks_of(reading).get(finding.label, (None, None))
     return [
-        (name, _height(float(found[key])))
-        for name, key in names
-        if isinstance(found.get(key), int | float) and 0 <= float(found[key]) <= 1
+        (name, _height(mark))
+        for name, mark in zip(("possible", "likely"), found, strict=True)
+        if mark is not None and 0 <= mark <= 1
     ]

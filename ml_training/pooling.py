@@ -19,12 +19,11 @@ from scipy.special import expit, logit
 from ml_training.calibrate import sparing
 from ml_training.data.manifest import Item
 from ml_training.labels import Task
+from ml_training.specs import SHORTEST_VOLUME
 
 METHOD = "window"
 WIDTHS = (0.06, 0.1, 0.16, 0.25, 0.4)
 _FEWEST = 3
-# Simulated volumes, which slope and intercept are fitted on, have at least so many slices.
-_SHORTEST = 20
 _EDGE = 1e-4
 # A volume's reading is "likely" a disease from here on at the earliest. There are no labelled volumes to
 # choose it on: simulated ones say 0.5, and a healthy head unlike all that was learnt from once read 0.54.
@@ -75,7 +74,7 @@ def _window(
     weights = np.zeros(count)
     weights[first : first + width] = 1.0 / width
     slope, intercept = float(pooling["slope"]), float(pooling["intercept"])
-    if count < _SHORTEST:
+    if count < SHORTEST_VOLUME:
         # The fit makes up for the worst window of many being suspicious in healthy volumes, too. Few slices
         # have no such excuse: of them it would make "nothing found" where each by itself shows a disease.
         slope, intercept = 1.0, 0.0
@@ -131,7 +130,7 @@ def simulate(
 
     def head(index: int) -> np.ndarray:
         rows = heads[index]
-        return rows[random.integers(len(rows), size=int(random.integers(_SHORTEST, 49)))]
+        return rows[random.integers(len(rows), size=int(random.integers(SHORTEST_VOLUME, 49)))]
 
     volumes = []
     nothing = np.eye(len(task.labels))[normal]

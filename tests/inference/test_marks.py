@@ -6,6 +6,10 @@ from typing import Any
 import pytest
 
 from inference.calls import doubtful_labels, operating_points
+from inference.marks import are_marks_outdated, marks_of, scale_of
+from inference.models import Analysis
+from tests.factories import ScanFactory
+from tests.inference import reading_rows as rows
 
 POINTS: dict[str, Any] = {
     "labels": [{"name": "glioma", "high_sensitivity": 0.4, "high_specificity": 0.5}],
@@ -96,3 +100,42 @@ def test_what_healthy_scans_look_like_is_never_likely_in_a_single_picture() -> N
     assert (alone["high_sensitivity"], alone["high_specificity"]) == (0.4, None)
     many = operating_points(metadata, age_group="unknown", is_volume=True, slices_read=30)["glioma"]
     assert many["high_specificity"] == 0.8
+
+
+def test_of_few_slices_each_mark_is_the_more_careful_one() -> None:
+    few = operating_points(POINTS, age_group="adult", is_volume=True, slices_read=5)["glioma"]
+    assert (few["high_sensitivity"], few["high_specificity"]) == (0.2, 0.8)
+    firm = {"pooling": {"operating_points": {"glioma": {"high_sensitivity": 0.6, "high_specificity": 0.45}}}}
+    few = operating_points({**POINTS, **firm}, age_group="adult", is_volume=True, slices_read=19)["glioma"]
+    assert (few["high_sensitivity"], few["high_specificity"]) == (0.4, 0.5)
+    many = operating_points({**POINTS, **firm}, age_group="adult", is_volume=True, slices_read=20)["glioma"]
+    assert (many["high_sensitivity"], many["high_specificity"]) == (0.6, 0.45)
+
+
+@pytest.mark.django_db
+class TestOfAReading:
+    def film(self, **fields: Any) -> Analysis:
+        version = rows.model_version()
+        version.metadata = FILMS
+        version.save()
+        scan = ScanFactory.create(case__age_group="unknown")
+        return rows.reading(scan, model_version=version, **fields)
+
+    def test_what_was_kept_is_shown(self) -> None:
+        reading = self.film(marks={"pneumonia": [0.3, None], "no_finding": [0.2, 0.7]})
+        assert marks_of(reading) == {"pneumonia": (0.3, None), "no_finding": (0.2, 0.7)}
+        assert not are_marks_outdated(reading)
+
+    def test_a_reading_from_before_was_called_by_its_bundle(self) -> None:
+        reading = self.film()
+        assert marks_of(reading)["pneumonia"] == (0.46, 0.62)
+        assert are_marks_outdated(reading), "today pneumonia is possible from 0.16 on"
+
+    def test_pictures_few_and_many_slices_are_not_set_beside_each_other(self) -> None:
+        flat, deep = ScanFactory.create(), ScanFactory.create(slices=30)
+        version = rows.model_version()
+        scales = [
+            scale_of(rows.reading(scan, model_version=version, slices_read=count))
+            for scan, count in ((flat, 1), (deep, 19), (deep, 20), (deep, 30))
+        ]
+        assert len(set(scales)) == 3 and scales[2] == scales[3]

@@ -67,7 +67,7 @@ def test_a_film_read_for_another_age_says_so_and_may_be_read_again(
     assert "age group was changed after this reading" in as_user(patient).get(page).text
     as_user(patient).post(address(scan))
     assert scan.analyses.filter(status="queued").count() == 1
-    assert "age group was changed" not in as_user(patient).get(page).text, "it is on its way"
+    assert address(scan) not in as_user(patient).get(page).text, "it is on its way"
 
 
 @pytest.mark.parametrize(("kind", "read_for"), [("knee_xray", "child"), ("chest_xray", "")])
@@ -79,6 +79,24 @@ def test_where_age_changes_nothing_or_is_not_known_nothing_is_said(
     rows.reading(scan, age_group=read_for, kind=kind)
     page = reverse("inference:scan_result", args=[scan.case_id, scan.pk])
     assert "age group was changed" not in as_user(patient).get(page).text
+
+
+def test_a_reading_from_before_pmi_was_so_careful_says_so_and_may_be_read_again(
+    as_user: Any, api_as: Any, patient: Any, scan: Scan
+) -> None:
+    version = rows.model_version()
+    version.metadata = {**version.metadata, "activation": "sigmoid"}
+    version.save()
+    kept = rows.reading(scan, model_version=version, marks={"pneumonia": [0.2, 0.6]})
+    page = reverse("inference:scan_result", args=[scan.case_id, scan.pk])
+    assert "become more careful" not in as_user(patient).get(page).text
+    assert api_as(patient).post("/api/v1/analyses/", {"scan": str(scan.pk)}).json()["id"] == str(kept.pk)
+    scan.analyses.update(marks={})
+    version.metadata["labels"][0]["high_sensitivity"] = 0.4
+    version.save()
+    assert "become more careful" in as_user(patient).get(page).text
+    fresh = api_as(patient).post("/api/v1/analyses/", {"scan": str(scan.pk)}).json()
+    assert fresh["id"] != str(kept.pk) and fresh["status"] == "queued"
 
 
 def test_a_reader_gets_403(as_user: Any, patient: Any, doctor: Any, scan: Scan) -> None:
