@@ -102,7 +102,10 @@ class UserAdmin(LicenceQueueMixin, BaseUserAdmin[User]):
     add_fieldsets = [
         (None, {"fields": ["email", "full_name", "role", "usable_password", "password1", "password2"]}),
     ]
-    actions = ["verify_licences", "withdraw_licences", "reset_second_factors"]
+    actions = [
+        "withdraw_licences",
+        "reset_second_factors",
+    ]  # licences are verified one by one, in their queue
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return super().get_queryset(request).select_related("doctor_profile")
@@ -114,11 +117,6 @@ class UserAdmin(LicenceQueueMixin, BaseUserAdmin[User]):
         if profile is None:
             return "-"
         return f"{profile}: {_('verified') if profile.is_verified else _('waiting')}"
-
-    @admin.action(description=_("Verify the licence of the selected doctors"), permissions=["change"])
-    def verify_licences(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        """Record that the administrator checked each licence."""
-        self._for_each(request, queryset, services.verify_doctor)
 
     @admin.action(description=_("Withdraw the verification of the selected doctors"), permissions=["change"])
     def withdraw_licences(self, request: HttpRequest, queryset: QuerySet[User]) -> None:

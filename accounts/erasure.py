@@ -16,6 +16,7 @@ from uuid import UUID
 
 from django.apps import apps
 from django.conf import settings
+from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
 from django.core.mail import send_mail
 from django.db import IntegrityError, transaction
@@ -90,6 +91,9 @@ def run(erasure_id: UUID | str) -> bool:
     try:
         if User.objects.filter(pk=user_id).exists():
             _empty(job, user_id)
+        else:
+            # Somebody removed the account by hand, or wrote of it while its row went.
+            _forget_mentions(user_id, job.mail_to)
         _remove_folders(job.folders)
         left = leftovers(user_id)
         if left:
@@ -118,7 +122,7 @@ def _empty(job: Erasure, user_id: UUID) -> None:
     # Written down before anything goes, so that whoever takes over knows where to look.
     job.folders = sorted(set(job.folders) | ownership.folders_of(user_id))
     _step(job, 1, steps, folders=job.folders)
-    _forget_mentions(user_id)
+    _forget_mentions(user_id, job.mail_to)
     _step(job, 2, steps)
     for number, eraser in enumerate(reversed(portable.erasers.values()), 3):
         eraser.erase(user_id)
@@ -138,7 +142,7 @@ def _step(job: Erasure, done: int, total: int, **fields: object) -> None:
         raise _LeaseLost
 
 
-def _forget_mentions(user_id: UUID) -> None:
+def _forget_mentions(user_id: UUID, address: str) -> None:
     """Sessions, results of tasks and lines of the admin's history are tied to a person by text alone."""
     for session in Session.objects.iterator():
         if _session_names(session, user_id):
@@ -149,10 +153,15 @@ def _forget_mentions(user_id: UUID) -> None:
         text = " ".join(str(getattr(result, name) or "") for name in ("task_args", "task_kwargs", "result"))
         if ids & {UUID(found) for found in _UUID.findall(text)}:
             result.delete()
+    named = Q(object_id__in=[str(one) for one in ids])
+    for model in ownership.owned_models():
+        # Keys that are numbers mean something together with their table only.
+        keys = [str(key) for key in ownership.rows_of(model, user_id).values_list("pk", flat=True)]
+        named |= Q(content_type=ContentType.objects.get_for_model(model), object_id__in=keys)
+    if address:
+        named |= Q(object_repr__icontains=address) | Q(change_message__icontains=address)
     entries = apps.get_model("admin", "LogEntry")
-    entries.objects.filter(object_id__in=[str(one) for one in ids]).update(
-        object_id=None, object_repr="(erased)", change_message=""
-    )
+    entries.objects.filter(named).update(object_id=None, object_repr="(erased)", change_message="")
 
 
 def _session_names(session: Session, user_id: UUID) -> bool:

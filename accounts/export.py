@@ -92,10 +92,14 @@ def prepare(export_id: UUID | str) -> bool:
     if export is None:
         return False
     user = export.user
+    _remove(export.archive.name or "")  # of a worker that died while it wrote
     work_root = Path(settings.PMI_VAR_DIR) / "work"
     work_root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    name = ""
+    # On the row before there is a file: whatever happens, somebody knows of it.
+    name = f"exports/{secrets.token_hex(16)}/pmi.zip"
     try:
+        if not export.renew(archive=name):
+            raise LeaseLost
         with tempfile.TemporaryDirectory(prefix="export-", dir=work_root) as work:
             folder = Path(work) / "pmi"
             folder.mkdir()
@@ -108,10 +112,10 @@ def prepare(export_id: UUID | str) -> bool:
                 while chunk := handle.read(1 << 20):
                     digest.update(chunk)
                 handle.seek(0)
-                name = storage().save(f"exports/{secrets.token_hex(16)}/pmi.zip", File(handle))
+                storage().save(name, File(handle))
             size = packed.stat().st_size
         with transaction.atomic():
-            fields = {"archive": name, "byte_size": size, "sha256": digest.hexdigest(), "as_of": moment}
+            fields = {"byte_size": size, "sha256": digest.hexdigest(), "as_of": moment}
             week = timezone.now() + KEPT_FOR
             if not export.finish("done", done=F("total"), expires_at=week, **fields):
                 raise LeaseLost
@@ -124,9 +128,9 @@ def prepare(export_id: UUID | str) -> bool:
         logger.error("Export %s broke off: %s", export.pk, type(error).__name__)
         # Free for the sweep, which tries again; or over, and the page says so.
         if export.attempt >= MOST_ATTEMPTS:
-            export.finish("failed")
+            export.finish("failed", archive="")
         else:
-            export.mine().update(state="waiting", lease_expires_at=None)
+            export.mine().update(state="waiting", lease_expires_at=None, archive="")
         return False
     for older in DataExport.objects.filter(user=user, state="done").exclude(pk=export.pk):
         expire(older)
@@ -291,6 +295,12 @@ def sweep() -> int:
         DataExport.objects.filter(pk=export_id, state="waiting").update(updated_at=timezone.now())
         send(export_id)
     return len(over) + len(stale)
+
+
+def on_deleted(sender: type[DataExport], instance: DataExport, using: str, **rest: Any) -> None:
+    """Receiver of `post_delete`: the file goes with its line, once that is committed."""
+    name = instance.archive.name or ""
+    transaction.on_commit(lambda: _remove(name), using=using, robust=True)
 
 
 def _remove(name: str) -> None:

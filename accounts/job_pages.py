@@ -8,7 +8,6 @@ from django import forms
 from django.contrib import messages
 from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
-from django.core.cache import cache
 from django.core.paginator import Paginator
 from django.db.models import F
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
@@ -26,11 +25,13 @@ from accounts.models import Role, User
 from accounts.page_users import me, the_patient
 from accounts.services import log_access
 from pmi_site.errors import UserError
+from pmi_site.misses import Misses
 
 logger = logging.getLogger(__name__)
 PAGE_SIZE = 30
 MOST_TRIES = 5
 TRIES_FORGOTTEN = timedelta(minutes=15)
+_wrong_passwords = Misses("erase", most=MOST_TRIES, seconds=int(TRIES_FORGOTTEN.total_seconds()))
 
 
 # --- who looked ---------------------------------------------------------------------------------------------
@@ -146,14 +147,12 @@ def erase(request: HttpRequest) -> HttpResponse:
 
 
 def _password_fits(user: User, form: EraseForm) -> bool:
-    counter = f"erase-tries-{user.pk}"
-    tries = cache.get_or_set(counter, 0, TRIES_FORGOTTEN.total_seconds()) or 0
-    if tries >= MOST_TRIES:
+    if _wrong_passwords.too_many(str(user.pk)):
         form.add_error("password", _("Too many wrong passwords. Please wait a quarter of an hour."))
         return False
     if user.check_password(form.cleaned_data["password"]):
         return True
-    cache.set(counter, tries + 1, TRIES_FORGOTTEN.total_seconds())
+    _wrong_passwords.note(str(user.pk))
     form.add_error("password", _("This is not your password."))
     return False
 

@@ -3,6 +3,7 @@
 A mail travels unprotected and may be read by others, so it never says what is new, about whom, or from whom.
 """
 
+import logging
 from datetime import timedelta
 from uuid import UUID
 
@@ -18,6 +19,8 @@ from django.utils.translation import gettext_lazy, gettext_noop
 
 from accounts.models import User
 from accounts.notice_models import Notice
+
+logger = logging.getLogger(__name__)
 
 # Every kind of notice with its words. Apps above add theirs in `apps.py`:
 # `NOTICE_TEXTS["review_signed"] = gettext_lazy("...")`. Plain words, no medical detail.
@@ -134,7 +137,14 @@ def sweep() -> int:
         created_at__lt=now - timedelta(minutes=5),
         created_at__gt=now - timedelta(days=1),
     ).filter(Q(user__mail_notices=True) | Q(kind__in=ALWAYS_MAILED), user__is_active=True)
-    return sum(mail(pk) for pk in waiting.values_list("pk", flat=True)[:100])
+    sent = 0
+    for pk in list(waiting.values_list("pk", flat=True)[:100]):
+        try:
+            sent += mail(pk)
+        except Exception as error:
+            # An address that takes no mail must not keep the others waiting.
+            logger.error("Notice %s could not be mailed: %s", pk, type(error).__name__)
+    return sent
 
 
 def notices_of(user: User) -> QuerySet[Notice]:

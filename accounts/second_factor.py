@@ -17,7 +17,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from accounts import notices, sessions, sign_in
+from accounts import notices, services, sessions, sign_in
 from accounts.models import Role, User
 from accounts.services import log_access
 from pmi_site.errors import UserError
@@ -66,6 +66,7 @@ def reset(user: User, by: User) -> None:
     with transaction.atomic():
         Authenticator.objects.filter(user=user).delete()
         sessions.end_all(user.pk)
+        services.end_tokens(user)
         log_access(by, "reset_second_factor", user)
         notices.tell(user.pk, "second_factor_reset", reverse("mfa_index"))
 

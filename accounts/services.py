@@ -103,16 +103,20 @@ def verify_doctor(
 
 
 def withdraw_verification(doctor: User, by: User) -> None:
-    """Make a doctor inert again at once. Raises UserError unless `by` is an administrator."""
+    """Make a doctor inert again at once. Raises UserError unless `by` is an administrator, and for an account
+    without a verified licence.
+    """
     if by.role != Role.ADMIN or not by.is_active:
         raise UserError("not_allowed", _("Only an administrator can withdraw a verification."))
-    DoctorProfile.objects.filter(user=doctor).update(
+    changed = DoctorProfile.objects.filter(user=doctor, verified_at__isnull=False).update(
         verified_at=None,
         verified_by=None,
         checks=[],
         waiting_since=timezone.now(),
         updated_at=timezone.now(),
     )
+    if not changed:
+        raise UserError("not_verified", _("This account has no verified licence."))
     log_access(by, "withdraw_licence", doctor)
     notices.tell(doctor.pk, "licence_withdrawn")
 

@@ -114,6 +114,15 @@ def on_new_password(sender: object, user: User, **kwargs: object) -> None:
     services.end_tokens(user)
 
 
+def on_saved_password(sender: type[User], instance: User, created: bool, **kwargs: object) -> None:
+    """The same where an administrator, or the command line, sets the password: those send no signal of their
+    own.
+    """
+    # Set by `set_password`, and taken away again where only the hash was made anew.
+    if not created and getattr(instance, "_password", None) is not None:
+        services.end_tokens(instance)
+
+
 def _tell_once_a_day(user_id: UUID, kind: str) -> None:
     if cache.add(f"sign-in-told:{kind}:{user_id}", 1, timeout=_DAY):
         logger.warning("sign-in: many wrong tries, the owner is told")

@@ -4,7 +4,6 @@ database.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import logging
 import tempfile
@@ -18,6 +17,7 @@ from cases.imaging import archive, sniff
 from cases.imaging.deidentify import Deidentifier
 from cases.imaging.dicom import Instance, describe, quiet, read_dataset
 from cases.imaging.dicom_series import Stack, build, group
+from cases.imaging.disk import is_full
 from cases.imaging.nifti import read_nifti
 from cases.imaging.raster import read_raster
 from cases.imaging.volume import CanonicalVolume, ImagingError
@@ -141,8 +141,8 @@ class _Intake:
         except ImagingError as error:
             self._refuse(name, error, item)
         except Exception as error:
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise  # our disk is full: not the file's fault
+            if is_full(error):
+                raise
             # The traceback would carry names and values of the file: only the kind of error may be logged.
             logger.warning("intake could not read a file: %s", type(error).__name__)
             self._refuse(name, ImagingError("unreadable", _UNREADABLE), item)

@@ -22,7 +22,7 @@ ARCHITECTURES = ("densenet", *LITE_ARCHITECTURES)
 PRECISIONS = ("auto", "32", "bf16")
 # What a config says about a model rather than about how it was trained.
 WORDS = ("version", "changelog", "intended_use", "limits", "training_data")
-# Simulated volumes, which a pooling is fitted on, have so many slices at least; of fewer the fit says nothing.
+# The volumes that a pooling is fitted on have at least so many slices; of fewer the fit says nothing.
 SHORTEST_VOLUME = 20
 # The ways of pooling a volume's slices, and the keys that each of them takes (`inference/slices.py`).
 POOLING = {

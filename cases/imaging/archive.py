@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Final, cast
 
+from cases.imaging.disk import is_full
 from cases.imaging.sniff import HEAD_BYTES, sniff
 from cases.imaging.volume import ImagingError
 from pmi_site.words import words as _
@@ -143,6 +144,8 @@ def unzip(path: Path, workdir: Path, budget: Budget) -> Iterator[Member]:
                 NotImplementedError,
             ) as error:
                 target.unlink(missing_ok=True)
+                if is_full(error):
+                    raise
                 damaged = ImagingError(
                     "archive_damaged", _("This file is damaged inside the archive. Pack it again.")
                 )
@@ -171,6 +174,8 @@ def gunzip(path: Path, target: Path, budget: Budget) -> None:
         with gzip.open(path, "rb") as source:
             _copy(b"", cast(IO[bytes], source), target, budget, limit)
     except (OSError, EOFError, zlib.error, ValueError) as error:
+        if is_full(error):
+            raise
         raise ImagingError(
             "truncated",
             _("This compressed file is damaged or incomplete. Copy it again and send it once more."),

@@ -11,6 +11,7 @@ import nibabel as nib
 import numpy as np
 
 from cases.imaging.colour import has_colour, luminance
+from cases.imaging.disk import is_full
 from cases.imaging.volume import CanonicalVolume, ImagingError, from_affine, from_film, robust_window
 from pmi_site.words import Words
 from pmi_site.words import words as _
@@ -42,6 +43,8 @@ def read_nifti(path: Path, workdir: Path, max_voxels: int) -> Nifti:
     except ImagingError:
         raise
     except Exception as error:  # nibabel raises many kinds for many kinds of damage
+        if is_full(error):
+            raise
         raise _damaged() from error
 
 

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 
 from cases.imaging.codestream import strip_jpeg
 from cases.imaging.colour import has_colour, luminance
+from cases.imaging.disk import is_full
 from cases.imaging.volume import CanonicalVolume, ImagingError, from_film, robust_window
 from pmi_site.words import Words
 from pmi_site.words import words as _
@@ -78,6 +79,8 @@ def read_raster(path: Path, kind: str, workdir: Path, max_pixels: int) -> Raster
             "too_many_pixels", _("This image is too large to open. Send a smaller copy.")
         ) from error
     except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError, struct.error and more
+        if is_full(error):
+            raise
         raise ImagingError(
             "image_damaged",
             _(
@@ -123,6 +126,8 @@ def _read(path: Path, kind: str, workdir: Path, max_pixels: int) -> Raster:
         pixels, top, colour = _grey(plain)
         if white_is_zero:
             pixels = float(pixels.max()) - pixels
+            # What is kept is a PNG, which cannot say that white is zero.
+            plain = Image.fromarray(pixels.astype(np.uint16))
         stored, suffix = _store(path, kind, plain, turned, workdir)
     window = (0.0, 255.0) if top == 255.0 else robust_window(pixels, 0.1, 99.9)
     volume = from_film(pixels, modality="", source_format="raster", window=window, is_colour=colour)

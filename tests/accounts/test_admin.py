@@ -17,19 +17,40 @@ def test_strangers_and_patients_stay_out(client, as_user, patient, doctor):
         assert as_user(user).get(reverse(LIST)).status_code == 302
 
 
-def test_the_action_verifies_licences(as_user, admin_user, unverified_doctor, patient):
+def test_licences_are_verified_in_their_queue_only(as_user, admin_user, unverified_doctor, patient):
     client = as_user(admin_user)
     page = client.get(reverse(LIST) + "?licence=waiting")
     assert unverified_doctor.email in page.text
     assert patient.email not in page.text
-    data = {"action": "verify_licences", "_selected_action": [str(unverified_doctor.pk), str(patient.pk)]}
+    assert "verify_licences" not in page.text
+    data = {"action": "verify_licences", "_selected_action": [str(unverified_doctor.pk)]}
+    client.post(reverse(LIST), data, follow=True)
+    assert not selectors.is_verified_doctor(unverified_doctor)
+
+
+def test_the_action_withdraws_verifications(as_user, admin_user, doctor, patient):
+    client = as_user(admin_user)
+    data = {"action": "withdraw_licences", "_selected_action": [str(doctor.pk), str(patient.pk)]}
     answer = client.post(reverse(LIST), data, follow=True)
     assert "1 licence was changed" in answer.text
-    assert "no doctor" in answer.text
-    assert selectors.is_verified_doctor(unverified_doctor)
-    assert User.objects.get(pk=unverified_doctor.pk).doctor_profile.verified_by == admin_user
-    client.post(reverse(LIST), {**data, "action": "withdraw_licences"})
-    assert not selectors.is_verified_doctor(unverified_doctor)
+    assert "no verified licence" in answer.text
+    assert not selectors.is_verified_doctor(doctor)
+    assert not patient.notices.exists()
+
+
+@pytest.mark.parametrize("path", ["password/", ""])
+def test_a_password_that_an_administrator_sets_ends_the_tokens(as_user, admin_user, patient, path):
+    services.create_token(patient, "phone")
+    client = as_user(admin_user)
+    if path:
+        new = "another quite long phrase"
+        address = reverse("admin:auth_user_password_change", args=[patient.pk])
+        client.post(address, {"password1": new, "password2": new, "usable_password": "true"})
+        assert User.objects.get(pk=patient.pk).check_password(new)
+    else:
+        patient.full_name = "Another Name"
+        patient.save()
+    assert patient.api_tokens.exists() == (not path)
 
 
 def test_a_user_can_be_added_and_opened(as_user, admin_user, doctor):

@@ -111,6 +111,50 @@ def test_everything_goes_and_the_check_finds_nothing(full, doctor, other_patient
     assert message.to == [full.email] and message.subject == "Su cuenta de PMI está borrada"
 
 
+def log_of(by, model, key, text):
+    return LogEntry.objects.create(
+        user=by,
+        content_type=ContentType.objects.get_for_model(model),
+        object_id=str(key),
+        object_repr=text,
+        action_flag=2,
+    )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_admins_history_of_an_address_is_forgotten_too(full, doctor, other_patient):
+    own, other = (EmailAddress.objects.get(user=who) for who in (full, other_patient))
+    log_of(doctor, EmailAddress, own.pk, "an address")
+    log_of(doctor, User, doctor.pk, f"wrote to {full.email}")
+    kept = log_of(doctor, EmailAddress, other.pk, other.email)
+    same_number = log_of(doctor, ContentType, own.pk, "another table's line of this number")
+    erase(full)
+    assert {entry.pk for entry in LogEntry.objects.exclude(object_repr="(erased)")} == {
+        kept.pk,
+        same_number.pk,
+    }
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_written_while_the_account_goes_does_not_keep_it_for_ever(full, doctor, monkeypatch):
+    job = erasure.request_erasure(full)
+    address, user_id = full.email, full.pk
+    remove = erasure._remove_folders
+
+    def remove_late(folders):
+        log_of(doctor, User, user_id, address)  # an administrator saved the page meanwhile
+        remove(folders)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(erasure, "_remove_folders", remove_late)
+        assert not erasure.run(job.pk)
+    assert not User.objects.filter(pk=user_id).exists()
+    assert erasure.run(job.pk)
+    job.refresh_from_db()
+    assert (job.state, job.subject, job.mail_to) == ("done", None, "")
+    assert not LogEntry.objects.filter(object_repr=address).exists()
+
+
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("dies_at", ["_forget_mentions", "_step", "_remove_folders", "leftovers"])
 def test_a_killed_worker_is_no_problem(full, monkeypatch, dies_at):

@@ -173,6 +173,33 @@ def test_a_killed_worker_leaves_no_file_and_the_sweep_goes_on(patient, monkeypat
     assert export.prepare(made.pk)
 
 
+def test_a_file_whose_worker_died_is_known_and_goes_with_the_next_one(patient, monkeypatch):
+    made = export.request_export(patient)
+
+    def die(*_args, **_fields):
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DataExport, "finish", die)
+        with pytest.raises(SystemExit):
+            export.prepare(made.pk)
+    (left,) = ownership.private_files("exports")
+    made.refresh_from_db()
+    assert made.archive.name == left and not made.can_be_fetched
+    DataExport.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+    assert export.prepare(made.pk)
+    (now,) = ownership.private_files("exports")
+    assert now != left
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_file_goes_with_its_line(patient):
+    made = made_for(patient)
+    assert list(ownership.private_files("exports"))
+    made.delete()
+    assert not list(ownership.private_files("exports"))
+
+
 def test_what_breaks_is_tried_again_three_times(as_user, patient, monkeypatch):
     made = export.request_export(patient)
 

@@ -7,7 +7,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import notices
+from accounts import job_tasks, notices
 from accounts.models import Notice
 
 pytestmark = pytest.mark.django_db
@@ -101,6 +101,26 @@ def test_a_mail_that_failed_is_tried_again(patient, monkeypatch, mailoutbox):
     assert notices.sweep() == 1
     assert notices.sweep() == 0
     assert len(mailoutbox) == 1
+
+
+def test_an_address_that_takes_no_mail_keeps_nobody_waiting(patient, other_patient, monkeypatch, mailoutbox):
+    waiting = [Notice.objects.create(user=who, kind="emergency_access") for who in (other_patient, patient)]
+    Notice.objects.update(created_at=timezone.now() - timedelta(minutes=6))
+    Notice.objects.filter(pk=waiting[0].pk).update(created_at=timezone.now() - timedelta(minutes=7))
+    send = notices.send_mail
+
+    def refuse_one(*args, **kwargs):
+        if args[3] == [patient.email]:
+            raise OSError("refused")
+        return send(*args, **kwargs)
+
+    monkeypatch.setattr(notices, "send_mail", refuse_one)
+    swept = []
+    monkeypatch.setattr(job_tasks.care, "sweep", lambda: swept.append("care"))
+    monkeypatch.setattr(job_tasks.erasure, "sweep", lambda: 1 / 0)
+    job_tasks.sweep_jobs()
+    assert [message.to for message in mailoutbox] == [[other_patient.email]]
+    assert swept == ["care"]
 
 
 def test_the_page_counts_opens_and_marks(as_user, patient, other_patient):

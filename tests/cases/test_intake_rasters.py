@@ -148,3 +148,13 @@ def test_huge_header_is_refused_before_decoding(tmp_path):
 
 def test_thumbnail_is_refused(tmp_path):
     assert take(tmp_path, generate.picture("L", (12, 12)), format="PNG")[1][0].code == "too_small"
+
+
+def test_the_kept_original_of_a_film_whose_white_is_zero_is_no_negative(tmp_path):
+    pixels = np.full((64, 64), 5000, dtype=np.uint16)
+    pixels[:32] = 60000
+    scan = one(tmp_path, Image.fromarray(pixels), name="film.tif", format="TIFF", tiffinfo={262: 0})
+    shown = scan.volume.slice_image(0)
+    assert shown[5, 5] < shown[60, 5]
+    kept = np.asarray(Image.open(scan.originals[0][1])).astype(int)
+    assert kept[5, 5] < kept[60, 5] and kept[60, 5] - kept[5, 5] == 55000

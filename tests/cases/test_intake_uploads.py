@@ -1,5 +1,6 @@
 """Uploads as strangers make them: archives, rubbish, bombs, and NIfTI."""
 
+import errno
 import gzip
 import io
 import stat
@@ -188,3 +189,20 @@ def test_nifti_bounds(tmp_path):
     assert take(tmp_path, ("cut.nii", bytes(raw[:-10])))[1][0].code == "truncated"
     raw[42:48] = (20000).to_bytes(2, "little") * 3
     assert take(tmp_path, ("huge.nii", bytes(raw)))[1][0].code == "too_many_pixels"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("name", ["series.zip", "head.nii.gz", "film.png"])
+def test_a_full_disk_of_ours_is_not_called_a_damaged_file(tmp_path, monkeypatch, name, number):
+    def full(*_args, **_fields):
+        raise OSError(number, "no space")
+
+    content = {
+        "series.zip": lambda: generate.zip_of(tmp_path, {"a.png": png(), "b.png": png()}).read_bytes(),
+        "head.nii.gz": lambda: gzip.compress(bytes(1000)),
+        "film.png": png,
+    }[name]()
+    monkeypatch.setattr("cases.imaging.archive._copy", full)
+    monkeypatch.setattr("cases.imaging.raster._store", full)
+    with pytest.raises(OSError, match="no space"):
+        take(tmp_path, (name, content))
