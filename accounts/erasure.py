@@ -159,7 +159,9 @@ def _forget_mentions(user_id: UUID, address: str) -> None:
         keys = [str(key) for key in ownership.rows_of(model, user_id).values_list("pk", flat=True)]
         named |= Q(content_type=ContentType.objects.get_for_model(model), object_id__in=keys)
     if address:
-        named |= Q(object_repr__icontains=address) | Q(change_message__icontains=address)
+        # Whole: others have addresses that end, or begin, like it.
+        whole = rf"(^|[^[:alnum:]._%+-]){re.escape(address)}($|[^[:alnum:].-]|\.($|[^[:alnum:]]))"
+        named |= Q(object_repr__iregex=whole) | Q(change_message__iregex=whole)
     entries = apps.get_model("admin", "LogEntry")
     entries.objects.filter(named).update(object_id=None, object_repr="(erased)", change_message="")
 

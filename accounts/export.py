@@ -287,9 +287,11 @@ def sweep() -> int:
     over = list(DataExport.objects.filter(state="done", expires_at__lte=timezone.now()))
     for export in over:
         expire(export)
-    DataExport.stale().filter(attempt__gte=MOST_ATTEMPTS).update(
-        state="failed", lease_expires_at=None, finished_at=timezone.now()
-    )
+    for given_up in DataExport.stale().filter(attempt__gte=MOST_ATTEMPTS):
+        name = given_up.archive.name or ""
+        ended = {"state": "failed", "archive": "", "lease_expires_at": None, "finished_at": timezone.now()}
+        if DataExport.stale().filter(pk=given_up.pk).update(**ended):
+            _remove(name)
     stale = list(DataExport.stale().values_list("pk", flat=True)[:100])
     for export_id in stale:
         DataExport.objects.filter(pk=export_id, state="waiting").update(updated_at=timezone.now())

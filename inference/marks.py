@@ -39,14 +39,13 @@ def is_for_other_age(reading: Analysis) -> bool:
     return bool(reading.age_group) and reading.age_group != reading.scan.case.age_group
 
 
-def scale_of(reading: Analysis) -> str:
-    """Readings with the same one have numbers that may be compared: of the same model version, and both of
-    single pictures, of few slices or of many, which are worked out differently.
+def way_of(reading: Analysis) -> str:
+    """How a number became of the slices: of a single picture, of few or of many. Only numbers of one way and
+    one model version may be compared.
     """
-    way = "picture"
-    if reading.scan.is_volume and reading.slices_read > 1:
-        way = "few" if is_of_few_slices(True, reading.slices_read) else "many"
-    return f"{reading.model_version_id} {way}"
+    if not reading.scan.is_volume or reading.slices_read <= 1:
+        return "picture"
+    return "few" if is_of_few_slices(True, reading.slices_read) else "many"
 
 
 def _how(reading: Analysis) -> dict[str, Any]:

@@ -22,16 +22,19 @@ LARGEST_MARGIN = 0.30
 GRADE_MARGIN = 0.6  # of a grade of 0 to 4
 _ECE_TIMES = 3.0
 
-Kind = Literal["single", "same", "higher", "lower", "other_model"]
+Kind = Literal["single", "same", "higher", "lower", "other_model", "other_way"]
 
 
 @dataclass(frozen=True)
 class Point:
-    """One reading of one scan: when the scan was added, what value, by which model version."""
+    """One reading of one scan: when the scan was added, what value, by which model version, and how a number
+    became of its slices: numbers that became in another way are not compared either.
+    """
 
     on: date
     value: float
     model: str
+    way: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def margin(metadata: Mapping[str, Any], label: str) -> float:
 
 
 def trend(points: Sequence[Point], least: float) -> Trend:
-    """How the newest of `points` (oldest first) stands to the earlier ones of the same model version.
+    """How the newest of `points` (oldest first) stands to the earlier ones of the same model version and way.
 
     Differences up to `least` count as about the same. A slow drift shows too: the run of equal readings ends
     where an older one differs from the newest, not from its neighbour. Raises ValueError without points.
@@ -74,9 +77,10 @@ def trend(points: Sequence[Point], least: float) -> Trend:
     if not points:
         raise ValueError("there is no point to judge")
     newest = points[-1]
-    earlier = [point for point in points[:-1] if point.model == newest.model]
+    earlier = [p for p in points[:-1] if (p.model, p.way) == (newest.model, newest.way)]
     if not earlier:
-        return Trend("other_model" if len(points) > 1 else "single", since=newest.on)
+        other: Kind = "other_way" if any(p.model == newest.model for p in points[:-1]) else "other_model"
+        return Trend(other if len(points) > 1 else "single", since=newest.on)
     since = newest.on
     for point in reversed(earlier):
         if abs(newest.value - point.value) > least + 1e-9:
@@ -122,6 +126,11 @@ def words(found: Trend, newest: date) -> str:
         return _(
             "The newest scan was read by another version of the model than the ones before. "
             "The numbers cannot be compared."
+        )
+    if found.kind == "other_way":
+        return _(
+            "The newest scan has another number of pictures than the ones before, so its number was worked "
+            "out in another way. The numbers cannot be compared."
         )
     if found.kind == "higher":
         return _when(

@@ -22,7 +22,7 @@ from cases.reviews import seen_reviews
 from cases.selectors import visible_cases
 from inference import presenters, prognosis
 from inference.calls import NORMAL_CONDITIONS
-from inference.marks import scale_of
+from inference.marks import way_of
 from inference.models import Analysis, Finding
 from inference.presenters import DangerWords, danger_words, doctor_words, kind_words, shown_words
 from inference.prognosis import Point, Trend
@@ -277,7 +277,7 @@ def _course(slug: str, readings: list[Analysis], names: dict[str, str]) -> Cours
         if finding is None:
             continue
         on = timezone.localdate(one.scan.created_at)
-        points.append(Point(on, finding.probability, scale_of(one)))
+        points.append(Point(on, finding.probability, str(one.model_version_id), way_of(one)))
         least = prognosis.margin(_metadata(one), finding.label)
         rows.append(
             Row(
@@ -303,7 +303,7 @@ def _grade_course(readings: list[Analysis], names: dict[str, str]) -> Course | N
         if grade is None or top is None:
             continue
         on = timezone.localdate(one.scan.created_at)
-        points.append(Point(on, grade, scale_of(one)))
+        points.append(Point(on, grade, str(one.model_version_id), way_of(one)))
         name = names.get(top.condition) or _capital(shown_words(top.condition))
         rows.append(
             Row(

@@ -41,7 +41,9 @@ def follow_reviews(scan_id: uuid.UUID) -> list[Confirmation]:
     second reader takes back goes at once, with the picture that others found.
     """
     with transaction.atomic():
-        # Two signatures at once: the second looks at the scan when the first is done.
+        # The case first, as whoever deletes a scan does. Two signatures at once: the second looks at the scan
+        # when the first is done.
+        list(Case.objects.select_for_update(no_key=True).filter(scans=scan_id).values_list("pk"))
         scan = Scan.objects.select_for_update(no_key=True).filter(pk=scan_id).first()
         review = signed_review(scan) if scan else None
         confirmed = _certain_findings(review) if review else []
@@ -112,7 +114,8 @@ def release_scan(confirmation: Confirmation) -> ReferenceImage | None:
     picture = _picture(scan, analysis)
     with transaction.atomic():
         # Behind the lock that giving and taking back use: a consent cannot end between question and row.
-        User.objects.select_for_update().get(pk=patient_id)
+        # (Not against new rows that name the patient: an upload holds its case, and waits for these.)
+        User.objects.select_for_update(no_key=True).get(pk=patient_id)
         # In the order of those who delete a scan or follow an amended review: who is second sees the first.
         list(Case.objects.select_for_update(no_key=True).filter(pk=scan.case_id).values_list("pk"))
         list(Scan.objects.select_for_update(no_key=True).filter(pk=scan.pk).values_list("pk"))

@@ -1,7 +1,7 @@
 """Findings over time as small charts, one per condition, drawn by the server, and as a table.
 
 A probability of one model version cannot be set beside one of another without a word: each version has its
-own mark, and a line joins readings of one version only.
+own mark, and a line joins readings of one version and one way to a number only.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from inference.calls import NORMAL_CONDITIONS
-from inference.marks import marks_of, scale_of
+from inference.marks import marks_of, way_of
 from inference.models import Analysis, Finding
 from inference.presenters import shown_words
 
@@ -84,6 +84,7 @@ class Timeline:
 
     charts: list[Chart] = field(default_factory=list)
     versions: list[tuple[str, str]] = field(default_factory=list)
+    ways: int = 0  # single pictures, few slices, many: how many of these
     scans: int = 0
     first: datetime | None = None
     last: datetime | None = None
@@ -100,8 +101,8 @@ class Timeline:
 
     @property
     def is_mixed(self) -> bool:
-        """More than one model version took part."""
-        return len(self.versions) > 1
+        """More than one model version took part, or more than one way to a number."""
+        return len(self.versions) > 1 or self.ways > 1
 
 
 def build(readings: Iterable[Analysis], here: Any, names: Mapping[str, str] | None = None) -> Timeline:
@@ -131,6 +132,7 @@ def build(readings: Iterable[Analysis], here: Any, names: Mapping[str, str] | No
     return Timeline(
         charts=charts,
         versions=[(shape[one.pk], str(one.version)) for one in models],
+        ways=len({way_of(r) for r in kept}),
         scans=len({r.scan_id for r in kept}),
         first=min(times),
         last=max(times),
@@ -191,7 +193,7 @@ def _chart(
             is_here=reading.scan_id == here,
         )
         points.append(point)
-        runs.setdefault(scale_of(reading), []).append(point)
+        runs.setdefault((reading.model_version_id, way_of(reading)), []).append(point)
     words = names.get(condition) or shown_words(condition)
     return Chart(
         condition=condition,

@@ -35,6 +35,10 @@ _ENDED = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
 log = logging.getLogger(__name__)
 
 
+class _Taken(Exception):
+    """Another worker tries these settings."""
+
+
 @dataclass(frozen=True)
 class Range:
     """What one config key may be: a number between `low` and `high`, or one of `choices`."""
@@ -174,7 +178,10 @@ def tune(
     study = _study(config, space, run_dir, storage)
     while _finished(study) < trials:
         try:
-            study.optimize(_objective(config, space, data_dir, run_dir, progress), n_trials=1)
+            # One that another worker has counts for nothing: neither as a trial nor as bad settings.
+            study.optimize(
+                _objective(config, space, data_dir, run_dir, progress), n_trials=1, catch=(_Taken,)
+            )
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
             raise TrainingError(f"--storage: {' '.join(str(error).split())[:200]}") from error
         log.info("%d of %d trials, best %s", _finished(study), trials, _best_value(study))
@@ -239,7 +246,7 @@ def _objective(
         folder = run_dir / "trials" / name
         trial.set_user_attr("folder", name)
         if _is_taken(trial):
-            raise optuna.TrialPruned("another worker tries the same settings")
+            raise _Taken("another worker tries the same settings")
         tried = config_with(config, values)
         try:
             # One device each: Lightning's processes would each draw settings of their own.

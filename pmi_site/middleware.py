@@ -8,7 +8,7 @@ from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.core.validators import ProhibitNullCharactersValidator
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import render, resolve_url
 from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext as _
 
@@ -60,6 +60,24 @@ class ApiAnswersMiddleware:
         response = self.get_response(request)
         if is_api(request) and not (response.has_header("Cache-Control") or response.has_header("ETag")):
             response["Cache-Control"] = "private, no-store"
+        return response
+
+
+class SignedOutMiddleware:
+    """A part of a page that was asked for after the session had ended: the page is loaded anew, which leads
+    to signing in. The page for that would be searched for the part, and nothing be put in its place.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        is_part = request.method == "GET" and "HX-Request" in request.headers
+        if is_part and response.status_code == 302:
+            where = response.get("Location", "").partition("?")[0]
+            if where == resolve_url(settings.LOGIN_URL):
+                return HttpResponse(headers={"HX-Refresh": "true", "Cache-Control": "private, no-store"})
         return response
 
 

@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from pmi_site.errors import UserError
+from resources import search
 from resources.choices import Section, Status
 from resources.content import MEDICAL, content_of, fill, texts_differ, write_links
 from resources.models import Condition, Revision, RevisionState, Translation
@@ -105,8 +106,8 @@ def save_draft(row: Any, content: Mapping[str, Any], by: User, *, version: int |
 def submit(revision_id: uuid.UUID | str, by: User) -> Revision:
     """draft -> in review. Refused with what is missing where the text could not be published."""
     with transaction.atomic():
+        row = _entry(_found(revision_id), lock=True)
         revision = _locked(revision_id, RevisionState.DRAFT)
-        row = _entry(revision)
         if not may_edit(by, type(row)):
             raise PermissionDenied
         _require_complete(row, revision.content)
@@ -120,9 +121,10 @@ def send_back(revision_id: uuid.UUID | str, by: User, note: str) -> Revision:
     if not note.strip():
         raise UserError("note_missing", _("Say what has to change, so that the writer knows."))
     with transaction.atomic():
+        row = _entry(_found(revision_id), lock=True)
         revision = _locked(revision_id, RevisionState.IN_REVIEW)
         revision.note = str(plain_value(note.strip()))[:2000]
-        return _move(revision, _entry(revision), RevisionState.DRAFT, Status.DRAFT)
+        return _move(revision, row, RevisionState.DRAFT, Status.DRAFT)
 
 
 def publish(revision_id: uuid.UUID | str, by: User, *, version: int) -> Revision:
@@ -136,7 +138,7 @@ def publish(revision_id: uuid.UUID | str, by: User, *, version: int) -> Revision
     if not may_publish(by):
         raise PermissionDenied
     with transaction.atomic():
-        # The entry first, as `save_draft` does, so that neither waits for the other.
+        # The entry first, as all that change one do, so that neither waits for the other.
         row = _entry(_found(revision_id), lock=True)
         revision = _locked(revision_id, RevisionState.IN_REVIEW)
         if revision.version != version:
@@ -175,8 +177,8 @@ def publish(revision_id: uuid.UUID | str, by: User, *, version: int) -> Revision
 def discard(revision_id: uuid.UUID | str, by: User) -> Revision:
     """Throw an open revision away; readers keep what they see. A never published entry is retired."""
     with transaction.atomic():
+        row = _entry(_found(revision_id), lock=True)
         revision = _locked(revision_id, *OPEN_STATES)
-        row = _entry(revision)
         if not (may_edit(by, type(row)) or may_publish(by)):
             raise PermissionDenied
         return _move(revision, row, RevisionState.DISCARDED, Status.RETIRED)
@@ -194,6 +196,9 @@ def retire(row: Any, by: User) -> bool:
         ._default_manager.filter(pk=row.pk, status=Status.PUBLISHED)
         .update(status=Status.RETIRED, updated_at=timezone.now())
     )
+    condition = row if isinstance(row, Condition) else getattr(row, "condition", None)
+    if changed and condition is not None:
+        search.rebuild(condition)  # no signal tells of an update, and its words are to be found no more
     return bool(changed)
 
 

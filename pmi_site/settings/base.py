@@ -1,6 +1,7 @@
 """Settings shared by development, tests and production. Values that differ come from the environment."""
 
 from pathlib import Path
+from typing import Any
 
 import django_stubs_ext
 from csp.constants import NONE, SELF
@@ -55,6 +56,7 @@ CELERY_BROKER_URL = env.text("BROKER_URL") or embedded.valkey_url(PMI_ENGINES_DI
 PMI_EMBEDDED_BROKER = not env.text("BROKER_URL")
 
 # Counters of wrong passwords and codes and of API calls, which all processes must share.
+CACHES: dict[str, Any]
 if env.text("CACHE_URL"):
     CACHES = {
         "default": {
@@ -71,7 +73,12 @@ elif PMI_EMBEDDED_BROKER:
     }
 else:
     CACHES = {
-        "default": {"BACKEND": "pmi_site.database_cache.CountingDatabaseCache", "LOCATION": "pmi_cache"}
+        "default": {
+            "BACKEND": "pmi_site.database_cache.CountingDatabaseCache",
+            "LOCATION": "pmi_cache",
+            # Django's 300 would forget limits of tries as soon as many people are about.
+            "OPTIONS": {"MAX_ENTRIES": 200_000},
+        }
     }
 
 # --- Django ---
@@ -110,6 +117,7 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "pmi_site.middleware.SignedOutMiddleware",
     "pmi_site.middleware.ApiAnswersMiddleware",
     # Before anything that may read the body.
     "pmi_site.middleware.LimitsMiddleware",

@@ -127,12 +127,19 @@ def test_the_admins_history_of_an_address_is_forgotten_too(full, doctor, other_p
     log_of(doctor, EmailAddress, own.pk, "an address")
     log_of(doctor, User, doctor.pk, f"wrote to {full.email}")
     kept = log_of(doctor, EmailAddress, other.pk, other.email)
+    alike = log_of(doctor, User, doctor.pk, f"x{full.email}")
+    longer = log_of(doctor, User, doctor.pk, f"{full.email}.uk")
+    end = log_of(doctor, User, doctor.pk, f"a mail to {full.email}.")
     same_number = log_of(doctor, ContentType, own.pk, "another table's line of this number")
     erase(full)
     assert {entry.pk for entry in LogEntry.objects.exclude(object_repr="(erased)")} == {
         kept.pk,
         same_number.pk,
+        alike.pk,
+        longer.pk,
     }
+    end.refresh_from_db()
+    assert end.object_repr == "(erased)"
 
 
 @pytest.mark.django_db(transaction=True)

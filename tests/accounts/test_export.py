@@ -192,6 +192,24 @@ def test_a_file_whose_worker_died_is_known_and_goes_with_the_next_one(patient, m
     assert now != left
 
 
+def test_the_file_of_a_worker_that_died_on_the_last_try_goes_too(patient, monkeypatch):
+    made = export.request_export(patient)
+
+    def die(*_args, **_fields):
+        raise SystemExit
+
+    monkeypatch.setattr(DataExport, "finish", die)
+    for _ in range(export.MOST_ATTEMPTS):
+        with pytest.raises(SystemExit):
+            export.prepare(made.pk)
+        DataExport.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+    assert len(list(ownership.private_files("exports"))) == 1
+    export.sweep()
+    made.refresh_from_db()
+    assert (made.state, made.archive.name) == ("failed", "")
+    assert not list(ownership.private_files("exports"))
+
+
 @pytest.mark.django_db(transaction=True)
 def test_the_file_goes_with_its_line(patient):
     made = made_for(patient)

@@ -130,6 +130,12 @@ def test_a_volume_and_its_prior(visit: Callable[..., Visitor], readable: Readabl
         page.keyboard.press(key)
     assert re.fullmatch(r"[\d.]+ mm", page.locator(".room-measure text").text_content() or "")
     page.keyboard.press("Shift+Delete")
+    # A distance stays on the slice that it was begun on.
+    for key in ("Enter", *["ArrowRight"] * 5, "PageDown", *["ArrowRight"] * 5, "Enter"):
+        page.keyboard.press(key)
+    expect(page.locator(".room-measure text")).to_have_count(0)
+    page.keyboard.press("Shift+Delete")
+    page.keyboard.press("Shift+Delete")
     page.keyboard.press("s")
     expect(page.locator(".room-measure")).to_have_count(0)
 

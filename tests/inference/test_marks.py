@@ -1,13 +1,15 @@
 """The marks that make the calls: of whom, of volumes, and where they are more careful than the bundle."""
 
 import copy
+from datetime import date
 from typing import Any
 
 import pytest
 
 from inference.calls import doubtful_labels, operating_points
-from inference.marks import are_marks_outdated, marks_of, scale_of
+from inference.marks import are_marks_outdated, marks_of, way_of
 from inference.models import Analysis
+from inference.prognosis import Point, trend, words
 from tests.factories import ScanFactory
 from tests.inference import reading_rows as rows
 
@@ -134,8 +136,13 @@ class TestOfAReading:
     def test_pictures_few_and_many_slices_are_not_set_beside_each_other(self) -> None:
         flat, deep = ScanFactory.create(), ScanFactory.create(slices=30)
         version = rows.model_version()
-        scales = [
-            scale_of(rows.reading(scan, model_version=version, slices_read=count))
-            for scan, count in ((flat, 1), (deep, 19), (deep, 20), (deep, 30))
+        ways = [
+            way_of(rows.reading(scan, model_version=version, slices_read=count))
+            for scan, count in ((flat, 1), (deep, 1), (deep, 19), (deep, 20), (deep, 30))
         ]
-        assert len(set(scales)) == 3 and scales[2] == scales[3]
+        assert ways == ["picture", "picture", "few", "many", "many"]
+        day = date(2026, 1, 1)
+        points = [Point(day, 0.95, "a", "few"), Point(day.replace(month=6), 0.49, "a", "many")]
+        found = trend(points, 0.15)
+        assert found.kind == "other_way" and "another number of pictures" in words(found, points[-1].on)
+        assert trend([*points, Point(day.replace(month=7), 0.5, "b", "many")], 0.15).kind == "other_model"

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from resources import search, selectors
+from resources import search, selectors, services
 from resources.models import Condition, SearchDocument, Translation
+from tests.factories import UserFactory
 from tests.resources.conftest import make_condition, make_treatment
 
 
@@ -97,3 +98,14 @@ def test_rebuild_all(two: tuple[Condition, Condition]) -> None:
     assert slugs("pneumonia") == []
     assert search.rebuild_all() == 2
     assert slugs("pneumonia") == ["lung"]
+
+
+def test_what_was_withdrawn_is_found_no_more(two: tuple[Condition, Condition]) -> None:
+    publisher = UserFactory.create(role="admin", is_staff=True, is_superuser=True)
+    treatment = make_treatment(two[1], name="Radiosurgery")
+    own = Translation.objects.create(
+        condition=two[0], language="es", status="published", texts={"name": "Xilofonía"}
+    )
+    assert slugs("radiosurgery") == ["brain"] and slugs("xilofonía", language="es") == ["lung"]
+    assert services.retire(treatment, publisher) and services.retire(own, publisher)
+    assert slugs("radiosurgery") == [] and slugs("xilofonía", language="es") == []

@@ -6,6 +6,7 @@
   const { Pane, PaneInput } = window.pmiRoom;
   const ASK_ABOVE_BYTES = 60e6;
   const TOOLS = { s: "slice", w: "window", m: "move", z: "zoom", d: "line", a: "angle" };
+  const PANEL_KEYS = /^(Arrow|Page|Home$|End$|Delete$|Backspace$)/;
   const ARROWS = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
   const KEYS_SETTING = "pmi-room-keys";
 
@@ -135,6 +136,8 @@
         await this.open(this.second, info);
       } else {
         this.meet();
+        // While it was hidden, another finding may have been chosen, or none.
+        await this.heat(this.second);
       }
       this.showControls();
     }
@@ -358,8 +361,9 @@
       if (!this.part("keys").checked && !onCanvas) return;
       const action = this.actionOf(event);
       if (!action) return;
-      // Arrow keys scroll the panel beside the picture when the focus is there.
-      if (event.key.startsWith("Arrow") && event.target.closest(".room-side")) return;
+      // Keys that scroll belong to the panel beside the picture when the focus is there, and nothing is removed from
+      // within it.
+      if (PANEL_KEYS.test(event.key) && event.target.closest(".room-side")) return;
       event.preventDefault();
       action();
     }

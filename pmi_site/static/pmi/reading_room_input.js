@@ -39,6 +39,7 @@
       pane.measures.setMark(null);
       const [x, y] = this.place(event);
       this.pointers.set(event.pointerId, { x, y });
+      if (this.pointers.size === 1) this.before = pane.measures.snapshot();
       pane.canvas.setPointerCapture(event.pointerId);
       this.pinchStart = null;
       this.drag = {
@@ -90,8 +91,7 @@
         room.moveWindow(pane, drag.shift + dy, drag.factor * Math.pow(2, dx * 3));
       } else if (drag.tool === "line") {
         const point = pane.pointAt(x, y);
-        const draft = pane.measures.draft;
-        if (point && draft && point.view === draft.view) pane.measures.moveLine(point.frac);
+        if (point) pane.measures.moveLine(point.frac, point.view, point.index);
       } else if (drag.tool === "slice" && pane.view === "all") {
         const point = pane.pointAt(x, y);
         if (point) this.goTo(point);
@@ -124,8 +124,7 @@
       measures.setMark(place);
       this.hover(...place);
       const point = this.pane.pointAt(...place);
-      const { draft } = measures;
-      if (point && draft?.type === "line" && draft.view === point.view) measures.moveLine(point.frac);
+      if (point && measures.draft?.type === "line") measures.moveLine(point.frac, point.view, point.index);
     }
 
     putPoint() {
@@ -134,7 +133,7 @@
       const point = this.pane.pointAt(...measures.mark);
       if (!point) return undefined;
       if (this.room.tool === "angle") this.room.say(measures.addAnglePoint(point.frac, point.view, point.index));
-      else if (measures.draft) this.room.say(measures.endLine());
+      else if (measures.isOn(point.view, point.index)) this.room.say(measures.endLine());
       else measures.beginLine(point.frac, point.view, point.index);
       return undefined;
     }
@@ -150,7 +149,9 @@
       const [a, b] = [...this.pointers.values()];
       const span = Math.hypot(a.x - b.x, a.y - b.y) || 1;
       const middle = [(a.x + b.x) / 2, (a.y + b.y) / 2];
-      if (pane.measures.draft?.type === "line") pane.measures.removeLast();
+      // What the fingers put down on their way to a pinch was not meant to be measured.
+      if (this.before) pane.measures.restore(this.before);
+      this.before = null;
       this.drag = null;
       if (!this.pinchStart) {
         this.pinchStart = { span, zoom: pane.zoom, middle };

@@ -48,8 +48,25 @@
       this.draw();
     }
 
-    moveLine(frac) {
-      if (!this.draft) return;
+    /* Whether what is being made lies on this slice. */
+    isOn(view, index) {
+      return this.draft !== null && this.draft.view === view && this.draft.index === index;
+    }
+
+    snapshot() {
+      const { draft } = this;
+      return { items: [...this.items], draft: draft && { ...draft, points: [...draft.points] } };
+    }
+
+    restore({ items, draft }) {
+      this.items = items;
+      this.draft = draft;
+      this.draw();
+    }
+
+    /* The end of a line stays on its slice: a length through the stack would be drawn as one within it. */
+    moveLine(frac, view, index) {
+      if (!this.isOn(view, index)) return;
       this.draft.points[1] = frac;
       this.draw();
     }

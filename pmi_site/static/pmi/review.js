@@ -32,9 +32,17 @@
   });
 
   document.addEventListener("htmx:beforeRequest", (event) => {
-    if (isForm(event)) show("review-unsaved", false);
+    if (isForm(event)) {
+      show("review-unsaved", false);
+      // What is written now would not be in what is sent, and gone when the answer takes the form's place.
+      event.target.inert = true;
+    }
     // Asked on, the server would have the page loaded anew each time; once the draft is saved, it may.
     if (isPoll(event) && isOutdated && isChanged) event.preventDefault();
+  });
+
+  document.addEventListener("htmx:afterRequest", (event) => {
+    if (isForm(event)) event.target.inert = false;
   });
 
   document.addEventListener("htmx:beforeOnLoad", (event) => {

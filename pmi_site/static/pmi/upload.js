@@ -250,12 +250,25 @@
     job.row.element.append(details);
   }
 
-  function refreshScans() {
-    if (window.htmx) {
-      window.htmx.ajax("GET", text.listUrl, { target: "#scan-list", swap: "outerHTML" });
-    } else {
-      window.location.reload();
+  /* One after the other: a list that was asked for while another was on its way would take the place of an element
+     that is no longer there, and what was stored in between would not appear. */
+  let isRefreshing = false;
+  let isStale = false;
+  async function refreshScans() {
+    if (!window.htmx) return window.location.reload();
+    isStale = true;
+    if (isRefreshing) return undefined;
+    isRefreshing = true;
+    while (isStale) {
+      isStale = false;
+      try {
+        await window.htmx.ajax("GET", text.listUrl, { target: "#scan-list", swap: "outerHTML" });
+      } catch {
+        // The row says that the file is stored; the list comes with the next one, or with the page.
+      }
     }
+    isRefreshing = false;
+    return undefined;
   }
 
   /* --- choosing and dropping --- */
