@@ -102,10 +102,8 @@ class UserAdmin(LicenceQueueMixin, BaseUserAdmin[User]):
     add_fieldsets = [
         (None, {"fields": ["email", "full_name", "role", "usable_password", "password1", "password2"]}),
     ]
-    actions = [
-        "withdraw_licences",
-        "reset_second_factors",
-    ]  # licences are verified one by one, in their queue
+    # Licences are verified one by one, in their queue.
+    actions = ["withdraw_licences", "reset_second_factors"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return super().get_queryset(request).select_related("doctor_profile")

@@ -335,17 +335,18 @@ class _Run:
             is_volume=self.volume.is_volume,
             slices_read=len(self.indices),
         )
-        never = float("inf")
-        return [
-            dataclasses.replace(
-                label,
-                high_sensitivity=points[label.name]["high_sensitivity"],
-                high_specificity=never
-                if points[label.name]["high_specificity"] is None
-                else points[label.name]["high_specificity"],
+        labels = []
+        for label in self.reader.bundle.labels:
+            possible, likely = (points[label.name][key] for key in ("high_sensitivity", "high_specificity"))
+            never = float("inf")
+            labels.append(
+                dataclasses.replace(
+                    label,
+                    high_sensitivity=possible,
+                    high_specificity=never if likely is None else likely,
+                )
             )
-            for label in self.reader.bundle.labels
-        ]
+        return labels
 
     def _forward(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         with self.clock.stage("preprocess"):

@@ -13,7 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.translation import get_language, gettext_noop
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from cases.models import Case
@@ -263,19 +263,13 @@ def _makers(sentence: str) -> Block:
     return {**_p(told.text), "lang": told.lang} if told.lang else _p(told.text)
 
 
-FEW_SLICES = gettext_noop(
-    "The model gives every slice a score, and the scores become one number for the whole scan. For scans of "
-    "so few slices that number was not checked at all. Trust it less for that."
-)
-
-
 def _model(result: Result) -> list[Block]:
     blocks = [_h2(_("Which model read it, and how good it is"))]
     blocks.append(_p(_("Read by the model %(name)s.") % {"name": result.model_name}))
     blocks += [_makers(result.intended_use)] if result.intended_use else []
     told = [part for part in result.measured if not part.is_detail and part.name not in _others(result)]
-    if result.is_of_few_slices:
-        blocks.append(_p(_(FEW_SLICES)))
+    if result.few_slices_words:
+        blocks.append(_p(result.few_slices_words))
     for part in told:
         blocks.append(_h3(f"{part.name} ({part.size})" if part.size else part.name))
         blocks.append({"kind": "list", "items": list(part.sentences)})

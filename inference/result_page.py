@@ -370,7 +370,7 @@ class Result:
     @cached_property
     def measured(self) -> list[model_words.Measured]:
         """How well the model did, on which scans."""
-        many = self.is_of_many_slices and not self.is_of_few_slices
+        many = self.is_of_many_slices and not self.few_slices_words
         return model_words.measured(self._metadata, is_volume=many)
 
     @property
@@ -379,9 +379,14 @@ class Result:
         return self.scan.is_volume and self.answer is not None and self.answer.slices_read > 1
 
     @property
-    def is_of_few_slices(self) -> bool:
-        """Of so few that it was not checked on such volumes either."""
-        return self.answer is not None and is_of_few_slices(self.scan.is_volume, self.answer.slices_read)
+    def few_slices_words(self) -> str:
+        """That a volume of so few slices was not checked on such volumes either; empty of all others."""
+        if self.answer is None or not is_of_few_slices(self.scan.is_volume, self.answer.slices_read):
+            return ""
+        return _(
+            "The model gives every slice a score, and the scores become one number for the whole scan. For "
+            "scans of so few slices that number was not checked at all. Trust it less for that."
+        )
 
     @property
     def has_detailed_figures(self) -> bool:

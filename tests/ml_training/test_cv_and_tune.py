@@ -148,12 +148,17 @@ def test_a_trial_whose_worker_died_is_taken_up_again(
     assert len(again) == 1 and tune.settings(space, again[0].params) == values
 
 
-def test_settings_that_another_worker_tries_are_left_to_it(
-    short: TrainConfig, space_path: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def search_dir(tmp_path: Path) -> Path:
     run = tmp_path / "search"
     run.mkdir()
-    space = tune.read_space(space_path, short)
+    return run
+
+
+def test_settings_that_another_worker_tries_are_left_to_it(
+    short: TrainConfig, space_path: Path, data_dir: Path, search_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, space = search_dir, tune.read_space(space_path, short)
     study = tune._study(short, space, run, "")
     others = study.ask()
     values = {own.key: own.suggest(others) for own in space}
@@ -166,11 +171,9 @@ def test_settings_that_another_worker_tries_are_left_to_it(
 
 
 def test_a_trial_that_diverges_is_a_bad_trial_and_no_end(
-    short: TrainConfig, space_path: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    short: TrainConfig, space_path: Path, data_dir: Path, search_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = tmp_path / "search"
-    run.mkdir()
-    space = tune.read_space(space_path, short)
+    run, space = search_dir, tune.read_space(space_path, short)
     asked: list[str] = []
 
     def diverge(*_given: Any, devices: str, **_named: Any) -> Path:
