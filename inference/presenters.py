@@ -154,13 +154,28 @@ _DOUBTFUL: Text = gettext_lazy(
 )
 
 
-def call_words(call: str, *, normal: bool = False, doubtful: bool = False) -> CallWords:
+_UNTESTED: Text = gettext_lazy(
+    "The signs are strong. But with so few pictures of a scan the model was not tested, so trust it less. "
+    "Only a doctor can confirm it."
+)
+_NORMAL_UNTESTED: Text = gettext_lazy(
+    "This is the good answer. But with so few pictures of a scan the model was not tested, and it can have "
+    "missed something."
+)
+
+
+def call_words(
+    call: str, *, normal: bool = False, doubtful: bool = False, untested: bool = False
+) -> CallWords:
     """The words for likely, possible or unlikely; `normal` for a finding that says that nothing was found,
-    `doubtful` for one that healthy scans are known to look like.
+    `doubtful` for one that healthy scans are known to look like, `untested` for a scan of a sort that nobody
+    has checked the numbers of.
 
     Raises KeyError for any other call.
     """
     words = _CALLS[call]
+    if untested and call == "likely":
+        return replace(words, meaning=_NORMAL_UNTESTED if normal else _UNTESTED)
     if doubtful and call == "possible":
         return replace(words, meaning=_DOUBTFUL)
     return replace(words, meaning=_NORMAL_MEANINGS[call]) if normal else words

@@ -258,6 +258,7 @@ class Result:
                 presenters.label_limits(limits.get(finding.label, "")),
                 self._verdicts.get(finding.label),
                 finding.label in doubtful,
+                bool(self.few_slices_words),
             )
             for finding in self.answer.findings.all()
         ]

@@ -22,6 +22,7 @@ class FindingView:
     limits: str
     verdict: ReviewVerdict | None = None
     is_doubtful: bool = False  # healthy scans are known to look like it
+    is_untested: bool = False  # nobody has checked numbers of such scans
 
     @property
     def doctor_says(self) -> str:
@@ -46,7 +47,9 @@ class FindingView:
     @property
     def call(self) -> presenters.CallWords:
         """The call in words."""
-        return presenters.call_words(self.finding.call, normal=self.is_normal, doubtful=self.is_doubtful)
+        return presenters.call_words(
+            self.finding.call, normal=self.is_normal, doubtful=self.is_doubtful, untested=self.is_untested
+        )
 
     @property
     def chance(self) -> str:

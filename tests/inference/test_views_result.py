@@ -192,6 +192,16 @@ def test_a_volume_names_its_most_telling_slice(as_user: Any, patient: Any) -> No
     assert "patient&#x27;s right side on the left" in text or "patient's right side on the left" in text
 
 
+@pytest.mark.parametrize(("slices", "tested"), [(9, False), (30, True)])
+def test_of_few_slices_no_page_speaks_of_tests(as_user: Any, patient: Any, slices: int, tested: bool) -> None:
+    scan = ScanFactory.create(case__patient=patient, slices=slices)
+    rows.reading(scan, key_slice=4, key_plane="axial", slices_read=slices)
+    text = page(as_user(patient), scan)
+    assert ("In tests, few scans without this condition scored this high" in text) is tested
+    assert ("the model was not tested" in text) is not tested
+    assert ("was not checked at all" in text) is not tested
+
+
 def test_where_nothing_is_suspected_the_slice_shown_is_the_middle_one(as_user: Any, patient: Any) -> None:
     scan = ScanFactory.create(case__patient=patient, slices=9)
     made = rows.analysis(scan, "succeeded", key_slice=4, key_plane="axial", slices_read=9)
