@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import re
@@ -276,3 +277,17 @@ def test_a_lite_teacher_gives_what_a_reading_network_gives(architecture: str) ->
     with torch.inference_mode():
         logits, features, embedding = network(torch.rand(2, 1, 64, 64))
     assert logits.shape == (2, 5) and features.shape == (2, 1280, 2, 2) and embedding.shape == (2, 1280)
+
+
+def test_depthwise_convolutions_stay_in_32_bits_on_a_cpu_and_keep_their_names() -> None:
+    network = nn.Sequential(nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 8, 1))
+    names, expected = list(network.state_dict()), network[0](torch.ones(1, 8, 3, 3))
+    networks.keep_depthwise_exact(network)
+    twin = copy.deepcopy(network)
+    with torch.no_grad():
+        network[0].weight.zero_()
+    with torch.autocast("cpu", torch.bfloat16):
+        depthwise = twin[0](torch.ones(1, 8, 3, 3))
+        assert depthwise.dtype is torch.float32 and twin[1](depthwise).dtype is torch.bfloat16
+    assert torch.equal(depthwise, expected), "a copy must compute with its own weights"
+    assert list(network.state_dict()) == names
