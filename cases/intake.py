@@ -16,7 +16,8 @@ from typing import Final, TypeVar
 from cases.imaging import archive, sniff
 from cases.imaging.deidentify import Deidentifier
 from cases.imaging.dicom import Instance, describe, quiet, read_dataset
-from cases.imaging.dicom_series import Stack, build, group
+from cases.imaging.dicom_series import build
+from cases.imaging.dicom_stacks import Stack, group
 from cases.imaging.disk import is_full
 from cases.imaging.nifti import read_nifti
 from cases.imaging.raster import read_raster
@@ -31,6 +32,10 @@ T = TypeVar("T")
 _NAME_LENGTH: Final = 160
 _UNREADABLE: Final = _(
     "This file could not be read. Copy it again from where you got it, or send it in another format."
+)
+_SEVERAL_PEOPLE: Final = _(
+    "There are pictures of more than one person in this upload, or of one under two names or numbers. Check "
+    "that each of them belongs here."
 )
 _NOT_IMAGES: Final = {*(code for code, _words in sniff.REASONS.values()), "dicomdir"}
 
@@ -231,10 +236,18 @@ class _Intake:
             return
         items = {instance.sha256: item for instance, item in instances}
         found = [instance for instance, _item in instances]
+
+        def names_of(members: list[Instance]) -> list[str]:
+            return [name for instance in members for name in items[instance.sha256].names]
+
         label = _label(instances[0][1].names, len(found))
-        stacks = self._guard(label, partial(group, found, self.limits.max_stacks)) or []
+        several = _several_people(found)
+        stacks, left = self._guard(label, partial(group, found, self.limits.max_stacks)) or ([], [])
+        for members, error in left:
+            self._refuse(_label(names_of(members), len(members)), error)
         for stack in stacks:
-            names = [name for instance in stack.instances for name in items[instance.sha256].names]
+            stack.notes += [_SEVERAL_PEOPLE] if several else []
+            names = names_of(stack.instances)
             self._guard(_label(names, len(stack.instances)), partial(self._stack, stack, names))
 
     def _stack(self, stack: Stack, names: list[str]) -> None:
@@ -295,6 +308,14 @@ def _nested() -> ImagingError:
         "nested_archive",
         _("There is an archive inside this archive. Unpack the inner one and send its files."),
     )
+
+
+def _several_people(instances: Sequence[Instance]) -> bool:
+    """Whether the headers name more than one number or name of a patient; what they leave empty says
+    nothing.
+    """
+    numbers, names = zip(*(instance.person for instance in instances), strict=True)
+    return len(set(filter(None, numbers))) > 1 or len(set(filter(None, names))) > 1
 
 
 def _size(path: Path) -> int:

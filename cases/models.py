@@ -121,6 +121,11 @@ class Scan(BaseModel):
     spacing = models.JSONField(
         null=True, blank=True, help_text=_("mm per axis of the volume; empty when unknown")
     )
+    oriented = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text=_("whether the file says how the patient lay, so that left and right are known"),
+    )
     is_colour = models.BooleanField(default=False)
     byte_size = models.PositiveBigIntegerField(help_text=_("bytes of the stored original"))
     original = models.FileField(storage=private_storage, max_length=200, editable=False)

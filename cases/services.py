@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import logging
 import tempfile
+import threading
 import uuid
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
     from accounts.models import User
 
 logger = logging.getLogger(__name__)
+
+# A scan that is decoded may take gigabytes: a web process has two uploads in hand, and the others wait.
+_in_hand = threading.BoundedSemaphore(2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,7 +183,7 @@ def add_scans(case: Case, user: "User", incoming: Sequence[IncomingFile]) -> Add
         max_files=settings.PMI_MAX_FILES,
         max_unpacked_bytes=settings.PMI_MAX_UNPACKED_BYTES,
     )
-    with tempfile.TemporaryDirectory(prefix="intake-", dir=work_root()) as name:
+    with _in_hand, tempfile.TemporaryDirectory(prefix="intake-", dir=work_root()) as name:
         workdir = Path(name)
         prepared_scans, refused = intake.prepare(incoming, workdir, limits)
         result.refused.extend(dataclasses.replace(one, message=say(one.message)) for one in refused)
@@ -295,6 +299,7 @@ def _build_scan(case: Case, user: "User", prepared: PreparedScan) -> Scan:
         height=rows,
         slices=slices,
         spacing=None if volume.spacing is None else [float(value) for value in volume.spacing],
+        oriented=volume.oriented,
         is_colour=volume.is_colour,
     )
 

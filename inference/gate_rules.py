@@ -70,6 +70,7 @@ _ELSEWHERE = {
         "LSPINE", "PELVIS", "SHOULDER", "SKULL", "SPINE", "THORAX", "TOE", "TSPINE", "WRIST",
     },
 }  # fmt: skip
+_SIDE_VIEWS = frozenset({"LAT", "LATERAL", "LL", "LLAT", "RL", "RLAT"})
 _PART_OF = {
     "CHEST": "chest_xray",
     "THORAX": "chest_xray",
@@ -154,13 +155,19 @@ def header_refusal(volume: CanonicalVolume, expected: str | None) -> Refusal | N
                     "change the kind of the case. If it is the wrong picture, upload the right one."
                 ),
             )
-        return _film_part_refusal(volume.body_part, expected)
+        return _film_part_refusal(volume.body_part, expected) or _side_view_refusal(volume, expected)
     if modality not in OPEN_MODALITIES:
         what = MODALITY_WORDS.get(modality, _("another kind of scan"))
         return not_readable(what)
     if volume.is_volume and _in_hounsfield_units(volume):
         return not_readable(MODALITY_WORDS["CT"])
-    return None
+    return _side_view_refusal(volume, expected)
+
+
+def is_contradicted(volume: CanonicalVolume, kind: str) -> bool:
+    """The header's modality cannot be that of a scan of this kind, whatever the gate sees in it."""
+    modality = volume.modality.strip().upper()
+    return modality in XRAY_MODALITIES if kind == "brain_mri" else modality == "MR"
 
 
 def header_kind(volume: CanonicalVolume) -> str:
@@ -186,6 +193,20 @@ def _film_part_refusal(body_part: str, expected: str | None) -> Refusal | None:
             ),
         )
     return None
+
+
+def _side_view_refusal(volume: CanonicalVolume, expected: str | None) -> Refusal | None:
+    """Chest films from the side: no model learnt them."""
+    kind = _PART_OF.get(volume.body_part, expected)
+    if volume.view not in _SIDE_VIEWS or kind != "chest_xray" or expected not in (None, kind):
+        return None
+    return Refusal(
+        "side_view",
+        _(
+            "This X-ray of the chest was taken from the side. PMI reads only chest X-rays that were taken "
+            "from the front or the back. Please upload that picture, or show this one to a doctor."
+        ),
+    )
 
 
 def _in_hounsfield_units(volume: CanonicalVolume) -> bool:

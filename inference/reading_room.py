@@ -187,6 +187,7 @@ class PaneView:
             "bytes": page.volume_bytes,
             "side": page.display_side,
             "volume": self.scan.is_volume,
+            "oriented": self.scan.is_volume and self.scan.oriented,
             "spacing": bool(self.scan.spacing),
             "unit": self.unit_words,
             "greyUnit": "HU" if self.modality == "CT" else _("(no unit)"),

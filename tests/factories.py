@@ -138,6 +138,7 @@ class ScanFactory(DjangoModelFactory):
             "modality": volume.modality,
             "body_part": volume.body_part,
             "plane": volume.plane,
+            "oriented": volume.oriented,
             "is_colour": volume.is_colour,
             "byte_size": 16,
         }

@@ -8,12 +8,16 @@ import struct
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-_SOF: Final = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC} | {0xF7}
+# Frames, and the whole of hierarchical ones (DHP).
+_SOF: Final = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC} | {0xDE, 0xF7}
 # APP0 (JFIF), APP8 (HP colour transform of JPEG-LS) and APP14 (Adobe colour transform) change how pixels
 # are decoded.
 _KEPT_APPS: Final = {0xE0, 0xE8, 0xEE}
 _APPS: Final = set(range(0xE0, 0xF0))
 _COMMENT: Final = 0xFE
+# A stuffed byte, and the markers that have no segment.
+_ALONE: Final = {0x00, 0x01, *range(0xD0, 0xD9)}
+_MAX_PARTS: Final = 10_000  # segments or boxes before the header that is looked for
 _J2K_MAGIC: Final = b"\xff\x4f\xff\x51"
 
 
@@ -28,9 +32,13 @@ class StreamSize(NamedTuple):
 
 def stream_size(stream: bytes) -> StreamSize | None:
     """Size declared by a JPEG, JPEG-LS or JPEG 2000 stream; None when there is no readable header."""
-    if stream[:2] == b"\xff\xd8":
-        return _jpeg_size(stream)
-    start = 0 if stream.startswith(_J2K_MAGIC) else stream.find(_J2K_MAGIC, 0, 4096)
+    size = _jpeg_size(stream) if stream[:2] == b"\xff\xd8" else _jpeg2000_size(stream)
+    # Without rows or columns the real ones follow elsewhere, where only the decoder would look.
+    return size if size is not None and min(size.rows, size.columns) > 0 else None
+
+
+def _jpeg2000_size(stream: bytes) -> StreamSize | None:
+    start = _jpeg2000_start(stream)
     if start < 0 or len(stream) < start + 43:
         return None
     siz = stream[start + 4 :]
@@ -46,14 +54,41 @@ def stream_size(stream: bytes) -> StreamSize | None:
     )
 
 
+def _jpeg2000_start(stream: bytes) -> int:
+    """Where the codestream begins: at once, or in the first such box of a JP2 file (ISO/IEC 15444-1 I.4), for
+    other boxes may hold what looks like one. -1 where there is none.
+    """
+    if stream.startswith(_J2K_MAGIC):
+        return 0
+    position = 0
+    for _box in range(_MAX_PARTS if stream.startswith(b"jP  ", 4) else 0):
+        if position + 8 > len(stream):
+            break
+        length, kind = struct.unpack_from(">I4s", stream, position)
+        head = 16 if length == 1 else 8
+        if kind == b"jp2c":
+            return position + head if stream.startswith(_J2K_MAGIC, position + head) else -1
+        if length == 1:
+            length = int.from_bytes(stream[position + 8 : position + 16], "big")
+        if length < head:  # 0: up to the end
+            break
+        position += length
+    return -1
+
+
 def _jpeg_size(stream: bytes) -> StreamSize | None:
+    """What the frame header says. Like a decoder, pass over stray bytes and markers without a segment."""
     position = 2
-    while position + 4 <= len(stream):
-        if stream[position] != 0xFF:
+    for _part in range(_MAX_PARTS):
+        position = stream.find(b"\xff", position)
+        if position < 0 or position + 4 > len(stream):
             return None
         marker = stream[position + 1]
         if marker == 0xFF:
             position += 1
+            continue
+        if marker in _ALONE:
+            position += 2
             continue
         if marker in _SOF:
             part = stream[position + 4 : position + 10]
@@ -134,7 +169,7 @@ def strip_jpeg2000(stream: bytes) -> bytes | None:
     """The same JPEG 2000 codestream without comment segments in its main header, and without file boxes
     around it; None if it is broken.
     """
-    start = 0 if stream.startswith(_J2K_MAGIC) else stream.find(_J2K_MAGIC, 0, 65536)
+    start = _jpeg2000_start(stream)
     if start < 0:
         return None
     out = bytearray(b"\xff\x4f")

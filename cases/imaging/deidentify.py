@@ -36,14 +36,15 @@ _DROPPED_GROUPS: Final = {0x0000, 0x0002, 0x0004, 0x4FFE, 0xFFFA, 0xFFFC}
 # Text and moments that the table does not name: newer or private-minded attributes, so better gone.
 _DROPPED_VRS: Final = {"PN", "LT", "ST", "UT", "UC", "UR", "DA", "DT", "TM", "AE", "AS", "UN"}
 _TEXT_VRS: Final = {"LO", "SH", "LT", "ST", "UT", "UC", "UR", "PN", "AE"}
-# Identifying attributes that the table lacks: birth and death dates in another calendar and its name, and
-# retired order numbers.
+# Identifying attributes that the table lacks: birth and death dates in another calendar and its name,
+# retired order numbers, and colour profiles, which may name devices and people.
 _UNNAMED: Final = {
     Tag("PatientBirthDateInAlternativeCalendar"),
     Tag("PatientDeathDateInAlternativeCalendar"),
     Tag("PatientAlternativeCalendar"),
     Tag("PlacerOrderNumberProcedure"),
     Tag("FillerOrderNumberProcedure"),
+    Tag("ICCProfile"),
     Tag("PlacerOrderNumberImagingServiceRequestRetired"),
     Tag("FillerOrderNumberImagingServiceRequestRetired"),
 }
@@ -153,7 +154,7 @@ class Deidentifier:
         """
         identifiers = set(_identifiers(dataset))
         self._clean(dataset, identifiers)
-        clean_pixels(dataset, syntax)
+        syntax = clean_pixels(dataset, syntax)
         _mark(dataset)
         meta = FileMetaDataset()
         meta.MediaStorageSOPClassUID = UID(str(dataset.get("SOPClassUID", "") or "1.2.840.10008.5.1.4.1.1.7"))

@@ -16,7 +16,13 @@ from typing import Any, Final
 import numpy as np
 import pydicom
 from pydicom import Dataset
-from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from cases.imaging.archive import too_many_bytes
 from cases.imaging.raster import MIN_SIDE, too_large, too_small
@@ -45,6 +51,9 @@ FILM_MODALITIES: Final = {
     "ES",
     "US",
 }
+_OFTEN_WRITTEN_ON: Final = {"SC", "US", "ES", "XC", "OT", "GM"}
+# Lateral, left lateral and right lateral (CID 4010), in SNOMED CT and as it was coded before.
+_LATERAL_CODES: Final = {"399067008", "399173006", "399198007", "R-102CD", "R-10236", "R-10232"}
 _NO_PICTURE: Final = {
     "SR": _("a written report"),
     "KO": _("a list of key images"),
@@ -80,6 +89,7 @@ class Instance:
     series: str
     modality: str
     body_part: str
+    view: str  # position of a film, as ViewPosition names it
     rows: int
     columns: int
     samples: int
@@ -87,8 +97,11 @@ class Instance:
     location: float | None
     frames: list[Frame]
     film_spacing: tuple[float, float] | None
+    film_aspect: float  # height of a film's pixel by its width
     thickness: float | None
     notes: list[Words]
+    # Number and name of the patient, for a comparison within the upload; never kept.
+    person: tuple[str, str] = field(repr=False)
 
     @property
     def has_geometry(self) -> bool:
@@ -157,26 +170,23 @@ def _read_dataset(path: Path, max_bytes: int, *, pixels: bool) -> tuple[Dataset,
 
 
 def _inflate(path: Path, max_bytes: int) -> bytes | None:
-    """A deflated file as a plain explicit little endian one, or None when it is not deflated."""
+    """A deflated file as a plain explicit little endian one, or None when it is not deflated.
+
+    The transfer syntax is found exactly as the reader finds it, which would inflate without a bound.
+    """
     with path.open("rb") as source:
-        head = source.read(4096)
-        if b"1.2.840.10008.1.2.1.99" not in head or head[128:132] != b"DICM":
+        pydicom.filereader.read_preamble(source, force=True)
+        meta = pydicom.filereader._read_file_meta_info(source)
+        if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
             return None
-        source.seek(0)
-        meta = pydicom.filereader.read_file_meta_info(path)
-        if str(meta.get("TransferSyntaxUID", "")) != "1.2.840.10008.1.2.1.99":
-            return None
-        source.seek(0)
-        length = int(meta.FileMetaInformationGroupLength) if "FileMetaInformationGroupLength" in meta else 0
-        if not length:
-            raise damaged()
-        source.seek(128 + 4 + 12 + length)
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         body = inflater.decompress(source.read(), max_bytes + 1)
     if len(body) > max_bytes:
         raise ImagingError(
             "zip_bomb", _("This file unpacks to far more than it should, so it was not opened.")
         )
+    if body.startswith(b"\2\0"):  # more meta information, which could name the deflated syntax once more
+        raise damaged()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     out = BytesIO()
     pydicom.filewriter.write_file_meta_info(pydicom.filebase.DicomFileLike(out), meta, enforce_standard=False)
@@ -207,12 +217,16 @@ def _describe(dataset: Dataset, path: Path, sha256: str, name: str, max_pixels: 
         raise too_large(columns, rows * frames, max_pixels)
     if min(rows, columns) < MIN_SIDE:
         raise too_small()
-    notes: list[Words] = []
-    if text(dataset, "BurnedInAnnotation").upper() == "YES":
-        notes.append(_("The file says that writing is burned into the picture; it may name the patient."))
+    if "MOSAIC" in _image_type(dataset):
+        raise ImagingError(
+            "mosaic",
+            _(
+                "This file holds many small slices in one picture (a mosaic), which PMI cannot take apart. "
+                "Send the series with one slice in each picture."
+            ),
+        )
+    writing = _writing_note(dataset, modality)
     spacing, note = film_spacing(dataset)
-    if note:
-        notes.append(note)
     return Instance(
         path=path,
         sha256=sha256,
@@ -220,6 +234,7 @@ def _describe(dataset: Dataset, path: Path, sha256: str, name: str, max_pixels: 
         series=text(dataset, "SeriesInstanceUID") or f"file:{sha256}",
         modality=modality if modality.isalnum() and len(modality) <= 16 else "",
         body_part=_body_part(dataset),
+        view=_view(dataset),
         rows=rows,
         columns=columns,
         samples=samples,
@@ -227,14 +242,55 @@ def _describe(dataset: Dataset, path: Path, sha256: str, name: str, max_pixels: 
         location=number(dataset.get("SliceLocation")),
         frames=[_frame(dataset, index) for index in range(frames)],
         film_spacing=spacing,
+        film_aspect=_aspect(dataset),
         thickness=positive(dataset.get("SliceThickness")),
-        notes=notes,
+        notes=[one for one in (writing, note) if one],
+        person=_person(dataset),
     )
 
 
 def _body_part(dataset: Dataset) -> str:
-    part = text(dataset, "BodyPartExamined").upper()
-    return part if len(part) <= 16 and part.replace(" ", "").replace("_", "").isalnum() else ""
+    return _word(text(dataset, "BodyPartExamined").upper())
+
+
+def _word(value: str) -> str:
+    return value if len(value) <= 16 and value.replace(" ", "").replace("_", "").isalnum() else ""
+
+
+def _view(dataset: Dataset) -> str:
+    position = _word(text(dataset, "ViewPosition").upper())
+    if not position and dataset.get("ViewCodeSequence"):
+        position = "LATERAL" if text(dataset.ViewCodeSequence[0], "CodeValue") in _LATERAL_CODES else ""
+    return position
+
+
+def _image_type(dataset: Dataset) -> set[str]:
+    value = dataset.get("ImageType") or []
+    return {str(one).strip().upper() for one in ([value] if isinstance(value, str) else value)}
+
+
+def _writing_note(dataset: Dataset, modality: str) -> Words | None:
+    said = text(dataset, "BurnedInAnnotation").upper()
+    if said == "YES":
+        return _("The file says that writing is burned into the picture; it may name the patient.")
+    copied = (
+        modality in _OFTEN_WRITTEN_ON
+        or "ConversionType" in dataset
+        or bool(_image_type(dataset) & {"SECONDARY", "SCREEN SAVE"})
+    )
+    if said == "NO" or not copied:
+        return None
+    return _("This kind of picture may carry writing that names the patient. Look at it before you share it.")
+
+
+def _aspect(dataset: Dataset) -> float:
+    pair = numbers(dataset.get("PixelAspectRatio"), 2)
+    return pair[0] / pair[1] if pair and min(pair) > 0 and 0.1 <= pair[0] / pair[1] <= 10 else 1.0
+
+
+def _person(dataset: Dataset) -> tuple[str, str]:
+    name = text(dataset, "PatientName").replace("^", " ").replace("=", " ")
+    return text(dataset, "PatientID").casefold(), " ".join(name.casefold().split())
 
 
 def _refuse_without_picture(dataset: Dataset, path: Path, modality: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
@@ -41,9 +42,16 @@ def decode(dataset: Dataset, syntax: UID, indices: Sequence[int], max_pixels: in
     """Decode some frames. Films get their VOI LUT or window, others keep modality units. Raises
     ImagingError.
     """
+    with decoding():
+        return _decode(dataset, syntax, indices, max_pixels, film=film)
+
+
+@contextmanager
+def decoding() -> Iterator[None]:
+    """Whatever goes wrong in a decoder becomes an ImagingError."""
     try:
         with quiet(), np.errstate(all="ignore"):
-            return _decode(dataset, syntax, indices, max_pixels, film=film)
+            yield
     except ImagingError:
         raise
     except MemoryError as error:
@@ -67,15 +75,20 @@ def _decode(dataset: Dataset, syntax: UID, indices: Sequence[int], max_pixels: i
         raise ImagingError(
             "no_pixels", _("This DICOM file has a header but no picture in it. Export it again.")
         )
-    if syntax.is_encapsulated and "PixelData" in dataset:
-        _check_streams(dataset, syntax, max_pixels)
-    elif "PixelData" in dataset:
-        _check_native(dataset)
+    cell: Cell | None = None
+    if "PixelData" in dataset:
+        if syntax.is_encapsulated:
+            _check_streams(dataset, syntax, max_pixels)
+        else:
+            _check_native(dataset)
+        cell = cell_of(dataset, syntax)
     frames: list[np.ndarray] = []
     colour = False
     window: tuple[float, float] | None = None
     photometric = text(dataset, "PhotometricInterpretation").upper()
-    for index, raw in zip(indices, iter_pixels(dataset, indices=list(indices)), strict=True):
+    for index, raw in zip(indices, raw_frames(dataset, indices), strict=True):
+        if cell is not None:
+            raw = cell.values(raw)
         if photometric == "PALETTE COLOR":
             raw = apply_color_lut(raw, dataset)
         if raw.ndim == 3:
@@ -85,13 +98,72 @@ def _decode(dataset: Dataset, syntax: UID, indices: Sequence[int], max_pixels: i
             frames.append(luminance(raw[..., :3]))
             window = (0.0, top)
             continue
-        values = _modality(raw, dataset, index)
+        values = _modality(_without_padding(raw, dataset, photometric), dataset, index)
         if film:
             values, window = _voi(values, dataset, index)
         frames.append(values)
     if not film and window is None:
         window = header_window(dataset)
     return Pixels(frames, colour, photometric == "MONOCHROME1", window)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Where in its pixel cell a value lies (PS3.5 8.1.1): `stored` bits, the uppermost of them bit `high`.
+    The other bits may hold anything; older scanners keep an overlay there.
+    """
+
+    stored: int
+    high: int
+
+    def values(self, cells: np.ndarray) -> np.ndarray:
+        """The values in these cells, a new array. Negative ones keep their sign."""
+        allocated = cells.dtype.itemsize * 8
+        found = cells << max(0, allocated - 1 - self.high)
+        found >>= max(0, allocated - self.stored)  # of signed cells this repeats the sign
+        return found
+
+    def cleaned(self, cells: np.ndarray) -> np.ndarray:
+        """The same cells with nothing but their values, a new array."""
+        return self.values(cells) << (self.high + 1 - self.stored)
+
+
+def cell_of(dataset: Dataset, syntax: UID) -> Cell | None:
+    """The cell of Pixel Data, None when values fill it or its description makes no sense. What compressed
+    frames hold beyond their own precision is no part of it.
+    """
+    allocated, stored = integer(dataset, "BitsAllocated"), integer(dataset, "BitsStored")
+    if allocated not in (8, 16, 32, 64) or not 0 < stored < allocated:
+        return None
+    used = allocated
+    if syntax.is_encapsulated and "RLE" not in syntax.name:
+        used = max((size.bits for size in map(stream_size, compressed_frames(dataset)) if size), default=0)
+        if used <= stored:
+            return None
+    high = integer(dataset, "HighBit", stored - 1)
+    return Cell(stored, high if stored - 1 <= high < used else stored - 1)
+
+
+def raw_frames(dataset: Dataset, indices: Sequence[int]) -> Iterator[np.ndarray]:
+    """Decoded frames with all the bits of their cells."""
+    return iter_pixels(dataset, indices=list(indices), correct_unused_bits=False)
+
+
+def _without_padding(raw: np.ndarray, dataset: Dataset, photometric: str) -> np.ndarray:
+    """What is marked as no part of the picture becomes as dark as its darkest part (PS3.3 C.7.5.1.1.2)."""
+    first = number(dataset.get("PixelPaddingValue"))
+    if first is None or raw.dtype.kind not in "iu":
+        return raw
+    last = number(dataset.get("PixelPaddingRangeLimit"))
+    bits = raw.dtype.itemsize * 8
+    # Some writers give a negative value as the unsigned one of the same bits.
+    ends = [int(one) % (1 << bits) for one in (first, first if last is None else last)]
+    ends = [one - (1 << bits) if raw.dtype.kind == "i" and one >> (bits - 1) else one for one in ends]
+    padding = (raw >= min(ends)) & (raw <= max(ends))
+    if not padding.any() or padding.all():
+        return raw
+    picture = raw[~padding]
+    return np.where(padding, picture.max() if photometric == "MONOCHROME1" else picture.min(), raw)
 
 
 def _check_native(dataset: Dataset) -> None:
@@ -117,8 +189,8 @@ def _check_streams(dataset: Dataset, syntax: UID, max_pixels: int) -> None:
                 raise damaged()
             continue
         size = stream_size(stream)
-        if size is None:
-            continue
+        if size is None:  # a decoder that makes more of it than we do would have no bound
+            raise damaged()
         if size.rows * size.columns * max(1, size.components) > max(max_pixels, 4 * rows * columns):
             raise too_large(size.columns, size.rows, max_pixels)
         if size.rows > 2 * rows + 64 or size.columns > 2 * columns + 64:

@@ -1,19 +1,16 @@
-"""From the files of an upload to stacks, and from a stack to a canonical volume. Geometry decides, never
-names.
-"""
+"""From a stack of DICOM frames to a canonical volume."""
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 
 from cases.imaging.dicom import FILM_MODALITIES, Frame, Instance, read_dataset
 from cases.imaging.dicom_pixels import Pixels, decode
+from cases.imaging.dicom_stacks import Stack, normal, uneven
 from cases.imaging.polarity import tag_is_wrong
 from cases.imaging.volume import (
     CanonicalVolume,
@@ -22,176 +19,13 @@ from cases.imaging.volume import (
     from_affine,
     from_film,
     from_frames,
+    plane_of,
     robust_window,
 )
 from pmi_site.words import Words
 from pmi_site.words import words as _
 
 _LPS_TO_RAS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
-_SAME_PLACE: Final = 1e-3  # mm
-_MAX_SPLIT: Final = 4  # more stacks than this at one place are a time series or diffusion: its first is read
-_SPLIT_KEYS: Final = ("stack", "echo", "echo number", "inversion", "b", "time", "type", "acquisition")
-
-
-@dataclass(frozen=True)
-class Piece:
-    """One frame of one file."""
-
-    instance: Instance
-    frame: Frame
-
-
-@dataclass
-class Stack:
-    """Frames that make one scan, in order. `geometry` says whether their positions place them in space."""
-
-    pieces: list[Piece]
-    geometry: bool
-    notes: list[Words] = field(default_factory=list)
-    part: str = ""  # tells stacks of the same files apart
-
-    @property
-    def instances(self) -> list[Instance]:
-        """The files of this stack, each once, in order of appearance."""
-        return list({piece.instance.sha256: piece.instance for piece in self.pieces}.values())
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the file, or of the sorted hashes of the files; salted when one file holds several
-        scans.
-        """
-        hashes = sorted(instance.sha256 for instance in self.instances)
-        if len(hashes) == 1 and not self.part:
-            return hashes[0]
-        return hashlib.sha256("".join([*hashes, self.part]).encode()).hexdigest()
-
-
-def too_many_stacks(limit: int) -> ImagingError:
-    return ImagingError(
-        "too_many_scans",
-        _("There are more than %(limit)d scans in this upload. Send one series at a time.", limit=limit),
-    )
-
-
-def group(instances: Iterable[Instance], max_stacks: int) -> list[Stack]:
-    """Stacks of all series of an upload. Films stand alone; slices are stacked by series, orientation and
-    place. Raises ImagingError as soon as there are more than `max_stacks`.
-    """
-    stacks: list[Stack] = []
-    series: dict[tuple[object, ...], list[Instance]] = defaultdict(list)
-    for instance in instances:
-        if instance.has_geometry:
-            series[(instance.series, instance.modality, "space")].append(instance)
-        elif instance.modality in FILM_MODALITIES or len(instance.frames) > 1 or instance.samples > 1:
-            stacks.append(Stack([Piece(instance, frame) for frame in instance.frames], geometry=False))
-        else:
-            flat = (instance.series, instance.modality, "flat", instance.rows, instance.columns)
-            series[flat].append(instance)
-        if len(stacks) + len(series) > max_stacks:  # each series makes one at least
-            raise too_many_stacks(max_stacks)
-    for key, members in series.items():
-        if key[2] == "space":
-            pieces = [Piece(one, frame) for one in members for frame in one.frames]
-            stacks.extend(_stacks_in_space(pieces, max_stacks))
-        else:
-            members.sort(key=lambda one: (one.location is None, one.location or 0.0, one.number))
-            pieces = [Piece(one, frame) for one in members for frame in one.frames]
-            notes = [_("The files do not say where each picture lies; they are in order of number.")]
-            stacks.append(Stack(pieces, geometry=False, notes=notes if len(pieces) > 1 else []))
-        if len(stacks) > max_stacks:
-            raise too_many_stacks(max_stacks)
-    _tell_apart(stacks)
-    return stacks
-
-
-def _tell_apart(stacks: list[Stack]) -> None:
-    """Two scans out of the very same files must not share a hash."""
-    seen: dict[tuple[str, ...], int] = defaultdict(int)
-    for stack in stacks:
-        key = tuple(sorted(instance.sha256 for instance in stack.instances))
-        seen[key] += 1
-        if seen[key] > 1:
-            stack.part = f"#{seen[key]}"
-
-
-def _stacks_in_space(pieces: list[Piece], max_stacks: int) -> list[Stack]:
-    groups: list[list[Piece]] = []
-    for piece in pieces:
-        for found in groups:
-            if _alike(found[0], piece):
-                found.append(piece)
-                break
-        else:
-            groups.append([piece])
-            if len(groups) > max_stacks:  # each piece is compared with each group
-                raise too_many_stacks(max_stacks)
-    stacks = []
-    for found in groups:
-        for stack in _split_same_place(found):
-            stack.pieces.sort(key=_along)
-            stacks.append(stack)
-    # The largest first: localizers and single extra slices follow.
-    return sorted(stacks, key=lambda stack: -len(stack.pieces))
-
-
-def _alike(one: Piece, other: Piece) -> bool:
-    first, second = one.instance, other.instance
-    if (first.rows, first.columns, first.samples) != (second.rows, second.columns, second.samples):
-        return False
-    if not _close(one.frame.orientation or (), other.frame.orientation or (), 0.01, 0.0):
-        return False
-    if one.frame.spacing is None or other.frame.spacing is None:
-        return one.frame.spacing == other.frame.spacing
-    return _close(one.frame.spacing, other.frame.spacing, 0.0, 0.01)
-
-
-def _close(one: Sequence[float], other: Sequence[float], absolute: float, relative: float) -> bool:
-    """numpy.allclose is a hundred times slower for so few numbers."""
-    return all(
-        abs(first - second) <= absolute + relative * abs(second)
-        for first, second in zip(one, other, strict=True)
-    )
-
-
-def normal(frame: Frame) -> np.ndarray:
-    """Unit normal of a frame's plane, LPS."""
-    cosines = np.asarray(frame.orientation, dtype=np.float64)
-    cross = np.cross(cosines[:3], cosines[3:])
-    return cross / np.linalg.norm(cross)
-
-
-def _depth(piece: Piece) -> float:
-    return float(normal(piece.frame) @ np.asarray(piece.frame.position))
-
-
-def _along(piece: Piece) -> tuple[float, int, int]:
-    return (round(_depth(piece), 4), piece.instance.number, piece.frame.index)
-
-
-def _split_same_place(pieces: list[Piece]) -> list[Stack]:
-    if not _doubled(pieces):
-        return [Stack(pieces, geometry=True)]
-    for key in _SPLIT_KEYS:
-        parts: dict[str, list[Piece]] = defaultdict(list)
-        for piece in pieces:
-            parts[piece.frame.split.get(key, "")].append(piece)
-        if 1 < len(parts) <= _MAX_SPLIT and not any(_doubled(part) for part in parts.values()):
-            return [Stack(part, geometry=True) for part in parts.values()]
-    kept: dict[float, Piece] = {}
-    for piece in sorted(pieces, key=lambda one: (one.instance.number, one.frame.index)):
-        kept.setdefault(round(_depth(piece) / _SAME_PLACE / 10), piece)
-    left = len(pieces) - len(kept)
-    note = _(
-        "%(count)d more pictures lie at the same places (repeats or time points); only the first were read.",
-        count=left,
-    )
-    return [Stack(list(kept.values()), geometry=True, notes=[note])]
-
-
-def _doubled(pieces: list[Piece]) -> bool:
-    depths = sorted(_depth(piece) for piece in pieces)
-    return any(after - before < _SAME_PLACE for before, after in zip(depths, depths[1:], strict=False))
-
 
 Broken = list[tuple[Instance, ImagingError]]
 
@@ -224,6 +58,7 @@ def build(stack: Stack, max_bytes: int, max_pixels: int) -> tuple[CanonicalVolum
     meta: dict[str, Any] = {
         "modality": first.modality,
         "body_part": first.body_part,
+        "view": first.view,
         "source_format": "dicom",
         "is_colour": pixels.is_colour,
     }
@@ -234,7 +69,7 @@ def build(stack: Stack, max_bytes: int, max_pixels: int) -> tuple[CanonicalVolum
     if pixels.inverted:
         data = _turn_round(data)
     affine, known = _affine(stack, notes)
-    meta["plane"] = ("sagittal", "coronal", "axial")[int(np.argmax(np.abs(normal(stack.pieces[0].frame))))]
+    meta["plane"] = plane_of(affine, 2)
     window = pixels.window if first.modality == "CT" else None
     return from_affine(data, affine, known=known, window=window or robust_window(data), **meta), notes, broken
 
@@ -300,7 +135,9 @@ def _flat(
         )
     if high <= low:
         window = None
-    return from_film(image, spacing=spacing, window=window or robust_window(image), **meta)
+    return from_film(
+        image, spacing=spacing, aspect=first.film_aspect, window=window or robust_window(image), **meta
+    )
 
 
 def _is_chest_film(instance: Instance) -> bool:
@@ -333,12 +170,19 @@ def _step(stack: Stack, notes: list[Words]) -> tuple[np.ndarray, bool]:
     pieces = stack.pieces
     if len(pieces) == 1:
         return normal(pieces[0].frame) * (pieces[0].instance.thickness or 1.0), True
-    depths = np.array([_depth(piece) for piece in pieces])
+    depths = np.array([piece.depth for piece in pieces])
     gaps = np.diff(depths)
     median = float(np.median(gaps))
     places = np.array([piece.frame.position for piece in pieces], dtype=np.float64)
-    uneven = np.abs(gaps - median) > max(0.05 * median, 0.01)
-    if uneven.any():
+    odd = uneven(gaps)
+    if _wanders(pieces[0].frame, places, gaps):
+        notes.append(
+            _(
+                "The pictures of this series do not lie straight behind one another, so shapes across "
+                "them may look wrong."
+            )
+        )
+    if odd.any():
         missing = int(sum(max(0, round(gap / median) - 1) for gap in gaps))
         if missing:
             notes.append(
@@ -356,7 +200,17 @@ def _step(stack: Stack, notes: list[Words]) -> tuple[np.ndarray, bool]:
                     distance=median,
                 )
             )
-        steps = np.diff(places, axis=0)[~uneven]
+        steps = np.diff(places, axis=0)[~odd]
         lean = steps.mean(axis=0) if len(steps) else normal(pieces[0].frame) * median
         return lean * (median / float(normal(pieces[0].frame) @ lean)), True
     return (places[-1] - places[0]) / (len(pieces) - 1), True
+
+
+def _wanders(frame: Frame, places: np.ndarray, gaps: np.ndarray) -> bool:
+    """Whether steps from slice to slice go sideways by more than a pixel, other than by one common lean."""
+    steps = np.diff(places, axis=0)
+    sideways = steps - np.outer(gaps, steps.sum(axis=0) / gaps.sum())
+    row_mm, column_mm = frame.spacing or (1.0, 1.0)
+    cosines = np.asarray(frame.orientation, dtype=np.float64).reshape(2, 3)
+    off = np.abs(sideways @ (cosines / np.linalg.norm(cosines, axis=1, keepdims=True)).T)
+    return bool((off > (column_mm, row_mm)).any())

@@ -12,7 +12,14 @@ import numpy as np
 
 from cases.imaging.colour import has_colour, luminance
 from cases.imaging.disk import is_full
-from cases.imaging.volume import CanonicalVolume, ImagingError, from_affine, from_film, robust_window
+from cases.imaging.volume import (
+    CanonicalVolume,
+    ImagingError,
+    from_affine,
+    from_film,
+    plane_of,
+    robust_window,
+)
 from pmi_site.words import Words
 from pmi_site.words import words as _
 
@@ -20,9 +27,10 @@ logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)  # it would echo 
 
 _CHUNK: Final = 1 << 20
 _UNITS: Final = {"mm": 1.0, "meter": 1000.0, "micron": 0.001, "unknown": 1.0}
-# Free text in the header, as (offset, length): data_type, db_name, descrip, aux_file, intent_name.
+# Free text in the header, as (offset, length): data_type, db_name, descrip, aux_file, intent_name; what is
+# unused at the end of a NIfTI-2 one.
 _TEXT_1: Final = ((4, 10), (14, 18), (148, 80), (228, 24), (328, 16))
-_TEXT_2: Final = ((240, 80), (320, 24), (508, 16))
+_TEXT_2: Final = ((240, 80), (320, 24), (508, 16), (525, 15))
 
 
 class Nifti(NamedTuple):
@@ -97,7 +105,12 @@ def _read(path: Path, workdir: Path, max_voxels: int) -> Nifti:
     if not known:
         notes.append(_("The file does not say how large a pixel is."))
     plane = _plane(space, affine) if oriented else ""
-    meta: dict[str, Any] = {"modality": "", "source_format": "nifti", "is_colour": colour}
+    meta: dict[str, Any] = {
+        "modality": "",
+        "source_format": "nifti",
+        "is_colour": colour,
+        "oriented": oriented,
+    }
     if space[2] == 1 and not oriented:
         image = data[:, ::-1, 0].T
         zooms = np.abs(np.diag(affine)[:3])
@@ -169,8 +182,7 @@ def _plane(space: tuple[int, ...], affine: np.ndarray) -> str:
         thick = space.index(1)
     elif sizes[thick] < 1.5 * float(np.median(sizes)):
         return ""
-    direction = int(np.argmax(np.abs(affine[:3, thick])))
-    return ("sagittal", "coronal", "axial")[direction]
+    return plane_of(affine, thick)
 
 
 def _write_clean(path: Path, target: Path, second: bool, endian: str, offset: int, end: int) -> None:

@@ -109,7 +109,8 @@ def _open(path: Path, kind: str, max_pixels: int) -> Image.Image:
 def _read(path: Path, kind: str, workdir: Path, max_pixels: int) -> Raster:
     notes: list[Words] = []
     with _open(path, kind, max_pixels) as image:
-        if getattr(image, "n_frames", 1) > 1:
+        # Not n_frames: of a TIFF it reads every directory, and there may be a hundred thousand.
+        if getattr(image, "is_animated", False):
             notes.append(_("The file holds several pictures; only the first one was read."))
         image.seek(0)
         with _PIL_LOCK, warnings.catch_warnings():
@@ -120,14 +121,14 @@ def _read(path: Path, kind: str, workdir: Path, max_pixels: int) -> Raster:
                 image.load()
             finally:
                 Image.MAX_IMAGE_PIXELS = before
-        white_is_zero = kind == "tiff" and image.mode == "I;16" and _white_is_zero(image)
+        white_is_zero = kind == "tiff" and image.mode in ("I;16", "F") and _white_is_zero(image)
         turned = _orientation(image) != 1
         plain = ImageOps.exif_transpose(image) if turned else image
         pixels, top, colour = _grey(plain)
         if white_is_zero:
             pixels = float(pixels.max()) - pixels
-            # What is kept is a PNG, which cannot say that white is zero.
-            plain = Image.fromarray(pixels.astype(np.uint16))
+            # What is kept is written anew, and does not say that white is zero.
+            plain = Image.fromarray(pixels if image.mode == "F" else pixels.astype(np.uint16))
         stored, suffix = _store(path, kind, plain, turned, workdir)
     window = (0.0, 255.0) if top == 255.0 else robust_window(pixels, 0.1, 99.9)
     volume = from_film(pixels, modality="", source_format="raster", window=window, is_colour=colour)
@@ -135,7 +136,7 @@ def _read(path: Path, kind: str, workdir: Path, max_pixels: int) -> Raster:
 
 
 def _white_is_zero(image: Image.Image) -> bool:
-    """Pillow turns 1- and 8-bit films of photometric 0 round by itself, but not 16-bit ones."""
+    """Pillow turns 1- and 8-bit films of photometric 0 round by itself, but not 16-bit and float ones."""
     tags = getattr(image, "tag_v2", {})
     return bool(tags.get(_TIFF_PHOTOMETRIC) == 0)
 

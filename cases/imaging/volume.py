@@ -39,14 +39,16 @@ class CanonicalVolume:
     """
 
     data: np.ndarray  # (X, Y, Z), float32 or int16
-    affine: np.ndarray  # (4, 4) voxel to millimetres, RAS; unit spacing when it is unknown
+    affine: np.ndarray  # (4, 4) voxel to millimetres, RAS; when that is unknown, to widths of a voxel
     spacing: tuple[float, float, float] | None  # mm per axis of `data`; None: unknown
     modality: str  # DICOM Modality, or "" when unknown
     source_format: str  # "raster" | "dicom" | "nifti"
     window: tuple[float, float] | None  # display (low, high) in the units of `data`
     body_part: str = ""  # DICOM BodyPartExamined in upper case, or ""
     plane: str = ""  # plane of acquisition: axial | coronal | sagittal, or "" when there is none
+    view: str = ""  # DICOM ViewPosition of a film in upper case, or ""
     is_colour: bool = False  # the source carried real colour
+    oriented: bool = True  # of a volume: its axes are known to be those of the patient
 
     def __post_init__(self) -> None:
         if self.data.ndim != 3 or 0 in self.data.shape:
@@ -85,14 +87,14 @@ class CanonicalVolume:
         view[...] = image
 
     def pixel_aspect(self, plane: str = "axial") -> float:
-        """Row spacing / column spacing of `slice_image` in this plane; 1.0 when the spacing is unknown."""
+        """Row spacing / column spacing of `slice_image` in this plane. Without a spacing it is 1.0, but for
+        films that tell only the shape of their pixels.
+        """
         axis = _axis(plane)
-        if self.spacing is None:
-            return 1.0
-        x, y, z = self.spacing
+        x, y, z = self.spacing or nib.affines.voxel_sizes(self.affine)
         if not self.is_volume or axis == 2:
-            return y / x
-        return z / x if axis == 1 else z / y
+            return float(y / x)
+        return float(z / x if axis == 1 else z / y)
 
     def display_window(self) -> tuple[float, float]:
         """The window to show: the stored one, else the 0.5 to 99.5 percentile of the data; always low <
@@ -120,7 +122,9 @@ class CanonicalVolume:
             "window": self.window,
             "body_part": self.body_part,
             "plane": self.plane,
+            "view": self.view,
             "is_colour": self.is_colour,
+            "oriented": self.oriented,
         }
         text = json.dumps({_META_KEY: meta}, separators=(",", ":"))
         image.header.extensions.append(Nifti1Extension(_COMMENT_CODE, text.encode("ascii")))
@@ -150,6 +154,8 @@ class CanonicalVolume:
             "modality": "",
             "source_format": "nifti",
             "window": None,
+            # Files from before this was kept: the one known by its spacing had a place in space, too.
+            "oriented": known,
             **stored,
             **meta,
         }
@@ -228,13 +234,16 @@ def from_film(
     image: np.ndarray,
     *,
     spacing: tuple[float, float] | None = None,
+    aspect: float = 1.0,
     thickness: float = 1.0,
     **meta: Any,
 ) -> CanonicalVolume:
-    """Make a film of a (rows, columns) image as displayed. `spacing` is (row, column) in mm, or None."""
+    """Make a film of a (rows, columns) image as displayed. `spacing` is (row, column) in mm, or None where
+    at most the `aspect` is known, row by column.
+    """
     data = compact(np.ascontiguousarray(image[::-1].T)[:, :, np.newaxis])
     if spacing is None:
-        return CanonicalVolume(data=data, affine=np.eye(4), spacing=None, **meta)
+        return CanonicalVolume(data=data, affine=np.diag([1.0, aspect, 1.0, 1.0]), spacing=None, **meta)
     row, column = spacing
     affine = np.diag([column, row, thickness, 1.0])
     return CanonicalVolume(data=data, affine=affine, spacing=(column, row, thickness), **meta)
@@ -243,7 +252,13 @@ def from_film(
 def from_frames(frames: np.ndarray, **meta: Any) -> CanonicalVolume:
     """A stack of (frames, rows, columns) without geometry: each frame is seen upright in the axial plane."""
     data = compact(np.ascontiguousarray(frames[:, ::-1, ::-1].transpose(2, 1, 0)))
-    return CanonicalVolume(data=data, affine=np.eye(4), spacing=None, **meta)
+    return CanonicalVolume(data=data, affine=np.eye(4), spacing=None, oriented=False, **meta)
+
+
+def plane_of(affine: np.ndarray, axis: int) -> str:
+    """The plane whose slices follow one another along this voxel axis, as `from_affine` lays them."""
+    towards = int(nib.orientations.io_orientation(affine)[axis, 0])
+    return next(name for name, number in _SLICE_AXIS.items() if number == towards)
 
 
 def from_affine(data: np.ndarray, affine: np.ndarray, *, known: bool = True, **meta: Any) -> CanonicalVolume:

@@ -1,10 +1,11 @@
 """Pictures: depth, polarity, colour, orientation, and what is taken out of them."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from cases.intake import IncomingFile, Limits, prepare
 from tests.samples import generate
@@ -50,6 +51,46 @@ def test_sixteen_bit_tiff_with_white_as_zero(tmp_path):
     scan = one(tmp_path, Image.fromarray(60000 - pixels), format="TIFF", tiffinfo={262: 0})
     image = scan.volume.slice_image(0)
     assert image[5, 5] > image[20, 30]
+
+
+def test_float_tiff_with_white_as_zero(tmp_path):
+    pixels = generate.film_pixels(top=1000) / np.float32(1000)
+    scan = one(tmp_path, Image.fromarray(1 - pixels), format="TIFF", tiffinfo={262: 0})
+    assert np.allclose(scan.volume.slice_image(0), pixels - pixels.min(), atol=1e-6)
+    with Image.open(scan.originals[0][1]) as kept:
+        assert kept.tag_v2[262] == 1 and np.asarray(kept)[5, 5] > np.asarray(kept)[20, 30]
+
+
+def chained(pages):
+    """A TIFF of one picture whose directory is followed by that many copies of it."""
+    out = io.BytesIO()
+    generate.picture().save(out, format="TIFF")
+    content = bytearray(out.getvalue())
+    start = struct.unpack_from("<I", content, 4)[0]
+    count = struct.unpack_from("<H", content, start)[0]
+    link = start + 2 + 12 * count
+    directory = bytes(content[start:link])
+    for _ in range(pages):
+        content += bytes(len(content) % 2)
+        struct.pack_into("<I", content, link, len(content))
+        link = len(content) + len(directory)
+        content += directory + bytes(4)
+    return bytes(content)
+
+
+def test_the_directories_behind_the_first_picture_are_not_walked(tmp_path, monkeypatch):
+    loaded = []
+    real = TiffImagePlugin.ImageFileDirectory_v2.load
+
+    def count(self, *args):
+        loaded.append(1)
+        return real(self, *args)
+
+    monkeypatch.setattr(TiffImagePlugin.ImageFileDirectory_v2, "load", count)
+    scan = one(tmp_path, chained(500))
+    assert "several pictures" in scan.notes[0] and scan.volume.slice_image(0)[5, 5] == 220
+    assert len(loaded) < 10
+    assert one(tmp_path, chained(0)).notes == []
 
 
 def test_float_tiff_with_nan(tmp_path):

@@ -157,11 +157,12 @@ def nifti(data, affine=None, *, second=False, pack=True, **header) -> bytes:
 @pytest.mark.parametrize("pack", [False, True])
 def test_nifti_is_turned_to_ras_and_cleaned(tmp_path, second, pack):
     data = generate.head().astype(np.int16)[::-1, ::-1]
-    scans, refused = take(tmp_path, ("head.txt", nifti(data, second=second, pack=pack)))
+    unused = {"unused_str": b"Quentin 77123"} if second else {}
+    scans, refused = take(tmp_path, ("head.txt", nifti(data, second=second, pack=pack, **unused)))
     assert refused == []
     volume = scans[0].volume
     assert np.array_equal(volume.data, generate.head())
-    assert volume.spacing == pytest.approx((0.9, 1.1, 2.5)) and volume.plane == "axial"
+    assert volume.spacing == pytest.approx((0.9, 1.1, 2.5)) and volume.plane == "axial" and volume.oriented
     kept = gzip.decompress(scans[0].originals[0][1].read_bytes())
     assert b"uentin" not in kept and b"77123" not in kept
     again = (nib.Nifti2Image if second else nib.Nifti1Image).from_bytes(kept)
@@ -182,6 +183,10 @@ def test_nifti_without_orientation_or_units(tmp_path):
     raw[123] = 0  # units
     scans, _ = take(tmp_path, ("bare.nii", bytes(raw)))
     assert scans[0].volume.spacing is None and len(scans[0].notes) == 2
+    assert not scans[0].volume.oriented
+    raw[123] = 2  # millimetres: known, and still no word of how the patient lay
+    scans, _ = take(tmp_path, ("bare.nii", bytes(raw)))
+    assert scans[0].volume.spacing == (1, 1, 1) and not scans[0].volume.oriented
 
 
 def test_nifti_bounds(tmp_path):

@@ -1,6 +1,9 @@
 """Storing scans: rows and files succeed or fail together, and no picture is lost because of another."""
 
 import logging
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -237,3 +240,22 @@ def test_load_volume_gives_back_what_was_stored(case, patient, prepared, tmp_pat
     assert (volume.data == expected.data).all()
     assert volume.spacing is None
     assert volume.source_format == "raster"
+
+
+def test_however_many_uploads_arrive_two_are_decoded_at_a_time(monkeypatch, tmp_path):
+    here, most = set(), []
+
+    def slow(incoming, workdir, limits):
+        here.add(threading.get_ident())
+        most.append(len(here))
+        time.sleep(0.1)
+        here.discard(threading.get_ident())
+        return [], []
+
+    monkeypatch.setattr(services.intake, "prepare", slow)
+    monkeypatch.setattr(services, "_require_write", lambda case, user: None)
+    monkeypatch.setattr(services, "require_care", lambda patient_id: None)
+    monkeypatch.setattr(services, "work_root", lambda: tmp_path)
+    with ThreadPoolExecutor(5) as pool:
+        list(pool.map(lambda _n: services.add_scans(Case(), None, []), range(5)))
+    assert len(most) == 5 and max(most) == 2

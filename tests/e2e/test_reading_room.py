@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
@@ -16,6 +17,7 @@ from cases import intake
 from cases.imaging.volume import CanonicalVolume
 from tests.e2e.conftest import Readable
 from tests.e2e.visitor import Visitor, colourful
+from tests.samples import generate
 
 READY = 120_000
 
@@ -261,6 +263,25 @@ def test_a_film(visit: Callable[..., Visitor], readable: Readable, width: int) -
     )
     shot(visitor, "room-film")
     assert visitor.axe() == []
+
+
+def test_letters_stand_only_where_the_file_says_how_the_patient_lay(
+    visit: Callable[..., Visitor], tmp_path: Path
+) -> None:
+    visitor = visit().become_patient()
+    data = np.kron(generate.head(), np.ones((4, 4, 2))).astype(np.int16)
+    shown = []
+    for code in (1, 0):
+        # Without a code the axes are taken as the format's own default has them, and so are these.
+        image = nib.Nifti1Image(data, np.diag([-1.0, 1.0, 2.0, 1.0]))
+        image.header.set_xyzt_units("mm")
+        image.set_sform(image.affine, code=code)
+        image.set_qform(image.affine, code=code)
+        image.to_filename(tmp_path / f"head-{code}.nii.gz")
+        scan_path = visitor.send(visitor.open_case("brain_mri"), tmp_path / f"head-{code}.nii.gz")
+        shown.append(picture(open_room(visitor, scan_path)))
+    lettered, plain = shown
+    assert (lettered - plain > 60).any() and not (plain - lettered > 60).any()
 
 
 def test_without_webgl_the_servers_slices_are_shown(

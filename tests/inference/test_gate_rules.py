@@ -124,3 +124,22 @@ def test_a_refusal_says_what_it_looks_like_and_what_to_do():
     assert "X-ray of the knee" in refusal.reason
     assert "upload the right one" in refusal.reason
     assert refusal.looks_like == "knee_xray"
+
+
+@pytest.mark.parametrize(
+    ("modality", "kind", "contradicted"),
+    [
+        ("MR", "knee_xray", True),
+        ("MR", "chest_xray", True),
+        ("DX", "brain_mri", True),
+        ("CR", "brain_mri", True),
+        ("MR", "brain_mri", False),
+        ("DX", "knee_xray", False),
+        ("", "brain_mri", False),
+        ("OT", "chest_xray", False),
+    ],
+)
+def test_no_gate_overrules_the_machine_that_made_the_picture(
+    modality: str, kind: str, contradicted: bool
+) -> None:
+    assert gate_rules.is_contradicted(film(modality=modality), kind) is contradicted

@@ -12,7 +12,16 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
 PATIENT = "Zyxwvut^Quentin"
 PATIENT_ID = "PID-77123-SECRET"
-SECRETS = (b"Zyxwvut", b"Quentin", b"77123", b"Elm Tree Hospital", b"Dr Nosey", b"19610203", b"SCANNER-AET")
+SECRETS = (
+    b"Zyxwvut",
+    b"Quentin",
+    b"77123",
+    b"Elm Tree Hospital",
+    b"Dr Nosey",
+    b"19610203",
+    b"19990203",
+    b"SCANNER-AET",
+)
 
 
 def film_pixels(rows: int = 48, columns: int = 40, top: int = 4000) -> np.ndarray:

@@ -44,12 +44,12 @@
     }
 
     /* --- opening --- */
-    makeViewer(isVolume) {
+    makeViewer({ volume, oriented }) {
       return new window.niivue.Niivue({
         interactive: false,
         dragAndDropEnabled: false,
-        isRadiologicalConvention: isVolume,
-        isOrientationTextVisible: isVolume,
+        isRadiologicalConvention: volume,
+        isOrientationTextVisible: oriented,
         sagittalNoseLeft: true,
         isColorbar: false,
         show3Dcrosshair: false,
@@ -64,8 +64,8 @@
       });
     }
 
-    async attach(isVolume) {
-      const nv = this.makeViewer(isVolume);
+    async attach(info) {
+      const nv = this.makeViewer(info);
       await nv.attachToCanvas(this.canvas, false);
       this.canvas.setAttribute("tabindex", "0");
       nv.addColormap(HEAT, HEAT_COLOURS);
@@ -107,7 +107,7 @@
       this.put("state", this.words.loading);
       this.stage.hidden = false;
       this.still.hidden = true;
-      this.attached ??= this.attach(info.volume);
+      this.attached ??= this.attach(info);
       await this.attached;
       if (!this.isNewest(request)) return;
       this.nv.drawScene();
@@ -116,7 +116,7 @@
       const image = await window.niivue.NVImage.loadFromUrl({ url: info.url, name: "scan.nii.gz", colormap: "gray" });
       if (!this.isNewest(request)) return;
       this.nv.opts.isRadiologicalConvention = info.volume;
-      this.nv.opts.isOrientationTextVisible = info.volume;
+      this.nv.opts.isOrientationTextVisible = info.oriented;
       this.nv.volumes = [];
       this.nv.addVolume(image);
       this.values = new GreyValues(this.nv.volumes[0]);

@@ -65,7 +65,7 @@
           interactive: false,
           dragAndDropEnabled: false,
           isRadiologicalConvention: this.isVolume,
-          isOrientationTextVisible: this.isVolume,
+          isOrientationTextVisible: Boolean(this.data.oriented), // only where the file says how the patient lay
           sagittalNoseLeft: true,
           isColorbar: false,
           show3Dcrosshair: false,

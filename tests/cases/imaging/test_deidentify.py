@@ -6,7 +6,7 @@ import pydicom
 import pytest
 from pydicom import Dataset
 from pydicom.data import get_testdata_file
-from pydicom.datadict import tag_for_keyword
+from pydicom.datadict import DicomDictionary, tag_for_keyword
 from pydicom.uid import RLELossless
 
 from cases.imaging.deidentify import Deidentifier, rule_for
@@ -40,6 +40,15 @@ def test_nothing_identifying_is_left(tmp_path):
     assert not any(element.tag.is_private or element.tag.group == 0x6000 for element in data.iterall())
     assert data.file_meta.ImplementationVersionName == "PMI"
     assert "SourceApplicationEntityTitle" not in data.file_meta
+
+
+def test_colour_profiles_go_at_every_level(tmp_path):
+    source = generate.dataset(generate.film_pixels(), ICCProfile=b"screen of Quentin Zyxwvut")
+    nested = Dataset()
+    nested.ICCProfile = source.ICCProfile
+    source.OpticalPathSequence = [nested]
+    (clean,) = stored(tmp_path, generate.to_bytes(source))
+    assert b"Zyxwvut" not in clean and b"\x28\x00\x00\x20" not in clean
 
 
 def test_it_is_said_how_it_was_done(tmp_path):
@@ -92,10 +101,29 @@ def test_identifying_attributes_that_the_table_lacks_go(nested):
         assert rule_for(tag_for_keyword(keyword)) == ""  # once the table names it, this list need not
         setattr(item, keyword, "HEBREW 5721")
     if nested:
-        source.RequestAttributesSequence = [item]
+        source.RealWorldValueMappingSequence = [item]
     clean = Deidentifier().to_bytes(source, pydicom.uid.ExplicitVRLittleEndian)
     assert b"HEBREW" not in clean
     assert not any(element.keyword in UNNAMED for element in read(clean).iterall())
+
+
+MOMENTS = {"DA": "20010203", "DT": "20010203112358", "TM": "112358.132134"}
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_no_date_and_no_time_of_the_whole_dictionary_is_left(nested):
+    source = generate.dataset(generate.film_pixels())
+    item = Dataset() if nested else source
+    named = {row[4]: row[0] for row in DicomDictionary.values() if row[0] in MOMENTS}
+    assert len(named) > 150
+    for keyword, kind in named.items():
+        setattr(item, keyword, MOMENTS[kind])
+    if nested:
+        source.RealWorldValueMappingSequence = [item]
+    content = generate.to_bytes(source)
+    clean = Deidentifier().to_bytes(source, pydicom.uid.ExplicitVRLittleEndian)
+    for moment in (b"20010203", b"112358.132134"):
+        assert content.count(moment) > 50 and moment not in clean
 
 
 def test_text_about_patient_visit_and_order_goes_and_codes_stay():

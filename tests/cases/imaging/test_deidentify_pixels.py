@@ -14,6 +14,8 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
+    JPEGLSLossless,
+    RLELossless,
 )
 
 from cases.imaging.deidentify import Deidentifier
@@ -78,6 +80,41 @@ def test_overlays_below_the_stored_bits_go_too(kind):
     dirty = (values | overlay() * 15).astype(kind)
     clean = Deidentifier().to_bytes(film(dirty, 12, high=15), ExplicitVRLittleEndian)
     assert np.array_equal(cells(pydicom.dcmread(DicomBytesIO(clean)), kind).reshape(values.shape), values)
+
+
+def packed(data, syntax):
+    """The data set with its pixels compressed in all their bits, whatever Bits Stored says of them."""
+    bits, high = data.BitsStored, data.HighBit
+    data.BitsStored, data.HighBit = data.BitsAllocated, data.BitsAllocated - 1
+    source = pydicom.dcmread(DicomBytesIO(generate.to_bytes(data)))
+    source.compress(syntax)
+    source.BitsStored, source.HighBit = bits, high
+    return generate.to_bytes(source, syntax)
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+@pytest.mark.parametrize("kind", ["<u2", "<i2"])
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless])
+def test_overlays_in_compressed_pixels_go_and_values_stay(tmp_path, syntax, kind, frames):
+    values = generate.film_pixels().astype(np.int64) // 2 - (1000 if kind == "<i2" else 0)
+    data = film(((values & 0xFFFF) ^ (overlay() << 12)).astype("<u2").view(kind), 12)
+    if frames > 1:
+        data.NumberOfFrames = frames
+        data.PixelData = values.astype(kind).tobytes() + data.PixelData
+    scan, kept = stored(tmp_path, packed(data, syntax))
+    assert kept.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    found = np.frombuffer(kept.PixelData, dtype=kind).reshape(-1, *values.shape)
+    assert len(found) == frames and all(np.array_equal(one, values) for one in found)
+    assert np.array_equal(scan.volume.slice_image(0), values)
+
+
+@pytest.mark.parametrize("kind", ["<u2", "<i2"])
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless])
+def test_clean_compressed_pixels_stay_compressed(tmp_path, syntax, kind):
+    values = generate.film_pixels().astype(np.int64) // 2 - (1000 if kind == "<i2" else 0)
+    scan, kept = stored(tmp_path, packed(film(values.astype(kind), 12), syntax))
+    assert kept.file_meta.TransferSyntaxUID == syntax
+    assert np.array_equal(kept.pixel_array, values) and np.array_equal(scan.volume.slice_image(0), values)
 
 
 @pytest.mark.parametrize("high", [3, 40])

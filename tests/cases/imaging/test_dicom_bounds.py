@@ -1,17 +1,29 @@
 """A small file must not become much memory, much work or many scans."""
 
+import io
 import struct
+import time
+import tracemalloc
+import zlib
 
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 from pydicom import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.filebase import DicomBytesIO
-from pydicom.uid import RLELossless
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    HTJ2KLossless,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLSLossless,
+    RLELossless,
+)
 
-from cases.imaging import dicom_series
-from cases.imaging.codestream import rle_fits
+from cases.imaging import dicom_stacks
+from cases.imaging.codestream import rle_fits, stream_size
 from cases.imaging.deidentify import Deidentifier
 from cases.imaging.dicom import read_dataset
 from cases.imaging.volume import ImagingError
@@ -120,28 +132,42 @@ def turned(frames, turns):
 
 def test_one_file_cannot_become_countless_scans(tmp_path, monkeypatch):
     compared = []
-    real = dicom_series._alike
+    real = dicom_stacks._alike
 
     def count(one, other):
         compared.append(other)
         return real(one, other)
 
-    monkeypatch.setattr(dicom_series, "_alike", count)
+    monkeypatch.setattr(dicom_stacks, "_alike", count)
     scans, refused = take(tmp_path, turned(300, 300))
     assert scans == [] and [(one.name, one.code) for one in refused] == [("file 0.dcm", "too_many_scans")]
-    assert "more than 50 scans" in refused[0].message
+    assert "more than 50 directions" in refused[0].message
     assert len(compared) <= 50 * 51 / 2  # it stops when it has seen enough
 
 
-def test_many_films_and_many_series_are_counted(tmp_path):
+def test_of_too_many_scans_the_largest_series_are_kept(tmp_path):
     films = [generate.to_bytes(generate.dataset(generate.film_pixels())) for _ in range(3)]
     slices = [generate.to_bytes(generate.dataset(generate.film_pixels(), "MR")) for _ in range(3)]
-    mixed = [turned(4, 2), films[0]]
-    for contents in (films, slices, [*films[:2], slices[0]], mixed):
+    mixed = [films[0], turned(4, 2)]
+    for contents, left in ((films, 1), (slices, 1), ([*films[:2], slices[0]], 1), (mixed, 0)):
         scans, refused = take(tmp_path, *contents, limits=Limits(max_stacks=2))
-        assert scans == [] and [one.code for one in refused] == ["too_many_scans"]
-        assert refused[0].name == f"file 0.dcm (and {len(contents) - 1} more)"
+        assert len(scans) == 2 and [one.code for one in refused] == ["too_many_scans"]
+        assert refused[0].name == ("file 0.dcm" if left == 0 else "file 2.dcm")
+        assert "more than 2 scans" in refused[0].message
         assert len(take(tmp_path, *contents, limits=Limits(max_stacks=3))[0]) == 3
+    assert [scan.volume.n_slices() for scan in scans] == [2, 2]
+    scans, refused = take(tmp_path, *films, *generate.axial_series(), limits=Limits(max_stacks=1))
+    assert [scan.volume.n_slices() for scan in scans] == [24]
+    assert [one.name for one in refused] == ["file 0.dcm (and 2 more)"]
+
+
+def test_a_turning_view_costs_no_other_series(tmp_path):
+    members = {f"T1/{number}": content for number, content in enumerate(generate.axial_series())}
+    turns = {"MIP/all": turned(60, 60)}
+    archive = generate.zip_of(tmp_path, {**turns, **members})
+    scans, refused = prepare([IncomingFile("cd.zip", archive)], tmp_path / "work")
+    assert [scan.volume.n_slices() for scan in scans] == [24]
+    assert [(one.name, one.code) for one in refused] == [("cd.zip: MIP/all", "too_many_scans")]
 
 
 def test_a_file_of_many_scans_is_deidentified_once(tmp_path, monkeypatch):
@@ -157,3 +183,140 @@ def test_a_file_of_many_scans_is_deidentified_once(tmp_path, monkeypatch):
     assert refused == [] and [scan.volume.n_slices() for scan in scans] == [4, 4, 4]
     assert len(calls) == 1 and len({scan.sha256 for scan in scans}) == 3
     assert all([path.is_file() for _, path in scan.originals] == [True] for scan in scans)
+
+
+def deflated_bomb(meta_text=b"", *, preamble=True, repeats=1):
+    """A file that unpacks to some 30 MB, with an odd meta information."""
+
+    def element(number, vr, value):
+        value += b"\0" * (len(value) % 2)
+        return struct.pack("<HH2sH", 2, number, vr, len(value)) + value
+
+    syntax = element(0x10, b"UI", DeflatedExplicitVRLittleEndian.encode())
+    body = generate.to_bytes(generate.dataset(generate.film_pixels(), PixelData=bytes(30_000_000)))
+    body = body[body.index(b"\x08\0\x16\0UI") :]
+    for _ in range(repeats):
+        packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+        body = syntax + packer.compress(body) + packer.flush()
+    meta = element(0x00, b"UL", bytes(4)) + element(0x03, b"UI", b"1.2.3" + meta_text)
+    return (bytes(128) + b"DICM" if preamble else b"") + meta + body
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        {},
+        {"meta_text": bytes(5000)},
+        {"preamble": False},
+        {"preamble": False, "meta_text": bytes(5000)},
+        {"repeats": 2},
+    ],
+    ids=["plain", "padded", "bare", "bare and padded", "nested"],
+)
+def test_a_deflated_bomb_is_bounded_however_its_meta_information_looks(tmp_path, bomb):
+    content = deflated_bomb(**bomb)
+    assert len(content) < 100_000
+    tracemalloc.start()
+    scans, refused = take(tmp_path, content, limits=Limits(max_bytes=1_000_000))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    wanted = "dicom_damaged" if "repeats" in bomb else "zip_bomb"
+    assert scans == [] and [one.code for one in refused] == [wanted]
+    assert peak < 10_000_000
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_deflated_files_are_read_whatever_precedes_the_syntax(tmp_path, bare):
+    data = generate.dataset(generate.film_pixels())
+    content = generate.to_bytes(data, DeflatedExplicitVRLittleEndian)
+    scans, refused = take(tmp_path, content[132:] if bare else content)
+    assert refused == [] and np.array_equal(scans[0].volume.slice_image(0), generate.film_pixels())
+
+
+def compressed(stream, syntax, copies=1):
+    """A small 8-bit film whose picture is this stream."""
+    data = generate.dataset(generate.film_pixels(), NumberOfFrames=copies)
+    data.BitsAllocated, data.BitsStored, data.HighBit = 8, 8, 7
+    data.PixelData = encapsulate([stream] * copies)
+    data["PixelData"].VR = "OB"
+    data["PixelData"].is_undefined_length = True
+    return generate.to_bytes(data, syntax)
+
+
+def jpeg(rows=48, columns=40, before=b""):
+    """A film as JPEG that says so large a picture, with stray bytes before its frame header."""
+    out = io.BytesIO()
+    Image.fromarray(generate.film_pixels(top=200).astype(np.uint8)).save(out, format="JPEG")
+    head, tail = out.getvalue().split(b"\xff\xc0", 1)
+    return head + before + b"\xff\xc0" + tail[:3] + struct.pack(">HH", rows, columns) + tail[7:]
+
+
+def jpeg2000(rows=48, columns=40, box=b""):
+    """A film as a JP2 file that says so large a picture, with a box before its codestream."""
+    out = io.BytesIO()
+    Image.fromarray(generate.film_pixels(top=200).astype(np.uint8)).save(out, format="JPEG2000")
+    head, tail = out.getvalue().split(b"jp2c", 1)
+    if box:
+        box = struct.pack(">I", len(box) + 8) + b"xml " + box
+    size = struct.pack(">II", columns, rows)
+    return head[:-4] + box + head[-4:] + b"jp2c" + tail[:8] + size + tail[16:]
+
+
+BARE_STREAM = jpeg2000()[jpeg2000().index(b"\xff\x4f\xff\x51") :]
+HUGE = [
+    (jpeg(15000, 15000), JPEGBaseline8Bit),
+    (jpeg(15000, 15000, b"\0"), JPEGBaseline8Bit),
+    (jpeg(15000, 15000, b"\xff\x01\xff\xd0"), JPEGBaseline8Bit),
+    (
+        jpeg(48, 40, b"\xff\xde\0\x0b\x08" + struct.pack(">HH", 15000, 15000) + b"\1\1\x11\0"),
+        JPEGBaseline8Bit,
+    ),
+    (jpeg2000(15000, 15000, bytes(5000)), JPEG2000Lossless),
+    (jpeg2000(15000, 15000, BARE_STREAM), JPEG2000Lossless),
+    (jpeg2000(15000, 15000, bytes(70000)), HTJ2KLossless),
+]
+
+
+@pytest.mark.parametrize(("stream", "syntax"), HUGE, ids=range(len(HUGE)))
+def test_a_stream_larger_than_its_header_says_is_not_decoded(tmp_path, monkeypatch, stream, syntax):
+    decoded = []
+    monkeypatch.setattr("cases.imaging.dicom_pixels.iter_pixels", lambda *_args, **_named: decoded.append(1))
+    scans, refused = take(tmp_path, compressed(stream, syntax))
+    assert scans == [] and [one.code for one in refused] == ["too_many_pixels"]
+    assert decoded == []
+
+
+@pytest.mark.parametrize("syntax", [JPEGBaseline8Bit, JPEGLSLossless, JPEG2000Lossless, HTJ2KLossless])
+@pytest.mark.parametrize(
+    "stream",
+    [b"\xff\xd8" + bytes(80) + b"\xff\xd9", bytes(80), jpeg(0, 40)],
+    ids=["no frame", "nothing", "no rows"],
+)
+def test_a_stream_without_a_readable_size_is_not_decoded(tmp_path, monkeypatch, stream, syntax):
+    decoded = []
+    monkeypatch.setattr("cases.imaging.dicom_pixels.iter_pixels", lambda *_args, **_named: decoded.append(1))
+    scans, refused = take(tmp_path, compressed(stream, syntax))
+    assert scans == [] and [one.code for one in refused] == ["dicom_damaged"]
+    assert decoded == []
+
+
+def test_the_codestream_of_a_jp2_file_is_the_one_in_its_box(tmp_path):
+    stream = jpeg2000(box=BARE_STREAM + bytes(70000))
+    scans, refused = take(tmp_path, compressed(stream, JPEG2000Lossless))
+    assert refused == [] and np.array_equal(scans[0].volume.slice_image(0), generate.film_pixels(top=200))
+    kept = scans[0].originals[0][1].read_bytes()
+    assert len(kept) < 10_000 and kept.count(b"\xff\x4f\xff\x51") == 1
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        b"\xff\xd8" + b"\xff\xd0" * 1_000_000 + jpeg()[2:],
+        jpeg2000()[:12] + struct.pack(">I4s", 8, b"free") * 500_000 + jpeg2000()[12:],
+    ],
+    ids=["markers", "boxes"],
+)
+def test_the_search_for_a_size_ends(stream):
+    start = time.process_time()
+    assert stream_size(stream) is None
+    assert time.process_time() - start < 0.1

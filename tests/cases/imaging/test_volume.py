@@ -1,10 +1,12 @@
 """The canonical volume: axes, display orientation, round trips."""
 
+import json
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
+from nibabel.nifti1 import Nifti1Extension
 
 from cases.imaging.preview import preview_png, slice_png
 from cases.imaging.volume import PLANES, CanonicalVolume, ImagingError, from_affine, from_film, from_frames
@@ -68,21 +70,43 @@ def test_film_is_upright_and_y_runs_upwards():
 def test_frames_without_geometry_are_upright():
     frames = np.stack([generate.film_pixels(), generate.film_pixels() // 2])
     volume = from_frames(frames, **META)
-    assert volume.spacing is None
+    assert volume.spacing is None and not volume.oriented
     assert np.array_equal(volume.slice_image(1, "axial"), frames[1])
 
 
 @pytest.mark.parametrize("known", [True, False])
 def test_nifti_round_trip_keeps_everything(tmp_path, known):
     meta = {**META, "window": (3.0, 500.0), "body_part": "BRAIN", "plane": "axial", "is_colour": True}
+    meta |= {"oriented": not known, "view": "PA"}
     volume = from_affine(generate.head().astype(np.int16), np.diag([0.9, 1.1, 2.5, 1.0]), known=known, **meta)
     nib.save(volume.to_nifti(), tmp_path / "scan.nii.gz")
     back = CanonicalVolume.from_nifti(tmp_path / "scan.nii.gz")
     assert np.array_equal(back.data, volume.data) and back.data.dtype == np.int16
     assert np.allclose(back.affine, volume.affine, atol=1e-5)
-    for name in ("modality", "source_format", "window", "body_part", "plane", "is_colour"):
+    for name in (
+        "modality",
+        "source_format",
+        "window",
+        "body_part",
+        "plane",
+        "is_colour",
+        "oriented",
+        "view",
+    ):
         assert getattr(back, name) == getattr(volume, name), name
     assert back.spacing == (pytest.approx((0.9, 1.1, 2.5)) if known else None)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_file_from_before_orientation_was_kept_is_taken_by_its_spacing(tmp_path, known):
+    image = from_affine(generate.head().astype(np.int16), np.diag([0.9, 1.1, 2.5, 1.0]), known=known, **META)
+    nifti = image.to_nifti()
+    (extension,) = nifti.header.extensions
+    stored = json.loads(extension.get_content())
+    del stored["pmi"]["oriented"], stored["pmi"]["view"]
+    nifti.header.extensions[0] = Nifti1Extension(6, json.dumps(stored).encode())
+    nib.save(nifti, tmp_path / "scan.nii.gz")
+    assert CanonicalVolume.from_nifti(tmp_path / "scan.nii.gz").oriented == known
 
 
 def test_broken_stored_file(tmp_path):
