@@ -74,6 +74,38 @@ def check_active_bundles(
     return [*found, *_unexplained_labels(active)]
 
 
+@register(Tags.database)
+def check_rules_in_force(
+    app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Warns of questions whose answers mean nothing to the danger rules in force: rules of one's own know
+    none that came with a later version of PMI.
+    """
+    if not databases or "default" not in databases:
+        return []
+    from inference import assessing
+    from inference.models import DangerRuleSet
+    from resources.symptoms import catalogue
+
+    try:
+        if DangerRuleSet._meta.db_table not in connections["default"].introspection.table_names():
+            return []
+        rules = assessing.active_rules()
+    except DatabaseError:
+        return []
+    used = {fact for rule in rules.symptom_rules for fact in rule.symptoms}
+    unused = [fact for fact in catalogue().by_fact() if fact not in used]
+    if not unused:
+        return []
+    return [
+        Warning(
+            f"The danger rules in force ({rules.version}) say nothing of these answers: {', '.join(unused)}.",
+            hint="Begin a draft of the rules in the admin and add what the shipped rules say of them.",
+            id="inference.W004",
+        )
+    ]
+
+
 def _unexplained_labels(active: Sequence[Any]) -> list[CheckMessage]:
     from inference import explained
 

@@ -17,7 +17,9 @@ from typing import Any, Protocol
 from django.utils import translation
 from django.utils.translation import get_language
 
+from inference.calls import NORMAL_CONDITIONS
 from inference.danger_texts import TEXTS
+from inference.danger_texts_earlier import EARLIER
 from inference.danger_texts_es import TEXTS_ES
 from inference.danger_texts_hi import TEXTS_HI
 
@@ -160,10 +162,16 @@ def shipped_texts() -> dict[str, dict[str, str]]:
 
 
 def said(sentence: str) -> str:
-    """A shipped English sentence in the reader's language; any other sentence as it is."""
+    """A shipped English sentence in the reader's language; any other sentence as it is.
+
+    Where the sentence has changed since, English readers are given what was said, others what is said now.
+    """
+    language = translation.get_language() or "en"
+    if language == "en":
+        return sentence
     texts = default_rules().texts
     key = next((key for key, english in texts["en"].items() if english == sentence), "")
-    return texts.get(translation.get_language() or "en", {}).get(key, sentence)
+    return texts.get(language, {}).get(key or EARLIER.get(sentence, ""), sentence)
 
 
 def _texts(raw: dict[str, Any]) -> dict[str, dict[str, str]]:
@@ -311,7 +319,12 @@ def assess(
         if rule is None:
             raise RuleError(f"no danger rule for {finding.condition} {finding.call}")
         fired.append((LADDER.index(rule.level), -finding.probability, rule))
-    # Beside a real finding, the sentence "nothing was found" would only confuse.
+    # Beside a real finding, the sentence "nothing was found" would only confuse, also where it is as urgent,
+    # as of a child's knee without wear.
+    worst = min((rank for rank, _, _ in fired), default=0)
+    real = [item for item in fired if item[2].condition not in NORMAL_CONDITIONS]
+    if any(rank == worst for rank, _, _ in real):
+        fired = real
     if any(rule.level != "none_found" for _, _, rule in fired):
         fired = [item for item in fired if item[2].level != "none_found"]
     # At the same level, what the person feels goes before what a model saw.

@@ -43,13 +43,14 @@ TEXTS = {
     ),
     "brain.soon": _(
         "Book a doctor's visit within the next one to two weeks and bring this scan. Call your emergency "
-        "number at once for a first seizure, sudden weakness, trouble speaking, sudden loss of sight, or "
-        "the worst headache of your life."
+        "number at once for a first seizure, sudden weakness, trouble speaking, sudden loss of sight, new "
+        "confusion, or the worst headache of your life. Call it, too, if you are hard to wake."
     ),
     "pituitary.soon": _(
-        "Book a doctor's visit within the next one to two weeks and ask about blood tests for hormones and "
-        "an eye test. Get help at once for a sudden bad headache, sudden loss of sight, or vomiting with "
-        "great weakness."
+        "Book a doctor's visit within the next one to two weeks. Ask about blood tests for hormones and an "
+        "eye test. See a doctor within a day if your sight gets worse, even only at the sides. Call your "
+        "emergency number at once for a sudden bad headache, sudden loss of sight or double vision, or "
+        "vomiting with great weakness."
     ),
     # --- chest ----------------------------------------------------------------------------------------------
     "pneumonia.likely": _(
@@ -82,23 +83,26 @@ TEXTS = {
     ),
     "chest.urgent": _(
         "See a doctor today. Call your emergency number at once if you struggle to breathe, have blue or "
-        "grey lips, chest pain that does not stop, confusion, or cough up more "
-        "than a few streaks of blood."
+        "grey lips, chest pain that does not stop, confusion, or cough up more than a few streaks of blood. "
+        "Fever of 38 °C or more with chemotherapy, a transplant or weak defences is an emergency, too."
     ),
     "chest.urgent_child": _(
         "Take the child to a doctor today. Call your emergency number at once if the child breathes very "
         "fast or with effort (ribs pulling in, grunting), has blue or grey lips, is hard to wake, or will "
-        "not drink."
+        "not drink. With 38 °C or more, a baby under 3 months or a child with weak defences needs a hospital "
+        "now."
     ),
     "chest.soon": _(
         "See a doctor in the next day or two if you have a cough or fever, and within a week if you feel "
         "well. Call your emergency number at once if you struggle to breathe, have blue or grey lips, or "
-        "become confused."
+        "become confused. Fever of 38 °C or more with chemotherapy, a transplant or weak defences is an "
+        "emergency, too."
     ),
     "chest.soon_child": _(
         "Take the child to a doctor within a day if there is cough or fever, and within a week if the child "
         "is well. Call your emergency number at once if the child fights for breath or breathes very fast. "
-        "Call it, too, for blue or grey lips, or if the child is hard to wake or will not drink."
+        "Call it, too, for blue or grey lips, or if the child is hard to wake or will not drink. With "
+        "38 °C or more, a baby under 3 months or a child with weak defences needs a hospital now."
     ),
     # --- knee -----------------------------------------------------------------------------------------------
     "knee.0": _("The X-ray shows no clear signs of osteoarthritis, the wear of the joint."),
@@ -129,26 +133,36 @@ TEXTS = {
     ),
     "knee.none_do": _(
         "Nothing on this reading needs quick action. If the knee hurts, swells or locks, see a doctor all "
-        "the same: many knee problems do not show on an X-ray. See a doctor the same day for a hot, red, "
-        "swollen knee with fever."
+        "the same: many knee problems do not show on an X-ray. See a doctor the same day for a hot, swollen "
+        "knee, with or without fever, or if you cannot put weight on the leg."
     ),
     "knee.routine_do": _(
         "Bring this up at your next doctor's visit. Staying active, strong leg muscles and a healthy weight "
-        "help most. See a doctor the same day for a hot, red, swollen knee with fever, or if you cannot put "
-        "weight on the leg."
+        "help most. See a doctor the same day for a hot, swollen knee, with or without fever, or if you "
+        "cannot put weight on the leg."
     ),
     "knee.soon_do": _(
         "Book a doctor's or physiotherapist's visit within the next few weeks to plan treatment. See a "
-        "doctor the same day for a hot, red, swollen knee with fever, or if you cannot put weight on the "
-        "leg."
+        "doctor the same day for a hot, swollen knee, with or without fever, or if you cannot put weight on "
+        "the leg."
     ),
     "knee.child": _(
         "The reading points to wear of the joint, but it was made for adults and can be wrong in a young "
         "person. A doctor should look at this X-ray."
     ),
+    "knee.child_0": _(
+        "The reading found no wear of the joint, but it was made for adults and says little about a child's "
+        "knee. A doctor should look at this X-ray."
+    ),
     "knee.child_do": _(
-        "Book a doctor's visit within the next two weeks. Go the same day if the knee is hot and swollen "
-        "with fever, if the child cannot put weight on the leg, or if pain wakes the child at night."
+        "Book a doctor's visit within the next two weeks. Go the same day if the knee is hot and swollen, "
+        "with or without fever, if the child cannot put weight on the leg, or if pain wakes the child at "
+        "night."
+    ),
+    "knee.child_0_do": _(
+        "Book a doctor's visit within the next two weeks. Ask to have the hip checked too, as a bad hip can "
+        "hurt in the knee. Go the same day if the knee is hot and swollen, with or without fever, or if the "
+        "child cannot put weight on the leg. Do so too if pain wakes the child at night."
     ),
     # --- nothing found --------------------------------------------------------------------------------------
     "none.brain": _(
@@ -170,13 +184,18 @@ TEXTS = {
     ),
     "none.brain_do": _(
         "Let a doctor confirm this. If you have symptoms, do not wait because of this result: call your "
-        "emergency number for a first seizure, sudden weakness, trouble speaking, or the worst headache of "
-        "your life."
+        "emergency number for a first seizure, sudden weakness, trouble speaking, sudden loss of sight, new "
+        "confusion, or the worst headache of your life. Call it, too, if you are hard to wake."
     ),
     "none.chest_do": _(
-        "Let a doctor confirm this. If you feel ill, do not wait because of this result: call your "
-        "emergency number if you struggle to breathe, have blue or grey lips, or have chest pain that does "
-        "not stop."
+        "Let a doctor confirm this. If you feel ill, do not wait because of this result: call your emergency "
+        "number if you struggle to breathe, have blue or grey lips, or have chest pain that does not stop. "
+        "Fever of 38 °C or more with chemotherapy, a transplant or weak defences is an emergency, too."
+    ),
+    "none.chest_child_do": _(
+        "Let a doctor confirm this. Call your emergency number at once if the child breathes very fast or "
+        "with effort, has blue or grey lips, is hard to wake, or will not drink, even when the X-ray looks "
+        "clear. With 38 °C or more, a baby under 3 months or a child with weak defences needs a hospital now."
     ),
     "none.do": _(
         "Let a doctor confirm this. If you feel ill or get worse, see a doctor whatever this result says."
@@ -206,17 +225,34 @@ TEXTS = {
         "You said: new confusion, or hard to wake. With an illness of the lungs that is a warning sign."
     ),
     "symptom.oxygen_low": _(
-        "The oxygen level you gave is below 92 %. That is dangerously low for most people."
+        "The oxygen level you gave is below 93 %. That is dangerously low for most people."
     ),
     "symptom.oxygen_reduced": _(
-        "The oxygen level you gave is below 95 %. That is lower than it should be for most people."
+        "The oxygen level you gave is below 95 %. That is lower than it should be for most people. On dark "
+        "skin the true level can be lower still."
     ),
     "symptom.coughing_blood": _(
-        "You said: coughing up blood. A doctor should find the cause soon, whatever the X-ray shows."
+        "You said: coughing up blood. A doctor should find the cause soon, whatever the X-ray shows. If it "
+        "is more than a few streaks, call your emergency number now."
     ),
     "symptom.high_fever": _("You said: fever above 38.5 °C. A doctor should look for the cause."),
     "symptom.child_not_drinking": _(
         "You said that the child will not drink. In a sick child that is a danger sign."
+    ),
+    "symptom.child_breathing": _(
+        "You said: the child breathes very fast or with effort, or breathing pauses. That can mean that the "
+        "body gets too little oxygen."
+    ),
+    "symptom.child_fit_or_limp": _(
+        "You said: the child has a fit, or is limp. In a sick child that is a danger sign."
+    ),
+    "symptom.baby_fever": _(
+        "You said: a baby under 3 months with 38 °C or more. At that age fever can mean a serious infection, "
+        "even if the baby looks well."
+    ),
+    "symptom.weak_defences_fever": _(
+        "You said: fever of 38 °C or more with chemotherapy, a transplant or weak defences. An infection can "
+        "then turn dangerous within hours. Say so as soon as you get help."
     ),
     "symptom.first_seizure": _(
         "You said: a seizure, now or for the first time. That needs help at once, whatever the scan shows."
@@ -230,20 +266,27 @@ TEXTS = {
         "reading cannot see."
     ),
     "symptom.sudden_vision_loss": _("You said: sudden loss of sight. That needs help at once."),
-    "symptom.drowsy": _("You said: very drowsy or hard to wake. That can mean pressure in the head."),
+    "symptom.drowsy": _(
+        "You said: new confusion, very drowsy, or hard to wake. That can mean pressure in the head."
+    ),
+    "symptom.fever_stiff_neck": _(
+        "You said: a headache with fever and a stiff neck, or a rash that does not fade when pressed. That "
+        "can be an infection round the brain, which this reading cannot see."
+    ),
     "symptom.morning_vomiting": _(
         "You said: vomiting in the mornings with a headache. That can mean pressure in the head."
     ),
     "symptom.hot_swollen_fever": _(
-        "You said: a hot, swollen knee with fever. That can be an infection of the joint, which this "
-        "reading cannot see."
+        "You said: a knee that became hot and swollen within days. That can be an infection of the joint, "
+        "even without fever, and this reading cannot see it."
     ),
     "symptom.cannot_bear_weight": _(
         "You said that the leg cannot take weight. That can be a break, which this reading cannot rule out."
     ),
     "symptom.locked_knee": _("You said that the knee is locked. Something may be caught in the joint."),
     "symptom.calf_pain": _(
-        "You said: a painful, swollen calf. That can be a blood clot, which an X-ray does not show."
+        "You said: a painful, swollen calf. That can be a blood clot, which an X-ray does not show. If you "
+        "are also short of breath or your chest hurts, call your emergency number now."
     ),
     "symptom.night_pain": _("You said: knee pain that wakes at night. A doctor should look for the cause."),
     "symptom.night_pain_child": _(
@@ -262,6 +305,11 @@ TEXTS = {
     ),
     "symptom.today_do": _(
         "See a doctor today. If you get worse, or cannot reach a doctor, go to an emergency department."
+    ),
+    "symptom.hot_knee_do": _(
+        "See a doctor today. If you get worse, or cannot reach a doctor, go to an emergency department. Go "
+        "there now if you have a fever, feel very ill, have an artificial knee or weak defences, or had a "
+        "needle in the knee lately."
     ),
     "symptom.days_do": _("See a doctor in the next day or two. If you get worse, get help at once."),
     # --- set by a doctor ------------------------------------------------------------------------------------

@@ -148,6 +148,12 @@ _NORMAL_MEANINGS: dict[str, Text] = {
 }
 
 
+_NORMAL_FOR_ADULTS: Text = gettext_lazy(
+    "The model saw no wear of the joint. But it was made for adults' knees, so this says little about a "
+    "child's knee."
+)
+
+
 _DOUBTFUL: Text = gettext_lazy(
     "Healthy scans often score as high for this, so take the number as too high. The model can neither "
     "confirm this nor rule it out."
@@ -165,15 +171,22 @@ _NORMAL_UNTESTED: Text = gettext_lazy(
 
 
 def call_words(
-    call: str, *, normal: bool = False, doubtful: bool = False, untested: bool = False
+    call: str,
+    *,
+    normal: bool = False,
+    doubtful: bool = False,
+    untested: bool = False,
+    for_adults: bool = False,
 ) -> CallWords:
     """The words for likely, possible or unlikely; `normal` for a finding that says that nothing was found,
     `doubtful` for one that healthy scans are known to look like, `untested` for a scan of a sort that nobody
-    has checked the numbers of.
+    has checked the numbers of, `for_adults` for a child's knee.
 
     Raises KeyError for any other call.
     """
     words = _CALLS[call]
+    if for_adults and normal and call != "unlikely":
+        return replace(words, meaning=_NORMAL_FOR_ADULTS)
     if untested and call == "likely":
         return replace(words, meaning=_NORMAL_UNTESTED if normal else _UNTESTED)
     if doubtful and call == "possible":
@@ -259,11 +272,18 @@ _BY_DOCTOR: dict[str, tuple[Text, Text]] = {
     ),
     "urgent": (
         gettext_lazy("Your doctor says: this needs care without delay"),
-        gettext_lazy("See a doctor today or tomorrow and take this scan with you."),
+        gettext_lazy(
+            "See a doctor today, or tomorrow at the latest if your doctor said so, and take this scan with "
+            "you. If you get worse, call your local emergency number."
+        ),
     ),
     "soon": (
         gettext_lazy("Your doctor says: this needs care soon"),
-        gettext_lazy("Book a doctor's visit within the next one to two weeks and take this scan with you."),
+        # No number of days: a chest film cannot wait as long as a knee.
+        gettext_lazy(
+            "See a doctor when your doctor said, and take this scan with you. If no time was named, ask "
+            "today when to come. If you get worse, get help at once."
+        ),
     ),
     "routine": (
         gettext_lazy("Your doctor says: there is no hurry"),

@@ -23,6 +23,7 @@ class FindingView:
     verdict: ReviewVerdict | None = None
     is_doubtful: bool = False  # healthy scans are known to look like it
     is_untested: bool = False  # nobody has checked numbers of such scans
+    is_for_adults: bool = False  # a child's knee, read by a model made for adults
 
     @property
     def doctor_says(self) -> str:
@@ -40,6 +41,11 @@ class FindingView:
         return self.finding.condition in NORMAL_CONDITIONS
 
     @property
+    def is_good(self) -> bool:
+        """It is good news."""
+        return self.is_normal and not self.is_for_adults
+
+    @property
     def is_raised(self) -> bool:
         """Likely or possible: it is shown in full."""
         return self.finding.call != Finding.Call.UNLIKELY
@@ -48,7 +54,11 @@ class FindingView:
     def call(self) -> presenters.CallWords:
         """The call in words."""
         return presenters.call_words(
-            self.finding.call, normal=self.is_normal, doubtful=self.is_doubtful, untested=self.is_untested
+            self.finding.call,
+            normal=self.is_normal,
+            doubtful=self.is_doubtful,
+            untested=self.is_untested,
+            for_adults=self.is_for_adults,
         )
 
     @property

@@ -88,21 +88,25 @@ def _impossible(rule: Rule, by_fact: Mapping[str, Symptom]) -> str:
 
 
 def _shadow(rule: Rule, rules: RuleSet, by_fact: Mapping[str, Symptom]) -> Rule | None:
-    """A rule at least as dangerous that fires at every age at which this one does."""
+    """A rule that fires at every age at which this one does, and is more dangerous or as dangerous and goes
+    first: of two symptom rules of one level the first one says what to do.
+    """
     found = {(rule.condition, rule.call)} if rule.condition else set()
     rank = LADDER.index(rule.level)
     ages = [age for age in AGE_GROUPS if rule.fires(found, rule.symptoms, age)]
     stronger: Rule | None = None
     for age in ages:
+        place = rules.symptom_rules.index(rule)
         others = [
             other
-            for other in rules.symptom_rules
-            if other is not rule and other.fires(found, rule.symptoms, age)
+            for number, other in enumerate(rules.symptom_rules)
+            if other.fires(found, rule.symptoms, age) and LADDER.index(other.level) < rank + (number < place)
         ]
         beside = rules.match(rule.condition, rule.call, age) if rule.condition else None
-        if beside is not None:
+        # At the same level a symptom goes before the finding.
+        if beside is not None and LADDER.index(beside.level) < rank:
             others.append(beside)
-        stronger = next((other for other in others if LADDER.index(other.level) <= rank), None)
+        stronger = next(iter(others), None)
         if stronger is None:
             return None
     return stronger

@@ -41,6 +41,7 @@ class SymptomForm(forms.Form):
             if symptom.is_number:
                 self.fields[symptom.code] = forms.FloatField(
                     label=f"{symptom.text} ({symptom.unit})",
+                    help_text=symptom.note,
                     required=False,
                     min_value=symptom.minimum,
                     max_value=symptom.maximum,

@@ -6,7 +6,7 @@ from django.urls import reverse
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from resources.models import Advice, Condition, Resource, Source, Treatment
+from resources.models import Advice, Citation, Condition, Resource, Source, Treatment
 
 
 class SourceSerializer(serializers.ModelSerializer[Source]):
@@ -141,14 +141,39 @@ class ConditionSerializer(serializers.ModelSerializer[Condition]):
         return request.build_absolute_uri(path) if request else path
 
 
+class ConditionResourceSerializer(serializers.ModelSerializer[Resource]):
+    """A resource as a condition names it."""
+
+    kind = serializers.CharField(help_text="article, guideline, helpline, support_group or clinic_finder.")
+    audience = serializers.CharField(help_text="everyone, patient, carer or doctor.")
+
+    class Meta:
+        model = Resource
+        fields = ["kind", "title", "publisher", "url", "language", "country", "audience", "checked_on"]
+        read_only_fields = fields
+
+
+class CitationSerializer(serializers.ModelSerializer[Citation]):
+    """Where a part of a condition's text comes from."""
+
+    section = serializers.CharField(help_text="Which part.")
+    citation = serializers.CharField(source="source.citation", read_only=True)
+    url = serializers.CharField(source="source.url", read_only=True)
+
+    class Meta:
+        model = Citation
+        fields = ["section", "citation", "url"]
+        read_only_fields = fields
+
+
 class ConditionDetailSerializer(ConditionSerializer):
     """A condition with everything that hangs on it."""
 
     red_flags = serializers.ListField(child=serializers.CharField())
     treatments = TreatmentSerializer(many=True, read_only=True)
     advice = AdviceSerializer(many=True, read_only=True)
-    resources = serializers.SerializerMethodField()
-    sources = serializers.SerializerMethodField()
+    resources = ConditionResourceSerializer(many=True, read_only=True)
+    sources = CitationSerializer(many=True, read_only=True, source="citations")
 
     class Meta(ConditionSerializer.Meta):
         fields = [
@@ -163,14 +188,4 @@ class ConditionDetailSerializer(ConditionSerializer):
             "advice",
             "resources",
             "sources",
-        ]
-
-    def get_resources(self, condition: Condition) -> list[dict[str, Any]]:
-        names = ["kind", "title", "publisher", "url", "language", "country", "audience", "checked_on"]
-        return [{name: getattr(r, name) for name in names} for r in condition.resources.all()]
-
-    def get_sources(self, condition: Condition) -> list[dict[str, Any]]:
-        return [
-            {"section": c.section, "citation": c.source.citation, "url": c.source.url}
-            for c in condition.citations.all()
         ]

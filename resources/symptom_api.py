@@ -35,6 +35,7 @@ class SymptomSerializer(serializers.Serializer[Symptom]):
     minimum = serializers.SerializerMethodField(help_text="The least number; null where none is taken.")
     maximum = serializers.SerializerMethodField(help_text="The greatest number; null where none is taken.")
     unit = serializers.CharField(help_text="Of the number; empty where it has none.")
+    note = serializers.SerializerMethodField(help_text="What to bear in mind with the answer; mostly empty.")
     is_reviewed = serializers.SerializerMethodField(help_text="A clinician has read the catalogue.")
 
     def get_text(self, symptom: Symptom) -> str:
@@ -45,6 +46,10 @@ class SymptomSerializer(serializers.Serializer[Symptom]):
         """The language asked for, where the question has been translated."""
         language: str = self.context["view"].language
         return language if symptom.texts.get(language) else "en"
+
+    def get_note(self, symptom: Symptom) -> str:
+        """In the language of the text, else in English."""
+        return symptom.notes.get(self.get_language(symptom)) or symptom.notes.get("en", "")
 
     def get_type(self, symptom: Symptom) -> str:
         """As JSON names it."""

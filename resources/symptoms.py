@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,13 @@ class Symptom:
     maximum: float = 0
     unit: str = ""
     bands: tuple[tuple[str, float], ...] = ()
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def note(self) -> str:
+        """What to bear in mind with the answer, in the reader's language, else in English; mostly empty."""
+        language = (get_language() or "en").split("-")[0]
+        return self.notes.get(language) or self.notes.get("en", "")
 
     @property
     def text(self) -> str:
@@ -127,4 +134,5 @@ def _symptom(raw: dict[str, Any]) -> Symptom:
         maximum=raw.get("maximum", 0),
         unit=raw.get("unit", ""),
         bands=tuple((band["fact"], band["below"]) for band in raw.get("bands", [])),
+        notes=raw.get("note", {}),
     )

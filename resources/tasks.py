@@ -3,7 +3,7 @@
 from pmi_site.tasks import pmi_task
 
 
-@pmi_task(queue="default", time_limit=1800)
+@pmi_task(queue="long", time_limit=1800)
 def check_links() -> None:
     """Try every address once; the desk lists those that fail."""
     from resources import links

@@ -12,6 +12,8 @@ from inference.danger_texts import TEXTS
 from inference.danger_texts_es import TEXTS_ES
 from inference.danger_texts_hi import TEXTS_HI
 from inference.models import Analysis, DangerLevel, Finding
+from inference.result_parts import FindingView
+from inference.templatetags.inference_tags import percent
 from ml_training.labels import TASKS
 
 
@@ -64,6 +66,14 @@ def test_no_probability_reads_as_certain_or_impossible() -> None:
         assert 1 <= presenters.bar_value(step / 1000) <= 99
 
 
+@pytest.mark.parametrize(
+    ("probability", "shown"),
+    [(0.57, "57.0"), (0.29, "29.0"), (0.1597, "16.0"), (1 - 0.8, "20.0"), (0.9999, "99.9"), (0.0, "0.1")],
+)
+def test_figures_are_rounded_not_cut_off(probability: float, shown: str) -> None:
+    assert percent(probability) == shown
+
+
 def test_the_sentence_counts_scans_and_names_the_condition() -> None:
     sentence = presenters.finding_sentence(0.83, "pneumonia")
     assert sentence == "Of scans that look like this one to the model, about 8 in 10 show pneumonia."
@@ -77,6 +87,16 @@ def test_every_call_has_words(call: str, normal: bool) -> None:
     assert words.title and words.meaning and words.icon.startswith("bi-")
 
 
+def test_a_childs_knee_without_wear_is_not_called_good_news() -> None:
+    for call in ("likely", "possible"):
+        assert "says little about a child's knee" in str(
+            presenters.call_words(call, normal=True, for_adults=True).meaning
+        )
+        assert presenters.call_words(call, for_adults=True) == presenters.call_words(call)
+    view = FindingView(Finding(condition="knee-oa-0", call="likely"), "Knee", "", is_for_adults=True)
+    assert view.is_normal and not view.is_good
+
+
 def test_an_unknown_call_is_an_error() -> None:
     with pytest.raises(KeyError):
         presenters.call_words("certain")
@@ -87,6 +107,14 @@ def test_every_danger_level_has_words_of_its_own() -> None:
     words = [presenters.danger_words(level) for level in LEVELS]
     for attribute in ("level", "label", "title", "next_step", "icon"):
         assert len({str(getattr(item, attribute)) for item in words}) == len(LEVELS)
+
+
+@pytest.mark.parametrize("level", ["urgent", "soon"])
+def test_a_doctors_word_goes_before_a_number_of_days(level: str) -> None:
+    """One step for every kind of scan: weeks that are right for a knee are too long for a chest."""
+    step = str(presenters.doctor_words(level).next_step)
+    assert "your doctor said" in step and "If you get worse" in step
+    assert "week" not in step
 
 
 @pytest.mark.parametrize("level", ["", "green", "NONE_FOUND"])

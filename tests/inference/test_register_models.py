@@ -7,7 +7,7 @@ import shutil
 import pytest
 from django.core.management import CommandError, call_command
 
-from inference import checks, registry
+from inference import assessing, checks, danger, registry
 from inference.models import ModelVersion
 
 
@@ -102,6 +102,15 @@ def test_missing_and_corrupt_are_told_apart(db, bundle_dir):
     assert list(ModelVersion.objects.values_list("kind", flat=True)) == ["brain_mri"]
 
 
+def test_a_folder_that_is_no_bundle_is_passed_over(db, bundle_dir):
+    (bundle_dir / "lost+found").mkdir()
+    (bundle_dir / "half_a_copy" / "models").mkdir(parents=True)
+    _out, err = register()
+    assert [line.split(":")[0] for line in err.splitlines()] == ["passed over"] * 2
+    assert "lost+found" in err and "half_a_copy" in err and "cannot be used" not in err
+    assert ModelVersion.objects.filter(is_active=True).count() == len(registry.KINDS)
+
+
 def test_an_empty_folder_says_what_is_absent(db, settings, tmp_path):
     settings.PMI_BUNDLE_DIR = tmp_path
     assert "no model for: brain_mri" in register()[1]
@@ -139,6 +148,17 @@ def test_checks_name_labels_that_nothing_explains(models):
     version.save()
     found = checks.check_active_bundles(None, databases=["default"])
     assert any(message.id == "inference.W003" and "no-such-condition" in message.msg for message in found)
+
+
+@pytest.mark.django_db
+def test_checks_name_answers_that_no_rule_in_force_uses(monkeypatch):
+    assert checks.check_rules_in_force(None, databases=["default"]) == []
+    raw = danger.shipped_raw()
+    raw["rules"] = [rule for rule in raw["rules"] if rule.get("symptoms") != ["baby_fever"]]
+    monkeypatch.setattr(assessing, "active_rules", lambda: danger.parse_rules({**raw, "version": "ours"}))
+    (found,) = checks.check_rules_in_force(None, databases=["default"])
+    assert found.id == "inference.W004" and "(ours)" in found.msg and ": baby_fever." in found.msg
+    assert checks.check_rules_in_force(None, databases=None) == []
 
 
 def test_checks_do_not_touch_a_database_that_nobody_named():

@@ -7,6 +7,7 @@ from rest_framework.test import APIClient
 
 from resources.models import Resource, Translation, Treatment
 from tests.resources.conftest import SLUGS, make_condition, make_treatment
+from tests.test_schema_answers import hold, schema
 
 pytestmark = pytest.mark.django_db
 API = "/api/v1"
@@ -32,6 +33,16 @@ class TestRead:
         assert body["is_reviewed"] is False
         for part in ("treatments", "advice", "resources", "sources", "red_flags"):
             assert body[part], part
+        assert set(body["sources"][0]) == {"section", "citation", "url"}
+        assert "id" not in body["resources"][0] and body["resources"][0]["url"].startswith("http")
+        hold(api.get(f"{API}/conditions/{slug}/"), f"{API}/conditions/{{slug}}/")
+
+    def test_the_schema_says_what_resources_and_sources_hold(self) -> None:
+        parts = schema()["components"]["schemas"]
+        for name, component in (("resources", "ConditionResource"), ("sources", "Citation")):
+            items = parts["ConditionDetail"]["properties"][name]["items"]
+            assert items == {"$ref": f"#/components/schemas/{component}"}
+            assert parts[component]["properties"]["url"]["type"] == "string"
 
     @pytest.mark.parametrize(
         ("query", "expected"),
@@ -105,6 +116,10 @@ class TestConditional:
     @pytest.mark.parametrize("path", ["conditions/", "conditions/shown/", "treatments/", "resources/"])
     def test_unchanged_answers_are_not_sent_again(self, api: APIClient, path: str) -> None:
         condition = make_condition("shown")
+        treatment = make_treatment(condition)
+        resource = Resource.objects.create(
+            kind="article", title="T", publisher="P", url="https://example.org/", status="published"
+        )
         first = api.get(f"{API}/{path}")
         assert first.status_code == 200
         again = api.get(f"{API}/{path}", headers={"if-none-match": first["ETag"]})
@@ -113,10 +128,11 @@ class TestConditional:
         assert since.status_code == 304
         old = api.get(f"{API}/{path}", headers={"if-modified-since": "Mon, 01 Jan 2024 00:00:00 GMT"})
         assert old.status_code == 200
-        condition.name = "Other"
-        condition.save()
-        changed = api.get(f"{API}/conditions/", headers={"if-none-match": first["ETag"]})
-        assert changed.status_code == 200
+        condition.name = treatment.name = resource.title = "Other"
+        for row in (condition, treatment, resource):
+            row.save()
+        changed = api.get(f"{API}/{path}", headers={"if-none-match": first["ETag"]})
+        assert changed.status_code == 200 and "Other" in changed.text
 
     def test_errors_carry_no_mark(self, api: APIClient) -> None:
         assert "ETag" not in api.get(f"{API}/conditions/none/")

@@ -40,10 +40,12 @@ def test_each_says_what_it_takes(api: APIClient) -> None:
         "minimum": None,
         "maximum": None,
         "unit": "",
+        "note": "",
         "is_reviewed": False,
     }
     number = rows["oxygen_saturation"]
     assert (number["type"], number["minimum"], number["maximum"], number["unit"]) == ("number", 50, 100, "%")
+    assert number["note"].startswith("A normal number does not rule out danger")
     assert rows["child_not_drinking"]["age_group"] == "child"
 
 

@@ -24,7 +24,7 @@ LEVELS = {
     "viral-pneumonia": ["emergency", "urgent", "soon"],
     "covid-19-pneumonia": ["emergency", "urgent", "soon"],
     "no-chest-finding": ["none_found", "inconclusive"],
-    "knee-oa-0": ["none_found", "routine"],
+    "knee-oa-0": ["none_found", "routine", "soon"],
     "knee-oa-1": ["none_found", "routine", "soon"],
     "knee-oa-2": ["routine", "soon", "urgent"],
     "knee-oa-3": ["routine", "soon", "urgent"],
@@ -236,3 +236,62 @@ def test_a_translation_keeps_the_call_for_help_and_the_numbers(
         other = f"{texts['headline']} {texts['text']}"
         assert ("local emergency number" in english) == (call in other), row.key
         assert set(re.findall(r"\b\d{2,}\b", english)) <= set(re.findall(r"\d{2,}", other)), row.key
+
+
+@pytest.mark.parametrize(
+    ("treatment", "warning"),
+    [
+        ("glioma/chemotherapy", "Call the hospital at once, day or night, for 38 °C or more"),
+        ("glioma/seizure-medicine", "Never stop it on your own"),
+        ("meningioma/steroids", "Never stop them on your own"),
+        ("pituitary-tumour/hormones", "use your emergency injection"),
+        ("pneumonia/antibiotics", "trouble breathing after a dose"),
+        ("pneumonia/rest", "Do not give aspirin to anyone under 16"),
+        ("knee-oa-3/steroid-injection", "gets hot and swollen in the days after"),
+    ],
+)
+def test_a_grave_warning_stands_in_the_part_that_is_translated(
+    seed_rows: list[SeedRow], treatment: str, warning: str
+) -> None:
+    (row,) = [row for row in of(seed_rows, Treatment) if row.key == treatment]
+    assert warning in row.values["what_it_involves"]
+
+
+@pytest.mark.parametrize(
+    ("language", "call"),
+    [("es", "número local de emergencias"), ("hi", "स्थानीय आपातकालीन नंबर")],
+)
+def test_a_translated_treatment_keeps_the_call_for_help(
+    seed_rows: list[SeedRow], language: str, call: str
+) -> None:
+    there = {row.links[0]: row.values["texts"] for row in of(seed_rows, Translation, language=language)}
+    for row in of(seed_rows, Treatment):
+        other = there[f"treatment:{row.key}"]["what_it_involves"]
+        assert ("local emergency number" in row.values["what_it_involves"]) == (call in other), row.key
+
+
+def test_a_hot_knee_needs_no_fever_to_be_seen_the_same_day(seed_rows: list[SeedRow]) -> None:
+    texts = {where: text for where, text in patient_texts(seed_rows).items() if "knee-oa" in where}
+    hot = {
+        where: text
+        for where, text in texts.items()
+        if re.search(r"\bhot\b.*same day|same day.*\bhot\b", text)
+    }
+    assert len(hot) > 20
+    for where, text in hot.items():
+        assert re.search(r"with or without fever|even without fever", text), where
+
+
+def test_low_oxygen_means_the_same_everywhere(seed_rows: list[SeedRow]) -> None:
+    texts = [text for text in patient_texts(seed_rows).values() if "oxygen" in text and "%" in text]
+    assert texts and all("92% or lower" in text for text in texts)
+    number = catalogue().get("oxygen_saturation")
+    assert number is not None and number.bands[0] == ("oxygen_low", 93)
+
+
+def test_hindi_calls_wear_of_the_knee_wear(seed_rows: list[SeedRow]) -> None:
+    for row in of(seed_rows, Translation, language="hi"):
+        if row.links[0].startswith("condition:knee-oa"):
+            assert "घिसाव (ऑस्टियोआर्थराइटिस)" in row.values["texts"]["name"]
+        if row.links[0].endswith("/doctor"):
+            assert "को नकारें" not in str(row.values["texts"]), "that tells a doctor to deny it"
