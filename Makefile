@@ -46,6 +46,7 @@ deploy-check: .venv/.stamp-dev ## Django's checks for a public site, on the prod
 	DJANGO_SETTINGS_MODULE=pmi_site.settings.prod PMI_ALLOWED_HOSTS=pmi.example \
 	SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(60))') \
 	DATABASE_URL=postgresql://pmi@db.example/pmi BROKER_URL=redis://broker.example/0 \
+	PMI_MAIL_FROM=no-reply@pmi.example PMI_CONTACT=help@pmi.example PMI_BEHIND_PROXY=true \
 	$(BIN)/python manage.py check --deploy --fail-level WARNING
 
 # Browser tests come by themselves: they share one site, and other work beside them makes its pages late.

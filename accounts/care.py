@@ -6,6 +6,7 @@ and one taking back have one winner. Locks are always taken in the same order: i
 """
 
 import functools
+import logging
 import secrets
 from datetime import timedelta
 from uuid import UUID
@@ -14,6 +15,7 @@ from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.core.mail import send_mail
 from django.db import IntegrityError, transaction
+from django.db.models import F
 from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
@@ -26,8 +28,12 @@ from accounts.who_looked import case_names
 from pmi_site.errors import TooManyTries, UserError
 from pmi_site.misses import Misses
 
+logger = logging.getLogger(__name__)
+
 WAITS = timedelta(days=14)
 CODE_WAITS = timedelta(hours=24)
+REDELIVER_AFTER = timedelta(minutes=5)
+MOST_AT_ONCE = 20
 LONGEST_DAYS = 3650
 MOST_WAITING = 20
 MOST_A_DAY = 30
@@ -149,13 +155,30 @@ def _deliver_on_commit(invitation: CareInvitation) -> None:
 
 
 def deliver(invitation_id: UUID | str) -> bool:
-    """Tell whoever an invitation is for: a notice where they can answer it, else a mail that names nobody.
+    """Tell whoever an invitation is for, once: a notice where they can answer it, else a mail that names
+    nobody.
 
-    False when it no longer waits. A worker calls this.
+    False when it no longer waits, or they were told. A worker calls this.
     """
-    invitation = CareInvitation.objects.waiting().filter(pk=invitation_id).exclude(email="").first()
-    if invitation is None:
+    invitation = CareInvitation.objects.to_deliver().filter(pk=invitation_id).first()
+    now = timezone.now()
+    # Claimed before it is sent: two workers with the same message send one mail.
+    if invitation is None or not CareInvitation.objects.to_deliver().filter(pk=invitation.pk).update(
+        delivered_at=now
+    ):
         return False
+    try:
+        _tell(invitation)
+    except Exception:
+        # Free again for the next try; how long it has been tried says when that is (see `_redeliver`).
+        CareInvitation.objects.filter(pk=invitation.pk, delivered_at=now).update(
+            delivered_at=None, updated_at=timezone.now()
+        )
+        raise
+    return True
+
+
+def _tell(invitation: CareInvitation) -> None:
     account = User.objects.filter(
         is_active=True, emailaddress__email__iexact=invitation.email, emailaddress__verified=True
     ).first()
@@ -169,7 +192,22 @@ def deliver(invitation_id: UUID | str) -> bool:
         reader = account or asking
         with translation.override(reader.language if reader else settings.LANGUAGE_CODE):
             _mail_stranger(invitation)
-    return True
+
+
+def _redeliver() -> None:
+    """Deliver what a full queue, a broker or a mail server kept back: again after 5, 10, 20 ... minutes."""
+    now = timezone.now()
+    kept_back = (
+        CareInvitation.objects.to_deliver()
+        .annotate(tried_for=F("updated_at") - F("created_at"))
+        .filter(updated_at__lt=now - REDELIVER_AFTER, tried_for__lte=now - F("updated_at"))
+    )
+    for pk in list(kept_back.order_by("updated_at").values_list("pk", flat=True)[:MOST_AT_ONCE]):
+        try:
+            deliver(pk)
+        except Exception as error:
+            # An address that takes no mail must not keep the others waiting.
+            logger.error("Invitation %s could not be delivered: %s", pk, type(error).__name__)
 
 
 def _mail_stranger(invitation: CareInvitation) -> None:
@@ -267,6 +305,20 @@ def accept_request(
         log_access(patient, "grant_access", found.doctor, patient_id=patient.pk)
         tell(found.doctor.pk, "care_request_accepted", reverse("accounts:patients"))
     return grant
+
+
+def accepted_before(
+    user: User, invitation_id: UUID, case_id: UUID | None = None, access_days: int | None = None
+) -> CareRelationship | None:
+    """The grant that this person's yes gave, while it holds: for who says it again since the answer was lost.
+    What a patient opened with it has to be the same.
+    """
+    mine = CareInvitation.objects.filter(pk=invitation_id, state=_State.ACCEPTED)
+    if user.role == Role.DOCTOR:
+        mine = mine.filter(way=_Way.EMAIL, doctor=user)
+        return selectors.patients_of(user).filter(invitations__in=mine).first()
+    mine = mine.filter(way=_Way.REQUEST, patient=user, case=case_id, access_days=access_days)
+    return selectors.grants_of(user).filter(invitations__in=mine).first()
 
 
 def decline_request(patient: User, invitation_id: UUID) -> bool:
@@ -388,7 +440,10 @@ def _take_back_others(grant: CareRelationship) -> None:
 
 
 def sweep() -> int:
-    """Forget the addresses of what nobody accepted, a while after it ended; how many."""
+    """Deliver what was kept back, and forget the addresses of what nobody accepted, a while after it ended;
+    how many were forgotten.
+    """
+    _redeliver()
     over = CareInvitation.objects.filter(expires_at__lt=timezone.now() - selectors.SHOWN_FOR)
     forgotten, _rows = over.exclude(state=_State.ACCEPTED).delete()
     return forgotten

@@ -92,6 +92,10 @@ class CareInvitationQuerySet(models.QuerySet["CareInvitation"]):
         """Open and not too old."""
         return self.filter(state=CareInvitation.State.OPEN, expires_at__gt=timezone.now())
 
+    def to_deliver(self) -> "CareInvitationQuerySet":
+        """Waiting, for somebody at an address, and nobody has told them yet."""
+        return self.waiting().filter(delivered_at__isnull=True).exclude(email="")
+
 
 class CareInvitation(BaseModel):
     """One side asks, the other answers; a "yes" makes a `CareRelationship`.
@@ -146,6 +150,7 @@ class CareInvitation(BaseModel):
     expires_at = models.DateTimeField(_("waits until"))
     state = models.CharField(_("state"), max_length=10, choices=State, default=State.OPEN)
     answered_at = models.DateTimeField(_("answered on"), null=True)
+    delivered_at = models.DateTimeField(null=True, editable=False)
     grant = models.ForeignKey(
         CareRelationship, models.CASCADE, null=True, related_name="invitations", verbose_name=_("grant")
     )

@@ -11,13 +11,13 @@ logger = logging.getLogger(__name__)
 JOB_TIME_LIMIT = 3000
 
 
-@pmi_task(queue="default", time_limit=JOB_TIME_LIMIT)
+@pmi_task(queue="long", time_limit=JOB_TIME_LIMIT)
 def prepare_export(export_id: str) -> None:
     """Packs everything of a person into one file."""
     export.prepare(export_id)
 
 
-@pmi_task(queue="default", time_limit=JOB_TIME_LIMIT)
+@pmi_task(queue="long", time_limit=JOB_TIME_LIMIT)
 def erase_account(erasure_id: str) -> None:
     """Erases an account."""
     erasure.run(erasure_id)

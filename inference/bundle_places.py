@@ -35,6 +35,11 @@ def folders() -> list[Path]:
     return [folder for root in roots() for folder in registry.bundle_folders(root)]
 
 
+def other_folders() -> list[Path]:
+    """Every folder beside them that holds no bundle."""
+    return [folder for root in roots() for folder in registry.other_folders(root)]
+
+
 def place_of(version: ModelVersion) -> Path | None:
     """The folder with the registered metadata, or None."""
     named = [root / version.bundle for root in roots()]

@@ -29,7 +29,7 @@ from inference.models import Analysis, Snapshot
 from pmi_site.celery import app
 from pmi_site.errors import UserError
 
-QUEUES = ("inference", "default")
+QUEUES = ("inference", "default", "long")
 DAY = timedelta(hours=24)
 FAILURES_SHOWN = 50
 # A scan whose reading fails again and again needs somebody who looks, not another try.
@@ -74,9 +74,10 @@ def _depth(link: Any, name: str) -> int:
 
 def see_workers() -> Snapshot:
     """Asks which workers answer, what each is doing, and keeps it."""
-    inspect = app.control.inspect(timeout=_WORKER_SECONDS)
-    queues = inspect.active_queues() or {}
-    busy = inspect.active() or {} if queues else {}
+    queues = app.control.inspect(timeout=_WORKER_SECONDS).active_queues() or {}
+    # Who there is is known now: it ends with the last one's answer.
+    known = app.control.inspect(destination=list(queues), timeout=_WORKER_SECONDS, limit=len(queues))
+    busy = known.active() or {} if queues else {}
     workers = [
         {"name": name, "queues": sorted(one["name"] for one in listens), "busy": len(busy.get(name, []))}
         for name, listens in sorted(queues.items())

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,9 +99,23 @@ def changed(path: Path) -> str:
 
 def bundle_folders(root: Path) -> list[Path]:
     """The folders under `root` that hold a bundle, by name."""
+    return [path for path in _folders(root) if _has_metadata(path)]
+
+
+def other_folders(root: Path) -> list[Path]:
+    """The folders under `root` that hold none, by name: half a copy, or a disk's `lost+found`."""
+    return [path for path in _folders(root) if not _has_metadata(path)]
+
+
+def _folders(root: Path) -> list[Path]:
     if not root.is_dir():
         return []
     return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _has_metadata(path: Path) -> bool:
+    # Unlike `is_file`, it is quiet about a folder that may not be looked into.
+    return os.access(path / METADATA, os.R_OK)
 
 
 def version_key(version: str) -> tuple[tuple[int, int, str], ...]:

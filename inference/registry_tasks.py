@@ -51,7 +51,7 @@ def see_workers() -> None:
     operations.see_workers()
 
 
-@pmi_task(queue="default", time_limit=900)
+@pmi_task(queue="long", time_limit=900)
 def measure_storage() -> None:
     """Adds up what is stored, by kind; a few times a day."""
     operations.measure_storage()
@@ -65,7 +65,7 @@ def measure_models() -> None:
         measure_model.delay(str(version_id))
 
 
-@pmi_task(queue="default", time_limit=900)
+@pmi_task(queue="long", time_limit=900)
 def measure_model(version_id: str) -> None:
     """Measures one version."""
     version = ModelVersion.objects.filter(pk=version_id).first()

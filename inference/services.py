@@ -270,8 +270,9 @@ def give_back(held: Claim, code: str, message: str) -> bool:
     """Lets another attempt be made after a passing fault, or fails with `message` when none is left."""
     if held.attempt >= settings.PMI_ANALYSIS_MAX_ATTEMPTS:
         return fail(held, code, message)
-    # Queued without a new message: `requeue_expired` sends one, which leaves the fault time to pass.
-    return bool(_mine(held).update(**_queued()))
+    # Queued without a new message: `requeue_expired` sends one when a lease's time has passed, and the fault
+    # with it.
+    return bool(_mine(held).update(**{**_queued(), "dispatched_at": timezone.now()}))
 
 
 def requeue_expired() -> tuple[int, int]:

@@ -132,6 +132,8 @@ def sweep() -> int:
         state=State.FAILED, lease_expires_at=None, finished_at=now, updated_at=now
     )
     expired.update(state=State.QUEUED, lease_expires_at=None, updated_at=now)
+    # A version that was promoted while its trial ran reads for real now.
+    ShadowReading.objects.filter(state=State.QUEUED, model_version__is_shadow=False).delete()
     # Those sent a moment ago have a message under way.
     waiting = ShadowReading.objects.filter(
         state=State.QUEUED, model_version__is_shadow=True, updated_at__lt=now - timedelta(seconds=30)

@@ -66,7 +66,7 @@ def release_confirmed(scan_id: str) -> None:
         similar_services.release_scan(confirmation)
 
 
-@pmi_task(queue="default", time_limit=900)
+@pmi_task(queue="long", time_limit=900)
 def release_patient(patient_id: str) -> None:
     """Lets others find the confirmed scans of a patient who just agreed. What it does not come to,
     `fill_waiting_spaces` does.
@@ -80,7 +80,7 @@ def sweep_searches() -> None:
     similar_searches.sweep()
 
 
-@pmi_task(queue="default", time_limit=INDEX_TIME_LIMIT)
+@pmi_task(queue="long", time_limit=INDEX_TIME_LIMIT)
 def build_space_index(version_id: str) -> None:
     """Builds the index of a filled space. Writers go on meanwhile; a killed build begins anew."""
     space = VectorSpace.objects.filter(model_version__id=version_id).first()

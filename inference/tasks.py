@@ -6,6 +6,8 @@ import logging
 import traceback
 from pathlib import Path
 
+from django.db import InterfaceError, OperationalError, connection
+
 from inference import (  # noqa: F401  (Celery finds all tasks)
     case_state,
     registry_tasks,
@@ -51,9 +53,12 @@ def run_analysis(analysis_id: str) -> None:
             "Analysis %s: %s", analysis_id, error
         )  # names a bundle and one of its files, nothing of the scan
         services.fail(held, "model_broken", _BROKEN)
-    except (MemoryError, OSError) as error:
+    except (MemoryError, OSError, OperationalError, InterfaceError) as error:
         # Names of exceptions only: their messages can carry paths.
         logger.error("Analysis %s: %s, will be tried again", analysis_id, type(error).__name__)
+        # A database that went away may be back; this connection to it is not.
+        if not connection.in_atomic_block:
+            connection.close()
         services.give_back(held, "unavailable", _BUSY)
     except Exception as error:
         logger.error("Analysis %s failed: %s at %s", analysis_id, type(error).__name__, _place(error))

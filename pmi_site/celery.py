@@ -6,7 +6,8 @@ from typing import Any
 from celery import Celery
 from celery.signals import before_task_publish, worker_init
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pmi_site.settings.dev")
+# Web servers and `celery` alike get here before they have chosen; `manage.py` has chosen by then.
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pmi_site.settings.prod")
 
 app = Celery("pmi")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -1,6 +1,7 @@
 """Start-up checks that explain a bad setting in words."""
 
 import re
+from email.utils import parseaddr
 from typing import Any
 
 from django.conf import settings
@@ -31,6 +32,39 @@ def check_production(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                 "Links in mails would lead nowhere.",
                 hint="Set PMI_PUBLIC_URL to the site's address, e.g. https://pmi.example.org.",
                 id="pmi.E003",
+            )
+        )
+    if not settings.PMI_CONTACT:
+        found.append(
+            Warning(
+                "Nobody can write to you: no page names an address.",
+                hint="Set PMI_CONTACT to a mail address, or to the address of a page (https://...).",
+                id="pmi.W005",
+            )
+        )
+    elif not re.fullmatch(r"[^@\s:/]+@[^@\s:/]+|https?://\S+", settings.PMI_CONTACT):
+        found.append(
+            Error(
+                "PMI_CONTACT is neither a mail address nor the address of a page.",
+                hint="Set it to one like help@example.org or https://example.org/contact.",
+                id="pmi.E004",
+            )
+        )
+    if parseaddr(settings.DEFAULT_FROM_EMAIL)[1].endswith("@localhost"):
+        found.append(
+            Error(
+                "Mails come from an address that nobody else knows, and most servers refuse them.",
+                hint="Set PMI_MAIL_FROM, e.g. PMI <no-reply@example.org>.",
+                id="pmi.E005",
+            )
+        )
+    if settings.SECURE_SSL_REDIRECT and settings.SECURE_PROXY_SSL_HEADER is None:
+        found.append(
+            Warning(
+                "Every page leads to itself: PMI speaks plain HTTP, and is told of no proxy with HTTPS.",
+                hint="Set PMI_BEHIND_PROXY=true where a proxy sets X-Forwarded-Proto itself; "
+                "else PMI_SSL_REDIRECT=false.",
+                id="pmi.W004",
             )
         )
     if settings.PMI_MAIL_DIR is not None:

@@ -9,6 +9,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
+# A database that does not answer would otherwise hold whoever asks for minutes.
+CONNECT_SECONDS = "10"
 
 
 def _raw(name: str) -> str | None:
@@ -82,7 +84,7 @@ def database(name: str) -> dict[str, Any] | None:
     database_name = unquote(url.path.lstrip("/"))
     if not database_name:
         raise ImproperlyConfigured(f"{name} must name a database: postgresql://user:password@host:5432/pmi.")
-    options = dict(parse_qsl(url.query))
+    options = {"connect_timeout": CONNECT_SECONDS, **dict(parse_qsl(url.query))}
     try:
         port = url.port
     except ValueError:

@@ -9,25 +9,30 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 20.0
-# A child that dies more often than this within the window takes everything down: restarting does not help it.
-MAX_RESTARTS = 3
+# A child that keeps dying waits longer each time, up to this: the others go on meanwhile.
+LONGEST_WAIT = 30.0
+# One that lived so long died for another reason than the last time.
 RESTART_WINDOW = 60.0
 _PR_SET_PDEATHSIG = 1
 
 
 @dataclass
 class Child:
-    """One program: its name in messages, its command, and when it was started."""
+    """One program: its name in messages, its command, when it was started, how often it died soon after, and
+    when it is due again while it does not run.
+    """
 
     name: str
     command: list[str]
     process: subprocess.Popen[bytes] | None = None
-    starts: list[float] = field(default_factory=list)
+    started: float = 0.0
+    deaths: int = 0
+    due: float = 0.0
 
 
 def _end_with_parent() -> None:
@@ -55,23 +60,28 @@ class Supervisor:
         for child in self.children:
             self._launch(child)
 
-    def watch(self) -> int:
-        """Stay until asked to stop (returns 0) or until a child keeps dying (returns 1)."""
+    def watch(self) -> None:
+        """Stay until asked to stop; start again what ends."""
         while not self.stopping:
             for child in self.children:
-                if child.process is None or (code := child.process.poll()) is None:
-                    continue
-                self._kill_group(child, signal.SIGKILL)
-                recent = [moment for moment in child.starts if moment > time.monotonic() - RESTART_WINDOW]
-                if len(recent) > MAX_RESTARTS:
-                    self.say(
-                        f"{child.name} ended {len(recent)} times in a minute (last exit {code}). Giving up."
-                    )
-                    return 1
-                self.say(f"{child.name} ended (exit {code}); starting it again.")
-                self._launch(child)
+                if child.process is not None:
+                    self._bury(child)
+                elif time.monotonic() >= child.due:
+                    self._launch(child)
             time.sleep(0.25)
-        return 0
+
+    def _bury(self, child: Child) -> None:
+        """Notice that a child has ended, and say when it starts again: at once, then after 2, 4, 8 ... s."""
+        if child.process is None or (code := child.process.poll()) is None:
+            return
+        self._kill_group(child, signal.SIGKILL)
+        child.process = None
+        now = time.monotonic()
+        child.deaths = child.deaths + 1 if now - child.started < RESTART_WINDOW else 1
+        wait = 0.0 if child.deaths == 1 else min(2.0 ** (child.deaths - 1), LONGEST_WAIT)
+        child.due = now + wait
+        when = f"in {wait:.0f} s" if wait else "now"
+        self.say(f"{child.name} ended (exit {code}); starting it again {when}.")
 
     def stop(self) -> None:
         """Stop the children, last started first; kill what is still there after STOP_SECONDS."""
@@ -91,7 +101,7 @@ class Supervisor:
         child.process = subprocess.Popen(  # the supervisor has no threads, so preexec_fn is safe
             child.command, start_new_session=True, stdin=subprocess.DEVNULL, preexec_fn=_end_with_parent
         )
-        child.starts.append(time.monotonic())
+        child.started = time.monotonic()
 
     @staticmethod
     def _kill_group(child: Child, number: signal.Signals, *, leader_only: bool = False) -> None:

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from celery import shared_task
 
-Queue = Literal["default", "inference"]
+# "long" is for what may take many minutes: the small tasks of "default" do not wait for it.
+Queue = Literal["default", "inference", "long"]
 
 # Every task declared here with its queue; tests compare it with Celery's own registry.
 QUEUES: dict[str, Queue] = {}

@@ -41,6 +41,8 @@ PMI_SHARE_MINUTES = env.integer("PMI_SHARE_MINUTES", 60, minimum=1)
 PMI_RELEASE = env.text("PMI_RELEASE", "at_once")
 # How long a doctor who opened a patient's cases in an emergency may look.
 PMI_EMERGENCY_HOURS = env.integer("PMI_EMERGENCY_HOURS", 4, minimum=1, maximum=72)
+# Whom people may write to: a mail address, or the address of a page. Shown at the foot of every page.
+PMI_CONTACT = env.text("PMI_CONTACT")
 PMI_ENGINES_DIR = PMI_VAR_DIR
 PMI_ENGINES_DURABLE = True
 # Where mail is written instead of sent, so that pages can say so; None when it is really sent.
@@ -62,6 +64,7 @@ if env.text("CACHE_URL"):
         "default": {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
             "LOCATION": env.text("CACHE_URL"),
+            "OPTIONS": {"socket_connect_timeout": 3, "socket_timeout": 5},
         }
     }
 elif PMI_EMBEDDED_BROKER:
@@ -111,6 +114,7 @@ INSTALLED_APPS = [
     "rest_framework",
 ]
 MIDDLEWARE = [
+    "pmi_site.middleware.HealthMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -160,6 +164,7 @@ LANGUAGE_COOKIE_SAMESITE = "Lax"
 LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
 LOCALE_PATHS = [BASE_DIR / "locale"]
 FORMAT_MODULE_PATH = ["pmi_site.formats"]
+# One for the whole site, so that a day is the same day for a patient and their doctor; every page names it.
 TIME_ZONE = env.text("PMI_TIME_ZONE", "UTC")
 USE_I18N = True
 USE_TZ = True
@@ -255,10 +260,20 @@ CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
 # How long a worker that is asked to stop lets its task finish before it gives the message back.
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 10.0
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-# Longer than any task may run: a message that is only slow must not be given to a second worker.
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600}
+# Of Valkey and Redis only; RabbitMQ knows by itself who holds a message, and Celery bounds its connecting.
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, float] = (
+    {}
+    if CELERY_BROKER_URL.startswith(("amqp", "pyamqp"))
+    else {
+        # Longer than any task may run: a message that is only slow must not be given to a second worker.
+        "visibility_timeout": 3600,
+        "socket_connect_timeout": 3,
+        # A worker that waits for messages is answered every second: only a dead connection is silent so long.
+        "socket_timeout": 15,
+    }
+)
 CELERY_TIMEZONE = "UTC"
-CELERY_BEAT_SCHEDULE = {
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "requeue-expired-analyses": {"task": "inference.tasks.requeue_expired", "schedule": 30.0},
     "remind-follow-ups": {"task": "cases.tasks.remind_follow_ups", "schedule": 3600.0},
     "mend-worklists": {"task": "cases.tasks.mend_worklists", "schedule": 3600.0},
@@ -274,6 +289,9 @@ CELERY_BEAT_SCHEDULE = {
     "measure-models": {"task": "inference.registry_tasks.measure_models", "schedule": 24 * 3600.0},
     "fill-waiting-spaces": {"task": "inference.similar_tasks.fill_waiting_spaces", "schedule": 300.0},
 }
+# One that still waits when the next is due has nothing left to do.
+for _entry in CELERY_BEAT_SCHEDULE.values():
+    _entry["options"] = {"expires": _entry["schedule"]}
 
 # --- API ---
 REST_FRAMEWORK = {

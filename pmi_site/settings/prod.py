@@ -5,6 +5,10 @@ from pmi_site.settings.base import *  # noqa: F403
 
 DEBUG = False
 SECRET_KEY = env.required("SECRET_KEY")
+# Forgotten, they would mean a new and empty database on this machine.
+if not env.flag("PMI_EMBEDDED", False):
+    env.required("DATABASE_URL")
+    env.required("BROKER_URL")
 # Older keys that still open what they closed: sessions, and the secrets of second steps.
 SECRET_KEY_FALLBACKS = list(env.words("SECRET_KEY_FALLBACKS"))
 ALLOWED_HOSTS = env.words("PMI_ALLOWED_HOSTS")
@@ -12,7 +16,6 @@ PMI_PUBLIC_URL = env.text("PMI_PUBLIC_URL", f"https://{next(iter(ALLOWED_HOSTS),
 CSRF_TRUSTED_ORIGINS = env.words("PMI_TRUSTED_ORIGINS")
 
 SECURE_SSL_REDIRECT = env.flag("PMI_SSL_REDIRECT", True)
-SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
 SECURE_HSTS_SECONDS = env.integer("PMI_HSTS_SECONDS", 31_536_000, minimum=0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = True
 SECURE_HSTS_PRELOAD = True
@@ -30,4 +33,7 @@ EMAIL_HOST = env.text("SMTP_HOST", "localhost")
 EMAIL_PORT = env.integer("SMTP_PORT", 587, minimum=1, maximum=65535)
 EMAIL_HOST_USER = env.text("SMTP_USER")
 EMAIL_HOST_PASSWORD = env.text("SMTP_PASSWORD")
-EMAIL_USE_TLS = env.flag("SMTP_TLS", True)
+# Port 465 speaks TLS from the first byte; on others both sides agree on it first (STARTTLS).
+EMAIL_USE_SSL = EMAIL_PORT == 465
+EMAIL_USE_TLS = not EMAIL_USE_SSL and env.flag("SMTP_TLS", True)
+EMAIL_TIMEOUT = 10

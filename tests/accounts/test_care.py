@@ -1,10 +1,12 @@
 """The care relationship as a service: inviting, asking, answering, ending."""
 
 from datetime import timedelta
+from smtplib import SMTPException
 
 import pytest
 from allauth.account.models import EmailAddress
 from django.core.exceptions import PermissionDenied
+from django.db.models import F
 from django.utils import timezone
 
 from accounts import care, selectors
@@ -21,8 +23,18 @@ def kinds(user):
     return list(Notice.objects.filter(user=user).order_by("created_at").values_list("kind", flat=True))
 
 
+def said_of(patient):
+    """What the log says was done to this person's things, each thing once."""
+    return set(AccessLog.objects.about(patient).values_list("action", flat=True))
+
+
 def expire(invitation):
     CareInvitation.objects.filter(pk=invitation.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+
+
+def grow_older(invitation, age):
+    row = CareInvitation.objects.filter(pk=invitation.pk)
+    row.update(created_at=F("created_at") - age, updated_at=F("updated_at") - age)
 
 
 class TestByEmail:
@@ -39,8 +51,7 @@ class TestByEmail:
         assert kinds(patient) == ["care_accepted"]
         sent.refresh_from_db()
         assert (sent.state, sent.grant, sent.doctor) == ("accepted", grant, doctor)
-        actions = AccessLog.objects.about(patient).values_list("action", flat=True)
-        assert set(actions) == {"invite_doctor", "accept_invitation"}
+        assert said_of(patient) == {"invite_doctor", "accept_invitation"}
         assert care.accept_invitation(doctor, sent.pk) is None
 
     def test_one_case_for_some_days(self, patient, doctor):
@@ -99,6 +110,37 @@ class TestByEmail:
         sent.refresh_from_db()
         assert sent.state_text == "expired"
         assert not care.deliver(sent.pk)
+
+    def test_whoever_is_invited_is_told_once(self, patient, doctor, mailoutbox):
+        for address in ("typo@example.org", doctor.email):
+            sent = care.invite_by_email(patient, address)
+            assert care.deliver(sent.pk)
+            assert not care.deliver(sent.pk)
+        assert len(mailoutbox) == 1 and kinds(doctor) == ["care_invited"]
+
+    def test_one_that_could_not_be_delivered_is_delivered_later(self, patient, monkeypatch, mailoutbox):
+        def broken(*args):
+            raise SMTPException
+
+        sent = care.invite_by_email(patient, "typo@example.org")
+        taken_back, code = care.invite_by_email(patient, "other@example.org"), care.make_code(patient)[0]
+        with monkeypatch.context() as patch:
+            patch.setattr(care, "send_mail", broken)
+            with pytest.raises(SMTPException):
+                care.deliver(sent.pk)
+            care.sweep()
+            assert not mailoutbox, "the first message may be on its way"
+            for one in (sent, taken_back, code):
+                grow_older(one, timedelta(minutes=6))
+            care.cancel(patient, taken_back.pk)
+            care.sweep()
+        grow_older(sent, timedelta(minutes=5))
+        care.sweep()
+        assert not mailoutbox, "it was in vain for six minutes, so it waits for as long"
+        grow_older(sent, timedelta(minutes=2))
+        for _minute in range(2):
+            care.sweep()
+        assert [mail.to for mail in mailoutbox] == [["typo@example.org"]]
 
     def test_declining(self, patient, doctor):
         sent = care.invite_by_email(patient, doctor.email)
@@ -202,6 +244,7 @@ class TestByRequest:
         assert list(visible_cases(doctor)) == [case]
         assert grant.expires_at is not None
         assert kinds(doctor) == ["care_request_accepted"]
+        assert said_of(patient) == {"grant_access"}
         assert care.accept_request(patient, asked.pk) is None
 
     def test_a_no_holds_for_a_while(self, patient, other_patient, doctor):
@@ -211,6 +254,7 @@ class TestByRequest:
         assert not care.decline_request(other_patient, asked.pk)
         assert care.decline_request(patient, asked.pk)
         assert kinds(doctor) == ["care_request_declined"]
+        assert said_of(patient) == {"decline_request"}
         with pytest.raises(UserError, match="answer was no"):
             care.request_access(doctor, patient.email)
         CareInvitation.objects.update(answered_at=timezone.now() - care.ASK_AGAIN_AFTER)
@@ -246,6 +290,7 @@ class TestEnding:
         assert not visible_cases(doctor).exists()
         assert not care.revoke_access(patient, grant.pk)
         assert kinds(doctor) == ["care_ended"]
+        assert said_of(patient) == {"invite_doctor", "revoke_access"}
         assert care.accept_invitation(doctor, waits.pk) is None
         other.refresh_from_db()
         assert other.is_waiting

@@ -41,7 +41,7 @@ def test_the_page_shows_states_times_failures_and_storage(desk, stored_scan):
         operations.WORKERS, {"workers": [{"name": "inference@a", "queues": ["inference"], "busy": 1}]}
     )
     failed = rows.analysis(stored_scan(), "failed")
-    rows.analysis(stored_scan(), "queued", waited=timedelta(minutes=7))
+    rows.analysis(stored_scan(), "queued", waited=timedelta(hours=7))
     timed = rows.analysis(stored_scan(), "succeeded", timings_ms={"forward": 120.0, "total": 200.0})
     Analysis.objects.filter(pk=timed.pk).update(started_at=timezone.now())
     operations.measure_storage()
@@ -52,7 +52,7 @@ def test_the_page_shows_states_times_failures_and_storage(desk, stored_scan):
         "some_code",
         "forward",
         "120 ms",
-        "7",
+        "<dd>7\xa0hours",
         "originals",
         "Try again",
     ):
@@ -80,6 +80,30 @@ def test_queues_are_counted():
     operations.app.send_task("inference.tasks.requeue_expired", queue="inference")
     # What other tests sent waits there too: the broker of the tests is this process.
     assert operations.queue_depths() == {**before, "inference": before["inference"] + 1}
+
+
+def test_the_workers_that_are_known_are_not_waited_for(monkeypatch):
+    asked = []
+
+    class Inspect:
+        def __init__(self, **how):
+            asked.append(how)
+
+        def active_queues(self):
+            return {"a@x": [{"name": "inference"}], "b@x": [{"name": "long"}, {"name": "default"}]}
+
+        def active(self):
+            return {"a@x": [{}], "b@x": []}
+
+    monkeypatch.setattr(operations.app.control, "inspect", Inspect)
+    assert operations.see_workers().figures == {
+        "workers": [
+            {"name": "a@x", "queues": ["inference"], "busy": 1},
+            {"name": "b@x", "queues": ["default", "long"], "busy": 0},
+        ]
+    }
+    assert "limit" not in asked[0]
+    assert (asked[1]["destination"], asked[1]["limit"]) == (["a@x", "b@x"], 2)
 
 
 def test_only_administrators_with_the_permission(as_user, stored_scan, patient, doctor, client):

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from cases.services import update_case
@@ -312,6 +312,45 @@ def test_a_lost_message_is_sent_again_once(queued, monkeypatch):
     assert services.requeue_expired() == (1, 0)
     assert services.requeue_expired() == (0, 0)
     assert sent == [str(queued.pk)]
+
+
+@pytest.mark.parametrize("fault", [OSError, OperationalError])
+def test_a_passing_fault_is_given_time_to_pass(queued, settings, monkeypatch, fault):
+    sent = []
+
+    def broken(held):
+        raise fault
+
+    monkeypatch.setattr(worker, "read", broken)
+    monkeypatch.setattr(tasks.run_analysis, "delay", sent.append)
+    for attempt in range(1, settings.PMI_ANALYSIS_MAX_ATTEMPTS):
+        tasks.run_analysis.run(str(queued.pk))
+        assert services.requeue_expired() == (0, 0)
+        queued.refresh_from_db()
+        assert (queued.status, queued.attempt) == (Status.QUEUED, attempt)
+        lease = timedelta(seconds=settings.PMI_ANALYSIS_LEASE_SECONDS + 1)
+        Analysis.objects.filter(pk=queued.pk).update(dispatched_at=queued.dispatched_at - lease)
+        assert services.requeue_expired() == (1, 0)
+    assert len(sent) == settings.PMI_ANALYSIS_MAX_ATTEMPTS - 1
+    tasks.run_analysis.run(str(queued.pk))
+    queued.refresh_from_db()
+    assert (queued.status, queued.reason_code) == (Status.FAILED, "unavailable")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_reading_whose_database_went_away_is_given_back_when_it_is_there_again(
+    models, stored_scan, monkeypatch
+):
+    analysis = services.request_analysis(stored_scan().pk)
+
+    def cut_off(held):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    monkeypatch.setattr(worker, "read", cut_off)
+    tasks.run_analysis.run(str(analysis.pk))
+    analysis.refresh_from_db()
+    assert (analysis.status, analysis.attempt) == (Status.QUEUED, 1)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -279,6 +279,12 @@ def test_an_erasure_while_it_reads_wins(rival, read):
     assert erasure.leftovers(read.scan.case.patient.pk) == []
 
 
+def test_what_a_promoted_version_had_still_to_read_beside_another_is_gone(rival, read):
+    ShadowReading.objects.update(state="queued")
+    services.activate(rival)
+    assert shadow.sweep() == 0 and not ShadowReading.objects.exists()
+
+
 def test_starting_and_stopping(models, bundle_dir, admin_user):
     one = add_version(bundle_dir, "chest_xray", "2", "chest_two")
     other = add_version(bundle_dir, "chest_xray", "3", "chest_three")

@@ -66,8 +66,15 @@ def test_a_database_url(setenv):
         "5433",
         "pmi",
     )
-    assert found["OPTIONS"] == {"sslmode": "require"}
+    assert found["OPTIONS"] == {"connect_timeout": "10", "sslmode": "require"}
     assert found["ENGINE"] == "django.db.backends.postgresql"
+
+
+def test_how_long_to_wait_for_a_database_can_be_said(setenv):
+    setenv("postgresql://db.example/pmi?connect_timeout=3")
+    found = env.database("PMI_X")
+    assert found is not None
+    assert found["OPTIONS"] == {"connect_timeout": "3"}
 
 
 @pytest.mark.parametrize("value", ["mysql://x/y", "postgresql://host", "postgresql://h:port/pmi"])

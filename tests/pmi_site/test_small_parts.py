@@ -63,23 +63,55 @@ def test_checks_find_scans_in_the_public_folder(settings, tmp_path):
     assert checks.check_private_root(None) == []
 
 
-def test_checks_warn_of_embedded_engines_and_folder_mail_in_production(settings, tmp_path):
-    settings.PMI_EMBEDDED_DATABASE = settings.PMI_EMBEDDED_BROKER = True
-    settings.PMI_MAIL_DIR = tmp_path
-    assert {found.id for found in checks.check_production(None)} == {"pmi.W001", "pmi.W002", "pmi.E001"}
+@pytest.fixture
+def public(settings):
+    """Settings that a public site may run with."""
     settings.PMI_EMBEDDED_DATABASE = settings.PMI_EMBEDDED_BROKER = False
     settings.PMI_MAIL_DIR = None
+    settings.PMI_CONTACT = "help@example.org"
+    settings.DEFAULT_FROM_EMAIL = "PMI <no-reply@example.org>"
+    return settings
+
+
+def test_checks_warn_of_embedded_engines_and_folder_mail_in_production(public, tmp_path):
     assert checks.check_production(None) == []
+    public.PMI_EMBEDDED_DATABASE = public.PMI_EMBEDDED_BROKER = True
+    public.PMI_MAIL_DIR = tmp_path
+    public.PMI_CONTACT = ""
+    ids = {found.id for found in checks.check_production(None)}
+    assert ids == {"pmi.W001", "pmi.W002", "pmi.W005", "pmi.E001"}
 
 
 @pytest.mark.parametrize(
     "address", ["", "https://", "https://*", "https://.example.org", "pmi.example.org", "ftp://x"]
 )
-def test_checks_find_an_address_that_leads_nowhere(settings, address):
-    settings.PMI_EMBEDDED_DATABASE = settings.PMI_EMBEDDED_BROKER = False
-    settings.PMI_MAIL_DIR = None
-    settings.PMI_PUBLIC_URL = address
+def test_checks_find_an_address_that_leads_nowhere(public, address):
+    public.PMI_PUBLIC_URL = address
     assert [found.id for found in checks.check_production(None)] == ["pmi.E003"]
+
+
+@pytest.mark.parametrize("contact", ["call us", "javascript://x", "help@", "ftp://example.org", "a@b@c"])
+def test_checks_find_a_contact_that_leads_nowhere(public, contact):
+    public.PMI_CONTACT = contact
+    assert [found.id for found in checks.check_production(None)] == ["pmi.E004"]
+
+
+def test_checks_take_the_address_of_a_page_to_write_to(public):
+    public.PMI_CONTACT = "https://example.org/contact?about=pmi"
+    assert checks.check_production(None) == []
+
+
+@pytest.mark.parametrize("sender", ["PMI <no-reply@localhost>", "no-reply@localhost"])
+def test_checks_find_a_sender_that_nobody_knows(public, sender):
+    public.DEFAULT_FROM_EMAIL = sender
+    assert [found.id for found in checks.check_production(None)] == ["pmi.E005"]
+
+
+def test_checks_find_a_site_whose_pages_lead_to_themselves(public):
+    public.SECURE_SSL_REDIRECT = True
+    assert [found.id for found in checks.check_production(None)] == ["pmi.W004"]
+    public.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    assert checks.check_production(None) == []
 
 
 def test_tasks_take_ids_only_and_know_their_queue():
@@ -109,7 +141,9 @@ def test_only_listed_vendor_files_are_served():
         assert finder.find(name) == []
     listed = {f"{getattr(storage, 'prefix', None)}/{name}" for name, storage in finder.list(None)}
     assert {"vendor/niivue/niivue.umd.js", "vendor/bootstrap/css/bootstrap.min.css"} <= listed
-    assert all(name for name, _storage in finder.list(["*.map"]) if not name.endswith(".map"))
+    maps = {name for name in listed if name.endswith(".map")}
+    rest = {f"{getattr(storage, 'prefix', None)}/{name}" for name, storage in finder.list(["*.map"])}
+    assert maps and rest == listed - maps
 
 
 def test_pmi_does_not_start_without_its_front_end(settings, tmp_path):

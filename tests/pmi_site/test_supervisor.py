@@ -1,4 +1,4 @@
-"""The supervisor: restarts, gives up, stops whole families."""
+"""The supervisor: restarts, waits, stops whole families."""
 
 import sys
 import threading
@@ -49,7 +49,7 @@ def test_it_stops_when_asked_and_takes_grandchildren_along(make):
     family = [parent, *parent.children()]
     assert len(family) == 2
     threading.Timer(0.5, boss.request_stop).start()
-    assert boss.watch() == 0
+    boss.watch()
     boss.stop()
     _gone, alive = psutil.wait_procs(family, timeout=5)
     assert not [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
@@ -61,17 +61,41 @@ def test_a_dead_child_is_started_again(make, lines):
     first = boss.children[0].process
     first.kill()
     threading.Timer(1.5, boss.request_stop).start()
-    assert boss.watch() == 0
+    boss.watch()
     assert boss.children[0].process.pid != first.pid
     assert "starting it again" in lines[0]
 
 
-def test_a_child_that_keeps_dying_ends_everything(make, lines):
+def test_a_child_that_keeps_dying_waits_longer_each_time_and_the_others_go_on(make, lines, monkeypatch):
+    monkeypatch.setattr(supervisor, "LONGEST_WAIT", 3.0)
     boss = make(child("raise SystemExit(3)"), child(SLEEP))
     boss.start()
-    assert boss.watch() == 1
-    assert "exit 3" in lines[-1]
-    assert "Giving up" in lines[-1]
+    healthy = boss.children[1].process
+
+    def say(text):
+        lines.append(text.removeprefix("part ended (exit 3); starting it again "))
+        if len(lines) == 3:
+            boss.request_stop()
+
+    boss.say = say
+    began = time.monotonic()
+    boss.watch()
+    assert lines == ["now.", "in 2 s.", "in 3 s."]
+    assert time.monotonic() - began >= 2
+    assert boss.children[1].process is healthy and healthy.poll() is None
+
+
+def test_one_that_lived_for_long_is_started_again_at_once(make, lines, monkeypatch):
+    monkeypatch.setattr(supervisor, "RESTART_WINDOW", 0.0)
+    boss = make(child(SLEEP))
+    boss.start()
+    for _ in range(2):
+        boss.children[0].deaths = 4
+        boss.children[0].process.kill()
+        boss.children[0].process.wait()
+        boss._bury(boss.children[0])
+        boss._launch(boss.children[0])
+    assert all(line.endswith("now.") for line in lines) and len(lines) == 2
 
 
 def test_a_child_that_does_not_listen_is_killed(make, monkeypatch):

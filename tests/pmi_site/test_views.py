@@ -24,9 +24,38 @@ def test_home_for_everybody(client, as_user, patient):
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("contact", "link"),
+    [("help@example.org", "mailto:help@example.org"), ("https://example.org/us", "https://example.org/us")],
+)
+def test_every_page_names_whom_to_write_to(client, settings, contact, link):
+    settings.PMI_CONTACT = contact
+    assert f'Write to us: <a class="break-anywhere" href="{link}">{contact}</a>' in client.get("/").text
+    settings.PMI_CONTACT = ""
+    assert "Write to us" not in client.get("/").text
+
+
+@pytest.mark.django_db
+def test_every_page_says_of_which_place_its_times_are(client, settings):
+    assert "Times on this site: UTC." in client.get("/").text
+    settings.TIME_ZONE = "America/Mexico_City"
+    assert "Times on this site: America/Mexico City." in client.get("/").text
+
+
+@pytest.mark.django_db
 def test_health(client):
     answer = client.get("/healthz")
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+@pytest.mark.django_db
+def test_health_is_told_to_whoever_asks_by_another_name_and_without_https(client, settings):
+    settings.ALLOWED_HOSTS = ["pmi.example"]
+    settings.SECURE_SSL_REDIRECT = True
+    inside = {"host": "10.0.0.7:8000"}
+    assert client.get("/healthz", headers=inside).json() == {"status": "ok"}
+    assert client.post("/healthz", headers=inside).status_code == 405
+    assert client.get("/", headers=inside).status_code == 400
 
 
 def test_health_without_a_database_is_503_and_says_nothing_more(client, monkeypatch):

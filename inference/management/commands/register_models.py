@@ -19,7 +19,8 @@ class Command(BaseCommand):
         "Verifies and registers the model bundles of PMI_BUNDLE_DIR and PMI_EXTRA_BUNDLE_DIRS. Where no "
         "version of a kind is active, the newest one is activated; --activate-newest does so in any case, "
         "--replace-missing where the files of the active one are gone, as after an update of PMI. "
-        "Missing and corrupt bundles are named; then the exit code is 1."
+        "Missing and corrupt bundles are named; then the exit code is 1. A folder without "
+        "configs/metadata.json is no bundle and passed over."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -38,6 +39,8 @@ class Command(BaseCommand):
         from ml_training.errors import BundleError
 
         self.refused: list[str] = []
+        for folder in bundle_places.other_folders():
+            self.stderr.write(f"passed over: {folder} has no {registry.METADATA.as_posix()}")
         whole: list[registry.BundleFacts] = []
         broken: list[str] = []
         for folder in bundle_places.folders():
