@@ -11,7 +11,8 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 from django.views.decorators.cache import never_cache
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, serializers, status
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import AllowAny, BasePermission, IsAuthenticated
@@ -29,6 +30,7 @@ from accounts.models import ApiToken, User
 from accounts.second_factor_forms import use_code
 from pmi_site.errors import TooManyTries, UserError
 
+_UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 # What the words of the refusal say, too (`AccountAdapter.error_messages`).
 WAIT_AFTER_TRIES = 5 * 60
 
@@ -83,17 +85,20 @@ class ApiTokenViewSet(mixins.ListModelMixin, GenericViewSet[ApiToken]):
     serializer_class = ApiTokenSerializer
     queryset = ApiToken.objects.none()
     lookup_url_kwarg = "token_id"
-    lookup_value_converter = "uuid"
+    lookup_value_regex = _UUID
 
     def get_queryset(self) -> QuerySet[ApiToken]:
         """One's own, newest first."""
         user = self.request.user
         return selectors.tokens_of(user) if isinstance(user, User) else ApiToken.objects.none()
 
-    @extend_schema(responses={204: None})
-    def destroy(self, request: Request, token_id: UUID) -> Response:
+    @extend_schema(
+        parameters=[OpenApiParameter("token_id", OpenApiTypes.UUID, OpenApiParameter.PATH)],
+        responses={204: None},
+    )
+    def destroy(self, request: Request, token_id: str) -> Response:
         """Lock out the program that uses it, at once."""
-        if not isinstance(request.user, User) or not services.delete_token(request.user, token_id):
+        if not isinstance(request.user, User) or not services.delete_token(request.user, UUID(token_id)):
             raise Http404
         return Response(status=status.HTTP_204_NO_CONTENT)
 

@@ -22,6 +22,9 @@ _UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 # The longest that each can last, in seconds: the counters do not know when they began.
 WAITS = {"too_many_codes": 15 * 60, "too_many_emergencies": 60 * 60, "too_many_invitations": 24 * 60 * 60}
 
+# What to open is the patient's to say, who is asked; a code is for whoever enters it.
+_NOT_TAKEN = {CareInvitation.Way.REQUEST: ("case", "access_days"), CareInvitation.Way.CODE: ("email",)}
+
 
 class SaysHowLong(APIView):
     """For view sets: who is slowed down is told after how many seconds to come back."""
@@ -34,11 +37,12 @@ class SaysHowLong(APIView):
 
 
 class PersonSerializer(serializers.ModelSerializer[User]):
-    """The other side, by name and address."""
+    """The other side, by name and address. A patient's `id` is the `patient` of their cases."""
 
+    # Only of grants. Of invitations nobody is shown: who asks is not told whether an address is known here.
     class Meta:
         model = User
-        fields = ["full_name", "email"]
+        fields = ["id", "full_name", "email"]
 
 
 class GrantSerializer(serializers.ModelSerializer[CareRelationship]):
@@ -109,9 +113,13 @@ class AskSerializer(ScopeSerializer):
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Only a code goes without an address."""
-        if attrs["way"] != CareInvitation.Way.CODE and not attrs["email"]:
+        """Only a code goes without an address. What a way does not take is not thrown away unsaid."""
+        way = attrs["way"]
+        if way != CareInvitation.Way.CODE and not attrs["email"]:
             raise serializers.ValidationError({"email": _("This field is required.")})
+        words = _("This does not go with way “%(way)s”. Please leave it out.") % {"way": way}
+        if wrong := {name: words for name in _NOT_TAKEN.get(way, ()) if attrs[name]}:
+            raise serializers.ValidationError(wrong)
         return attrs
 
 
@@ -219,7 +227,9 @@ class CareInvitationViewSet(SaysHowLong, mixins.ListModelMixin, viewsets.Generic
     @extend_schema(request=AnswerSerializer, responses={200: GrantSerializer, 204: None})
     @action(detail=True, methods=["post"])
     def answer(self, request: Request, pk: str) -> Response:
-        """Say yes (200 with the grant) or no (204) to what waits for you."""
+        """Say yes (200 with the grant) or no (204) to what waits for you. The same yes once more, because
+        the answer was lost, gives the grant again while it holds.
+        """
         answer, user, asked = _valid(AnswerSerializer, request), _me(request), UUID(pk)
         is_doctor = user.role == Role.DOCTOR
         if answer["answer"] == "no":
@@ -234,6 +244,7 @@ class CareInvitationViewSet(SaysHowLong, mixins.ListModelMixin, viewsets.Generic
             grant = care.accept_request(user, asked, **scope)
         else:
             grant = None
+        grant = grant or care.accepted_before(user, asked, answer["case"], answer["access_days"])
         if grant is None:
             raise Http404
         return Response(GrantSerializer(grant).data)

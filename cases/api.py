@@ -37,7 +37,7 @@ from cases.serializers import (
     UploadSerializer,
 )
 from cases.worklist_api import WorklistViewSet
-from pmi_site.filters import asked_id
+from pmi_site.filters import asked_id, choice
 
 _UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
@@ -49,6 +49,14 @@ def register(router: DefaultRouter) -> None:
     router.register("worklist", WorklistViewSet, basename="worklist")
 
 
+@extend_schema_view(
+    list=extend_schema(
+        parameters=[
+            OpenApiParameter("kind", OpenApiTypes.STR, enum=Case.Kind.values),
+            OpenApiParameter("patient", OpenApiTypes.UUID, description="Of this patient only."),
+        ]
+    )
+)
 class CaseViewSet(
     mixins.ListModelMixin,
     mixins.CreateModelMixin,
@@ -66,10 +74,15 @@ class CaseViewSet(
     throttle_scope = "upload"
 
     def get_queryset(self) -> QuerySet[Case]:
-        """The cases that the user may read."""
+        """The cases that the user may read, newest first, of one kind or patient when asked so."""
         if getattr(self, "swagger_fake_view", False):
             return Case.objects.none()
-        return selectors.visible_cases(self.request.user).order_by("-created_at", "-id")
+        filters = {
+            "kind": choice(self.request, "kind", Case.Kind.values),
+            "patient": asked_id(self.request, "patient"),
+        }
+        wanted = {field: value for field, value in filters.items() if value}
+        return selectors.visible_cases(self.request.user).filter(**wanted).order_by("-created_at", "-id")
 
     def get_object(self) -> Case:
         """The case of the address, if the user may do this to it."""

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import uuid
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from django.core.exceptions import PermissionDenied
@@ -23,6 +24,7 @@ from django.utils.translation import gettext as _
 from accounts.models import Role
 from accounts.selectors import is_verified_doctor
 from accounts.services import log_access
+from cases.levels import rank
 from cases.models import FollowUp, Review, ReviewVerdict, Scan
 from cases.review_input import ReviewInput as ReviewInput
 from cases.review_input import ReviewRefused as ReviewRefused
@@ -62,26 +64,44 @@ def may_review(user: User | AnonymousUser, scan: Scan) -> bool:
 
 
 def signed_review(scan: Scan) -> Review | None:
-    """The signed review that counts: the first reader's, else the second's; with its verdicts."""
+    """The signed review that counts (see `that_counts`); with its verdicts."""
     return signed_reviews([scan.pk]).get(scan.pk)
 
 
 def signed_reviews(scan_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Review]:
     """The signed review that counts of each scan, by scan, in two queries."""
-    found = Review.objects.filter(scan__in=scan_ids, status=Status.SIGNED).prefetch_related("verdicts")
-    # "second" first, so that "first" stands in the end.
-    return {review.scan_id: review for review in found.order_by("-seat")}
+    rows: dict[uuid.UUID, list[Review]] = {}
+    found = Review.objects.filter(scan__in=scan_ids, status=Status.SIGNED)
+    for review in found.select_related("analysis").prefetch_related("verdicts"):
+        rows.setdefault(review.scan_id, []).append(review)
+    return {scan_id: that_counts(signed) for scan_id, signed in rows.items()}
+
+
+def that_counts(signed: Sequence[Review]) -> Review:
+    """Of the signed reviews of one scan, at least one, the one that counts: that of the newest reading, the
+    first reader's before the second's. Where an earlier reading's review set a worse level it stays a floor
+    until a review of the newer reading takes its place.
+    """
+    newest = max(signed, key=lambda review: (_read_at(review), review.seat == Seat.FIRST))
+    earlier = [review for review in signed if _read_at(review) < _read_at(newest)]
+    return min([newest, *earlier], key=lambda review: rank(review.danger_level))
+
+
+def _read_at(review: Review) -> datetime:
+    """When the reading was asked for that a review is about; one whose reading is gone is the oldest."""
+    oldest = datetime.min.replace(tzinfo=UTC)
+    return review.analysis.queued_at if review.analysis is not None else oldest
 
 
 def counting(user: User | AnonymousUser | None, found: Iterable[Review]) -> Review | None:
-    """Of all reviews of one scan the signed one that counts for this reader: the first reader's, else the
-    second's. None for a blind second reader. `user` None is somebody with a share link.
+    """Of all reviews of one scan the signed one that counts for this reader (see `that_counts`). None for a
+    blind second reader. `user` None is somebody with a share link.
     """
     rows = list(found)
     if user is not None and any(_makes_blind(row, user) for row in rows):
         return None
-    signed = {row.seat: row for row in rows if row.status == Status.SIGNED}
-    return signed.get(Seat.FIRST) or signed.get(Seat.SECOND)
+    signed = [row for row in rows if row.status == Status.SIGNED]
+    return that_counts(signed) if signed else None
 
 
 def seen_reviews(user: User | AnonymousUser | None, scan_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Review]:
@@ -173,13 +193,23 @@ class Disagreement:
 
 def disagreements(scan: Scan) -> list[Disagreement]:
     """What the signed first and second reader say differently; empty while only one has signed."""
-    signed = {
-        review.seat: review
-        for review in Review.objects.filter(scan=scan, status=Status.SIGNED).prefetch_related("verdicts")
+    return disagreements_of([scan.pk]).get(scan.pk, [])
+
+
+def disagreements_of(scan_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[Disagreement]]:
+    """The same of each scan that both have signed, by scan, in two queries."""
+    signed: dict[uuid.UUID, dict[str, Review]] = {}
+    found = Review.objects.filter(scan__in=scan_ids, status=Status.SIGNED).prefetch_related("verdicts")
+    for review in found:
+        signed.setdefault(review.scan_id, {})[review.seat] = review
+    return {
+        scan_id: _differences(by_seat[Seat.FIRST], by_seat[Seat.SECOND])
+        for scan_id, by_seat in signed.items()
+        if len(by_seat) == 2
     }
-    if len(signed) < 2:
-        return []
-    first, second = signed[Seat.FIRST], signed[Seat.SECOND]
+
+
+def _differences(first: Review, second: Review) -> list[Disagreement]:
     found = []
     if first.danger_level != second.danger_level:
         found.append(Disagreement("level", first.danger_level, second.danger_level))

@@ -9,11 +9,14 @@ from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from rest_framework.fields import empty
 from rest_framework.reverse import reverse
+from rest_framework.utils import html, json
 
 from cases import selectors
 from cases.levels import RANKS
 from cases.models import Case, Scan
+from pmi_site.parsers import check_text
 
 AlarmOf = Callable[[Case], dict[str, Any] | None]
 _alarms: list[Callable[[], AlarmOf]] = []
@@ -34,6 +37,36 @@ class AlarmSerializer(serializers.Serializer[dict[str, Any]]):
     next_step = serializers.CharField(help_text="What to do now.")
 
 
+class SymptomsField(serializers.DictField):
+    """Answers by code, as an object. A form, which has no objects, sends them as JSON in one field of this
+    name, or each in a field of its own (`symptoms.fever=true`).
+    """
+
+    def get_value(self, dictionary: Any) -> Any:
+        """What was sent; text of a form that is no JSON is left as it is, and refused as no object."""
+        if not html.is_html_input(dictionary):
+            return super().get_value(dictionary)
+        name = str(self.field_name)
+        each = html.parse_html_dict(dictionary, prefix=name)
+        answers = {code: _answer(text) for code, text in each.items()}
+        if name not in dictionary:
+            return answers or empty
+        text = dictionary[name]
+        # Empty text takes all answers back.
+        whole = {} if text == "" else _answer(text)
+        return {**whole, **answers} if isinstance(whole, dict) else whole
+
+
+def _answer(text: Any) -> Any:
+    """The JSON in a field of a form, or the text where there is none."""
+    try:
+        read = json.loads(text)
+        check_text(read)
+    except (TypeError, ValueError, RecursionError):
+        return text
+    return read
+
+
 class CaseSerializer(serializers.ModelSerializer[Case]):
     """One question about one patient."""
 
@@ -41,10 +74,11 @@ class CaseSerializer(serializers.ModelSerializer[Case]):
         max_length=120, required=False, help_text="Named after its kind and today's date when left out."
     )
     patient = serializers.UUIDField(source="patient_id", read_only=True, help_text="Whose case it is.")
-    symptoms = serializers.DictField(
+    symptoms = SymptomsField(
         required=False,
         help_text="Answers by symptom code: true, false or a number. A missing code was not answered. "
-        "PATCH replaces all answers. Codes and what they take: /api/v1/symptoms/.",
+        "PATCH replaces all answers. In a form: JSON in one field, or a field `symptoms.CODE` for each. "
+        "Codes and what they take: /api/v1/symptoms/.",
     )
     alarm = serializers.SerializerMethodField(
         help_text="What the symptoms say by themselves, in the language asked for, before there is any "

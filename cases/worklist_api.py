@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.utils.translation import gettext as _
 from drf_spectacular.helpers import forced_singular_serializer
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
@@ -21,6 +20,7 @@ from cases.selectors import get_case
 from cases.serializers import ErrorSerializer
 from cases.worklist_forms import FilterForm, query_of
 from pmi_site.errors import UserError
+from pmi_site.filters import page_size
 
 MOST_ROWS = 100
 _UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
@@ -105,7 +105,7 @@ class WorklistViewSet(viewsets.ViewSet):
             raise UserError("bad_filter", f"{name}: {errors[0]}")
         wanted = form.filters()
         cursor = request.query_params.get("cursor", "")
-        size = _size(request.query_params.get("page_size", ""))
+        size = page_size(request, worklist.PAGE_SIZE, MOST_ROWS)
         page = worklist.page(doctor, wanted, worklist.Cursor.decode(cursor) if cursor else None, size)
         log_list(doctor, "list_cases", [row.case for row in page.rows])
         address = None
@@ -131,11 +131,3 @@ class WorklistViewSet(viewsets.ViewSet):
         case = get_case(request.user, case_id)
         worklist.mark_seen(worklist.require_doctor(request.user), case)
         return Response(status=status.HTTP_204_NO_CONTENT)
-
-
-def _size(text: str) -> int:
-    if not text:
-        return worklist.PAGE_SIZE
-    if not (text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= MOST_ROWS):
-        raise UserError("bad_page_size", _("page_size is a number from 1 to %(most)d.") % {"most": MOST_ROWS})
-    return int(text)

@@ -26,6 +26,8 @@ _YES_OR_NO = {
     **dict.fromkeys(("off", "false", "no", "n", "f", "0", ""), False),
 }
 _DAYS = [MinValueValidator(FIRST_DAY), MaxValueValidator(LAST_DAY)]
+# As browsers and programs send them: read in the reader's language, 03/02 would be two days.
+_DAY_FORMATS = ["%Y-%m-%d"]
 
 
 class _Tick(forms.CheckboxInput):
@@ -72,12 +74,14 @@ class FilterForm(forms.Form):
         label=_("Opened from"),
         required=False,
         validators=_DAYS,
+        input_formats=_DAY_FORMATS,
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
     opened_to = forms.DateField(
         label=_("Opened until"),
         required=False,
         validators=_DAYS,
+        input_formats=_DAY_FORMATS,
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
     unread = _YesOrNo(label=_("Only with news"), required=False)

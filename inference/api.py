@@ -10,7 +10,7 @@ from django.db.models import QuerySet, prefetch_related_objects
 from django.http import FileResponse, Http404
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import mixins, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.permissions import SAFE_METHODS
@@ -110,7 +110,13 @@ class AnalysisViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         log_access(person(request.user), "view_reading", analysis)
         return Response(self.get_serializer(analysis).data)
 
-    @extend_schema(request=AnalysisRequestSerializer, responses={202: AnalysisSerializer})
+    @extend_schema(
+        request=AnalysisRequestSerializer,
+        responses={
+            202: AnalysisSerializer,
+            404: OpenApiResponse(ErrorSerializer, "To you there is no such scan."),
+        },
+    )
     def create(self, request: Request) -> Response:
         """Ask for a scan to be read. The analysis under way, or the active model's answer, is returned if
         there is one.
@@ -121,7 +127,13 @@ class AnalysisViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         require_care(scan.case.patient_id)
         return self._accepted(services.request_analysis(scan.pk))
 
-    @extend_schema(request=None, responses={202: AnalysisSerializer})
+    @extend_schema(
+        request=None,
+        responses={
+            202: AnalysisSerializer,
+            400: OpenApiResponse(ErrorSerializer, "The consent to keep and read scans was taken back."),
+        },
+    )
     @action(detail=True, methods=["post"])
     def reread(self, request: Request, pk: str) -> Response:
         """Ask for a new reading of the same scan; this one stays."""

@@ -10,7 +10,13 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field, extend_schema_view
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+    extend_schema_field,
+    extend_schema_view,
+)
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -21,7 +27,7 @@ from accounts.selectors import is_verified_doctor
 from accounts.services import log_access, log_list
 from cases import reviews, second_reader
 from cases.models import Review, ReviewVerdict, Scan
-from cases.reviews import CONFLICTS, ReviewInput, ReviewRefused, disagreements, may_review
+from cases.reviews import CONFLICTS, ReviewInput, ReviewRefused, may_review
 from cases.selectors import get_scan, person
 from cases.serializers import ErrorSerializer
 from inference.models import Analysis, DangerLevel
@@ -29,7 +35,7 @@ from inference.report_review import title
 from inference.review_forms import LONGEST, verdicts_of
 from inference.selectors import get_analysis
 from pmi_site.errors import UserError
-from pmi_site.filters import asked_id
+from pmi_site.filters import asked_id, choice
 from resources.selectors import published_conditions
 
 _UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
@@ -167,7 +173,8 @@ class DisagreementSerializer(serializers.Serializer):
     @extend_schema_field(DifferenceSerializer(many=True))
     def get_differences(self, scan: Scan) -> list[dict[str, Any]]:
         """What they say differently."""
-        return list(DifferenceSerializer(disagreements(scan), many=True).data)
+        found = self.context["differences"].get(scan.pk, [])
+        return list(DifferenceSerializer(found, many=True).data)
 
 
 class ReviewConflictSerializer(ErrorSerializer):
@@ -204,6 +211,7 @@ _WRITES = {
     200: ReviewSerializer,
     201: ReviewSerializer,
     400: ReviewInvalidSerializer,
+    404: OpenApiResponse(ErrorSerializer, "To you there is no such scan, reading or review."),
     409: ReviewConflictSerializer,
 }
 
@@ -213,6 +221,7 @@ _WRITES = {
         parameters=[
             OpenApiParameter("scan", OpenApiTypes.UUID, description="Of this scan only."),
             OpenApiParameter("case", OpenApiTypes.UUID, description="Of this case only."),
+            OpenApiParameter("status", OpenApiTypes.STR, enum=Review.Status.values),
         ]
     )
 )
@@ -233,11 +242,13 @@ class ReviewViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         """The reviews that the user may read."""
         if getattr(self, "swagger_fake_view", False):
             return Review.objects.none()
-        found = reviews.visible_reviews(person(self.request.user))
-        for name, field in (("scan", "scan_id"), ("case", "scan__case_id")):
-            if value := asked_id(self.request, name):
-                found = found.filter(**{field: value})
-        return found
+        filters = {
+            "scan_id": asked_id(self.request, "scan"),
+            "scan__case_id": asked_id(self.request, "case"),
+            "status": choice(self.request, "status", Review.Status.values),
+        }
+        wanted = {field: value for field, value in filters.items() if value}
+        return reviews.visible_reviews(person(self.request.user)).filter(**wanted)
 
     def paginate_queryset(self, queryset: Any) -> Any:
         """One page of the list; what it shows of other people is logged."""
@@ -305,7 +316,8 @@ class ReviewViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
             raise PermissionDenied(_("This list is for doctors whose licence we have checked."))
         page = self.paginate_queryset(second_reader.in_disagreement(user)) or []
         log_list(user, "list_disagreements", page)
-        return self.get_paginated_response(DisagreementSerializer(page, many=True).data)
+        found = {"differences": reviews.disagreements_of([scan.pk for scan in page])}
+        return self.get_paginated_response(DisagreementSerializer(page, many=True, context=found).data)
 
     def handle_exception(self, exc: Exception) -> Response:
         """Somebody was faster: 409. Refused reviews say what the next try needs; everything else as usual."""

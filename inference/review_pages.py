@@ -26,7 +26,7 @@ from accounts.services import log_access, log_list
 from cases import reviews, second_reader
 from cases.file_views import private_headers
 from cases.models import Scan
-from cases.reviews import CONFLICTS, disagreements, may_review, reviews_for
+from cases.reviews import CONFLICTS, disagreements_of, may_review, reviews_for
 from cases.selectors import get_scan, person
 from inference.report_review import versions
 from inference.results import result_of
@@ -125,7 +125,8 @@ def disagreement_list(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied(_("This list is for doctors whose licence we have checked."))
     page = Paginator(second_reader.in_disagreement(user), _PAGE).get_page(request.GET.get("page"))
     log_list(user, "list_disagreements", [scan.case for scan in page])
-    rows = [(scan, in_words(disagreements(scan))) for scan in page]
+    differing = disagreements_of([scan.pk for scan in page])
+    rows = [(scan, in_words(differing.get(scan.pk, []))) for scan in page]
     return private_headers(render(request, "inference/disagreements.html", {"page": page, "rows": rows}))
 
 

@@ -328,7 +328,7 @@ class AnalysisSerializer(serializers.ModelSerializer[Analysis]):
         if self._of(analysis).is_held:
             shown.update(findings=[], probabilities={}, danger_rules=[], key_slice=None, key_plane="")
             # Heatmaps are made of suspected diseases only, so even their time would tell.
-            shown.update(timings_ms={}, marks={})
+            shown.update(timings_ms={}, marks={}, started_at=None, finished_at=None)
         return shown
 
     @functools.cached_property

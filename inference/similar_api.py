@@ -5,11 +5,12 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from django.core.files.uploadedfile import UploadedFile
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.parsers import MultiPartParser
@@ -55,7 +56,11 @@ class SimilarRequestSerializer(serializers.Serializer[Any]):
     region = serializers.CharField(
         required=False, help_text="x,y,width,height as shares (0..1) of the most telling slice."
     )
-    files = serializers.FileField(required=False, help_text="Searched for and not kept (multipart).")
+    files = serializers.ListField(
+        child=serializers.FileField(allow_empty_file=True),
+        required=False,
+        help_text="One picture, or the files of one series: searched for and not kept (multipart).",
+    )
     anatomy = serializers.ChoiceField(
         READABLE_KINDS,
         required=False,
@@ -67,6 +72,12 @@ class SimilarRequestSerializer(serializers.Serializer[Any]):
     )
     age_band = serializers.ChoiceField(ReferenceImage.AgeBand.choices, required=False)
     k = serializers.IntegerField(required=False, min_value=1, max_value=MOST, default=NEAREST)
+
+    def validate_files(self, files: list[UploadedFile]) -> list[UploadedFile]:
+        """One that is empty keeps the others of its series not out."""
+        if not any(one.size for one in files):
+            raise serializers.ValidationError(serializers.FileField.default_error_messages["empty"])
+        return files
 
 
 class HitSerializer(serializers.Serializer[Any]):
@@ -109,7 +120,9 @@ class SearchSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     state = serializers.ChoiceField(SimilarSearch.State.choices)
     url = serializers.CharField()
-    code = serializers.CharField(help_text="Why it was not searched; empty otherwise.")
+    code = serializers.CharField(
+        help_text="Why it failed; empty otherwise. With `model_changed`, also once it was done: search again."
+    )
     detail = serializers.CharField(help_text="The same in words.")
     answer = SimilarAnswerSerializer(allow_null=True)
 
@@ -119,7 +132,7 @@ class SimilarViewSet(viewsets.ViewSet):
 
     parser_classes = [JSONParser, MultiPartParser]
     throttle_scope = "similar"
-    lookup_value_converter = "uuid"
+    lookup_value_regex = _UUID
 
     def get_throttles(self) -> list[BaseThrottle]:
         """Searches are counted; asking how far one is, or for a picture that it found, is not."""
@@ -143,6 +156,7 @@ class SimilarViewSet(viewsets.ViewSet):
         responses={
             200: SimilarAnswerSerializer,
             202: SearchSerializer,
+            404: OpenApiResponse(ErrorSerializer, "To you there is no such reading."),
             413: ErrorSerializer,
         },
     )
@@ -172,18 +186,23 @@ class SimilarViewSet(viewsets.ViewSet):
         return Response(self._nearest(request, analysis, filters, wanted["k"]))
 
     @extend_schema(responses=SearchSerializer, parameters=[OpenApiParameter("id", OpenApiTypes.UUID, "path")])
-    def retrieve(self, request: Request, pk: uuid.UUID) -> Response:
+    def retrieve(self, request: Request, pk: str) -> Response:
         """How far a search is, and what it found."""
         user = self._person(request)
         search = get_search(user, pk)
         if search.analysis is not None:
             get_analysis(user, search.analysis.pk)
-        view = None
-        if search.state == SimilarSearch.State.DONE:
-            filters = similar_page.filters_of(search.wanted)
-            k = int(search.wanted.get("k") or NEAREST)
+        if search.state != SimilarSearch.State.DONE:
+            return Response(self._state(request, search, None))
+        filters = similar_page.filters_of(search.wanted)
+        k = int(search.wanted.get("k") or NEAREST)
+        try:
             view = similar_page.found(search, visible_scans(user), filters, k)
-        answer = self._answer(request, search.space, view) if view and search.space else None
+        except UserError as error:
+            # Its space is no longer searched. Programs were told to poll until it is done or failed.
+            failed = {"state": SimilarSearch.State.FAILED, "code": error.code, "detail": error.message}
+            return Response({**self._state(request, search, None), **failed})
+        answer = self._answer(request, search.space, view) if search.space else None
         return Response(self._state(request, search, answer))
 
     @extend_schema(

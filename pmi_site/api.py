@@ -10,7 +10,14 @@ from rest_framework.routers import DefaultRouter
 from accounts.api import TokenView
 from pmi_site.views import no_such_address
 
-router = DefaultRouter()
+
+class Router(DefaultRouter):
+    """One address for each thing: whoever wants another form than JSON asks with `Accept`, not by `.json`."""
+
+    include_format_suffixes = False
+
+
+router = Router()
 for _app in ("accounts", "cases", "inference", "resources"):
     if find_spec(f"{_app}.api") is not None:
         import_module(f"{_app}.api").register(router)

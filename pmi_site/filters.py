@@ -30,3 +30,18 @@ def asked_id(request: Request, name: str) -> uuid.UUID | None:
         return uuid.UUID(value)
     except ValueError:
         raise UserError("bad_filter", _("%(name)s has to be an id (a UUID).") % {"name": name}) from None
+
+
+def page_size(request: Request, default: int, most: int, *, cap: bool = False) -> int:
+    """How many rows of a list are asked for: `default` where it was not sent. UserError `bad_page_size` for
+    what is no number from 1 on, and above `most`, unless such are to be answered with `most` (`cap`).
+    """
+    text = request.query_params.get("page_size", "")
+    if not text:
+        return default
+    digits = text.lstrip("0") if text.isascii() and text.isdigit() else ""
+    # Longer numbers than `most` are not looked at: there is no end to how long they can be.
+    is_over = len(digits) > len(str(most)) or (bool(digits) and int(digits) > most)
+    if not digits or (is_over and not cap):
+        raise UserError("bad_page_size", _("page_size is a number from 1 to %(most)d.") % {"most": most})
+    return most if is_over else int(digits)

@@ -7,10 +7,12 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.pagination import PageNumberPagination
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler as default_handler
 
+from pmi_site import error_codes, filters
 from pmi_site.errors import UserError
 
 
@@ -18,7 +20,12 @@ class PagePagination(PageNumberPagination):
     """`?page=2&page_size=50`, at most 100 a page."""
 
     page_size_query_param = "page_size"
+    page_size_query_description = "Results per page, from 1 on; more than 100 gives 100."
     max_page_size = 100
+
+    def get_page_size(self, request: Request) -> int:
+        """How many are asked for. UserError `bad_page_size` for what is no number from 1 on."""
+        return filters.page_size(request, self.page_size or self.max_page_size, self.max_page_size, cap=True)
 
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
@@ -101,7 +108,11 @@ _WAIT = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds 
 
 
 def document_errors(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-    """Add to each operation of the schema the refusals that it can answer with and does not name itself."""
+    """Add to each operation of the schema the refusals that it can answer with and does not name itself, and
+    to its description what any address can answer and what the codes mean.
+    """
+    info = result.setdefault("info", {})
+    info["description"] = f"{info.get('description', '')}\n\n{error_codes.as_text()}".strip()
     schemas = result.setdefault("components", {}).setdefault("schemas", {})
     schemas["Error"], schemas["Invalid"] = _ERROR, _INVALID
     for path, operations in result.get("paths", {}).items():
@@ -113,15 +124,19 @@ def document_errors(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
 
 def _refusals(path: str, operation: dict[str, Any]) -> dict[str, dict[str, Any]]:
     security = operation.get("security", [])
-    queries = [one["schema"] for one in operation.get("parameters", []) if one["in"] == "query"]
+    queries = {one["name"]: one["schema"] for one in operation.get("parameters", []) if one["in"] == "query"}
+    # Filters that take certain words or an id; `page_size` takes a number.
+    is_checked = "page_size" in queries or any("enum" in one or "format" in one for one in queries.values())
     found = {}
-    if "requestBody" in operation or any("enum" in schema for schema in queries):
+    if "requestBody" in operation or is_checked:
         found["400"] = _refusal("What was sent is not right.", "Invalid")
     # Also where anybody may read: a key that is not valid is not ignored.
     if any(security):
         found["401"] = _refusal("No key, or one that is not valid.")
     if security and {} not in security:
         found["403"] = _refusal("Not for this account.")
+    if "page" in queries:
+        found["404"] = _refusal("There is no such page.")
     if "{" in path:
         found["404"] = _refusal("Not there, or not for this account.")
     found["429"] = {**_refusal("Too often."), "headers": _WAIT}

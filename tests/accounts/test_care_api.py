@@ -6,7 +6,7 @@ import pytest
 from django.urls import reverse
 
 from accounts import care, emergency
-from accounts.models import CareInvitation
+from accounts.models import CareInvitation, CareRelationship
 from tests.factories import CareRelationshipFactory, CaseFactory, DoctorFactory
 
 pytestmark = pytest.mark.django_db
@@ -28,10 +28,11 @@ def test_from_an_invitation_to_the_end(api_as, patient, doctor):
     assert [row["from"] for row in got] == [patient.full_name]
     yes = api_as(doctor).post(answer_of(got[0]), {"answer": "yes"})
     assert yes.status_code == 200 and yes.data["case"] == case.pk and yes.data["expires_at"]
-    assert api_as(doctor).post(answer_of(got[0]), {"answer": "yes"}).status_code == 404
     held = api_as(doctor).get(reverse(GRANTS)).data["results"]
     assert held == api_as(patient).get(reverse(GRANTS)).data["results"]
-    assert held[0]["patient"] == {"full_name": patient.full_name, "email": patient.email}
+    name, own = patient.full_name, api_as(doctor).get(reverse("v1:case-detail", args=[case.pk])).json()
+    assert held[0]["patient"] == {"id": str(patient.pk), "full_name": name, "email": patient.email}
+    assert held[0]["patient"]["id"] == own["patient"] and held[0]["doctor"]["id"] == str(doctor.pk)
     one = reverse("v1:care-grant-detail", args=[held[0]["id"]])
     assert api_as(DoctorFactory.create()).delete(one).status_code == 404
     assert api_as(patient).delete(one).status_code == 204
@@ -68,6 +69,47 @@ def test_a_request(api_as, patient, doctor):
     no = care.request_access(DoctorFactory.create(), patient.email)
     assert api_as(patient).post(answer_of({"id": no.pk}), {"answer": "no"}).status_code == 204
     assert api_as(patient).post(answer_of({"id": no.pk}), {"answer": "no"}).status_code == 404
+
+
+def test_a_yes_whose_answer_was_lost_is_answered_again(api_as, patient, other_patient, doctor):
+    case = CaseFactory.create(patient=patient)
+    sent = care.invite_by_email(patient, doctor.email, case_id=case.pk)
+    asked = care.request_access(doctor, patient.email)
+    wish = {"answer": "yes", "access_days": 3}
+    for person, other, invitation, yes in (
+        (doctor, DoctorFactory.create(), sent, {"answer": "yes"}),
+        (patient, other_patient, asked, wish),
+    ):
+        address = answer_of({"id": invitation.pk})
+        first = api_as(person).post(address, yes)
+        again = api_as(person).post(address, yes)
+        assert first.status_code == again.status_code == 200 and first.json() == again.json()
+        assert api_as(other).post(address, yes).status_code == 404
+        assert api_as(person).post(address, {"answer": "no"}).status_code == 404
+    assert CareRelationship.objects.count() == 2
+    # What the patient opens is not what they opened.
+    assert api_as(patient).post(answer_of({"id": asked.pk}), {"answer": "yes"}).status_code == 404
+    assert api_as(patient).post(answer_of({"id": sent.pk}), wish).status_code == 404
+    assert api_as(doctor).post(answer_of({"id": asked.pk}), {"answer": "yes"}).status_code == 404
+
+
+def test_a_yes_does_not_open_again_what_was_ended(api_as, patient, doctor):
+    sent, asked = care.invite_by_email(patient, doctor.email), care.request_access(doctor, patient.email)
+    assert api_as(doctor).post(answer_of({"id": sent.pk}), {"answer": "yes"}).status_code == 200
+    grant = api_as(patient).post(answer_of({"id": asked.pk}), {"answer": "yes"}).json()["id"]
+    assert api_as(patient).delete(reverse("v1:care-grant-detail", args=[grant])).status_code == 204
+    for person, invitation in ((doctor, sent), (patient, asked)):
+        answer = api_as(person).post(answer_of({"id": invitation.pk}), {"answer": "yes"})
+        assert answer.status_code == 404
+    assert not CareRelationship.objects.active().exists()
+
+
+def test_an_invitation_shows_no_account_behind_an_address(api_as, patient, doctor):
+    invited = api_as(patient).post(reverse(INVITATIONS), {"way": "email", "email": doctor.email})
+    asked = api_as(doctor).post(reverse(INVITATIONS), {"way": "request", "email": patient.email})
+    for mine, other, made in ((patient, doctor, invited), (doctor, patient, asked)):
+        for shown in (made, api_as(mine).get(reverse(INVITATIONS))):
+            assert str(other.pk) not in shown.content.decode()
 
 
 def test_taking_back(api_as, patient, other_patient):

@@ -36,6 +36,29 @@ def test_an_empty_address_is_missing(api_as: Any, patient: Any, way: str) -> Non
     assert not CareInvitation.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("wish", "wrong"),
+    [
+        ({"way": "request", "case": "7d7d8f1c-3f6e-4a52-9df4-3f5b2f5f8a10"}, {"case"}),
+        ({"way": "request", "access_days": 5}, {"access_days"}),
+        (
+            {"way": "request", "access_days": 5, "case": "7d7d8f1c-3f6e-4a52-9df4-3f5b2f5f8a10"},
+            {"case", "access_days"},
+        ),
+        ({"way": "code", "email": "a@example.org"}, {"email"}),
+    ],
+)
+def test_what_a_way_does_not_take_is_refused(
+    api_as: Any, patient: Any, doctor: Any, wish: dict[str, Any], wrong: set[str]
+) -> None:
+    is_request = wish["way"] == "request"
+    wish = {**wish, "email": patient.email} if is_request else wish
+    answer = api_as(doctor if is_request else patient).post(reverse(INVITATIONS), wish)
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid")
+    assert set(answer.json()["errors"]) == wrong and "leave it out" in answer.json()["detail"]
+    assert not CareInvitation.objects.exists()
+
+
 def test_wrong_codes_wait_a_quarter_of_an_hour(api_as: Any, doctor: Any) -> None:
     address = reverse("v1:care-invitation-code")
     for _n in range(10):

@@ -25,6 +25,27 @@ def test_list_of_owner_and_doctor(api_as, patient, reader, case):
         assert answer["results"][0]["may_write"] is (user == patient)
 
 
+def test_the_list_of_one_kind_or_patient(api_as, patient, reader, case):
+    other = factories.CareRelationshipFactory.create(doctor=reader).patient
+    brain = factories.CaseFactory.create(patient=other, kind="brain_mri")
+
+    def found(user, **query) -> set[str]:
+        return {row["id"] for row in api_as(user).get(LIST, query).json()["results"]}
+
+    assert found(reader) == {str(case.pk), str(brain.pk)}
+    assert found(reader, kind="brain_mri") == found(reader, patient=str(other.pk)) == {str(brain.pk)}
+    assert found(reader, patient=str(patient.pk)) == found(reader, kind=case.kind) == {str(case.pk)}
+    assert found(reader, patient=str(patient.pk), kind="brain_mri") == set()
+    assert found(reader, kind="", patient="") == found(reader)
+    assert found(patient, patient=str(other.pk)) == set()
+
+
+@pytest.mark.parametrize("query", [{"kind": "elbow"}, {"patient": "nobody"}])
+def test_a_filter_that_means_nothing_is_refused(api_as, reader, case, query):
+    answer = api_as(reader).get(LIST, query)
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_filter")
+
+
 def test_list_of_outsiders_is_empty_and_anonymous_is_401(api_as, case, outsiders):
     for user in outsiders:
         assert api_as(user).get(LIST).json()["count"] == 0

@@ -8,12 +8,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from cases import second_reader
 from cases.models import Case, Scan
 from inference import danger
 from inference.models import Analysis, DangerAssessment, DangerRuleSet
 from tests.factories import CareRelationshipFactory, ScanFactory
 from tests.inference import reading_rows as rows
-from tests.inference.reviewed import correct
+from tests.inference.reviewed import correct, doctor_of, sign
 
 pytestmark = pytest.mark.django_db
 Add = Callable[[Any], object]
@@ -52,6 +53,34 @@ def reviewed(patient: Any) -> None:
     )
     correct(made, patient.doctor)
     Case.objects.filter(pk=made.scan.case_id).update(symptoms={"blue_lips": True})
+
+
+def differing(patient: Any) -> None:
+    """A scan that a second doctor has read blind, and otherwise."""
+    made = rows.reading(scan(patient))
+    second = getattr(patient, "second", None) or doctor_of(patient, "Dr Bea Second")
+    patient.second = second
+    second_reader.ask(second, made.scan, second.pk)
+    correct(made, patient.doctor)
+    sign(made, second, seat="second")
+
+
+def test_twenty_differences_cost_what_one_costs(api_as: Any, patient: Any, doctor: Any) -> None:
+    CareRelationshipFactory.create(patient=patient, doctor=doctor)
+    patient.doctor = doctor
+
+    def counted(wanted: int) -> int:
+        with CaptureQueriesContext(connection) as sent:
+            answer = api_as(doctor).get("/api/v1/reviews/disagreements/?page_size=100").json()
+        assert answer["count"] == wanted
+        assert all(len(one["differences"]) == 2 for one in answer["results"])
+        return len(sent)
+
+    differing(patient)
+    first = counted(1)
+    for _ in range(MANY - 1):
+        differing(patient)
+    assert counted(MANY) == first
 
 
 @pytest.mark.parametrize(

@@ -224,6 +224,17 @@ def test_who_may_not(
     assert api_as(reader).put(detail(signed), {}, format="json").status_code == 405
 
 
+def test_the_list_of_one_status(api_as: Any, reader: Any, reading: Analysis) -> None:
+    first = sign(reading, reader)
+    again = correct(reading, reader, amends=first.pk, amend_reason="Second look")
+    for status, review in (("superseded", first), ("signed", again)):
+        (listed,) = api_as(reader).get(LIST, {"status": status}).json()["results"]
+        assert listed["id"] == str(review.pk)
+    assert api_as(reader).get(LIST, {"status": "draft"}).json()["count"] == 0
+    answer = api_as(reader).get(LIST, {"status": "half"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_filter")
+
+
 @pytest.mark.parametrize("name", ["scan", "case"])
 def test_a_filter_that_is_no_id_is_refused(api_as: Any, doctor: Any, name: str) -> None:
     answer = api_as(doctor).get(f"/api/v1/reviews/?{name}=bogus")

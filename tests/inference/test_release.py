@@ -17,6 +17,7 @@ from tests.cases.conftest import png
 from tests.factories import ScanFactory
 from tests.inference import reading_rows as rows
 from tests.inference.reviewed import correct, doctor_of, sign
+from tests.test_access_matrix import ALSO_ASKED, walked_routes
 
 pytestmark = pytest.mark.django_db
 HOLD = "after_review"
@@ -99,25 +100,59 @@ def test_a_newer_reading_waits_while_the_signed_one_is_shown(
     assert str(newer.pk) not in text
 
 
+# What pages and answers write of the reading of `rows.reading`: its finding, level, reason and probability.
+SAYS_MUCH = (b'"pneumonia"', b"often mean pneumonia", b"danger-urgent", b'"urgent"', b"8 in 10", b"0.83")
+# Of all routes that name a reading or a finding, those that answer its patient while it is held: that it is
+# under way or held, the way to the page of the scan, and what is only sent.
+STAY_OPEN = {
+    "admin:inference_try_again",
+    "inference:analysis_fragment",
+    "v1:analysis-detail",
+    "v1:analysis-reread",
+}
+
+
+def walk(client: Any, reading: Analysis) -> tuple[set[str], set[str]]:
+    """Of all routes that name the case, the scan, the reading or its finding: those that name the latter two
+    and are not 404, and those that say something of the reading.
+    """
+    scan, finding = reading.scan, reading.findings.get(rank=0)
+    ids = {"case_id": scan.case_id, "scan_id": scan.pk, "analysis_id": reading.pk, "finding_id": finding.pk}
+    plain = {"v1:case": scan.case_id, "v1:scan": scan.pk, "v1:analysis": reading.pk}
+    stay_open, said = set(), set()
+    for name, entry in walked_routes():
+        keys = set(entry.pattern.regex.groupindex)
+        own = plain.get(name.partition("-")[0])
+        given = ids | {"pk": own} if own else ids
+        if not keys or not keys <= given.keys():
+            continue
+        address = reverse(name, kwargs={key: given[key] for key in keys})
+        for query in ("", *ALSO_ASKED.get(name, ())):
+            answer = client.get(address + query)
+            of_reading = name.startswith("v1:analysis-") or keys & {"analysis_id", "finding_id"}
+            if of_reading and answer.status_code != 404:
+                stay_open.add(name)
+            content = answer.getvalue()
+            if any(word in content for word in SAYS_MUCH):
+                said.add(name + query)
+    return stay_open, said
+
+
 def test_every_door_is_shut(
     as_user: Any, api_as: Any, patient: Any, reading: Analysis, settings: Any
 ) -> None:
     settings.PMI_RELEASE = HOLD
-    client, scan, finding = as_user(patient), reading.scan, reading.findings.get(rank=0)
+    client, scan = as_user(patient), reading.scan
     text = result_page(client, scan)
     assert FIRST in text and "neumonia" not in text and "8 in 10" not in text
     case_page = client.get(reverse("cases:detail", args=[scan.case_id])).content.decode()
     assert FIRST in case_page and "danger-urgent" not in case_page
-    shut = [
-        reverse("inference:report", args=[reading.pk]),
-        reverse("inference:earlier_reading", args=[scan.case_id, scan.pk, reading.pk]),
-        reverse("inference:heatmap_picture", args=[reading.pk, finding.pk]),
-        reverse("inference:heatmap_volume", args=[reading.pk, finding.pk]),
-        reverse("inference:similar_region", args=[scan.case_id, scan.pk]),
-        reverse("v1:analysis-heatmap", args=[reading.pk, finding.pk]),
-        reverse("v1:analysis-heatmap-png", args=[reading.pk, finding.pk]),
-    ]
-    assert {path: client.get(path).status_code for path in shut} == dict.fromkeys(shut, 404)
+    assert walk(client, reading) == (STAY_OPEN, set())
+    to_doctor, said = walk(as_user(doctor_of(patient)), reading)
+    assert to_doctor > STAY_OPEN
+    assert {"cases:detail", "inference:scan_result", "inference:reading_room", "v1:analysis-detail"} <= said
+    region = reverse("inference:similar_region", args=[scan.case_id, scan.pk])
+    assert client.get(region).status_code == 404
     # The picture itself is the patient's own.
     assert client.get(reverse("cases:scan_preview", args=[scan.case_id, scan.pk])).status_code == 200
     record = client.get(reverse("inference:record")).content.decode()
@@ -167,8 +202,10 @@ def test_the_api_says_that_it_is_held_and_nothing_else(
         assert told["findings"] == [] and told["probabilities"] == {} and told["danger_rules"] == []
         assert told["danger"] == "" == told["ai_danger"] and told["review"] is None
         assert FIRST in told["next_step"] and told["timings_ms"] == {}
+        assert told["started_at"] is None is told["finished_at"] and told["queued_at"]
     seen = api_as(doctor_of(patient)).get(reverse("v1:analysis-detail", args=[reading.pk])).json()
     assert not seen["held_back"] and seen["danger"] == "urgent" and seen["findings"]
+    assert seen["finished_at"]
 
 
 @pytest.mark.parametrize("policy", [HOLD, "routine_at_once"])

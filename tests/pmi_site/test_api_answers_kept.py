@@ -11,24 +11,29 @@ from tests.factories import ScanFactory
 pytestmark = pytest.mark.django_db
 
 PRIVATE = (
-    "me/",
     "cases/",
     "scans/",
     "analyses/",
     "reviews/",
     "worklist/",
-    "consents/",
     "tokens/",
-    "no-such-list/",
+    "care/grants/",
+    "care/invitations/",
+    "care/emergencies/",
 )
+NO_ADDRESS = "no-such-list/"
 
 
-@pytest.mark.parametrize("path", PRIVATE)
+@pytest.mark.parametrize("path", [*PRIVATE, NO_ADDRESS])
 @pytest.mark.parametrize("who", ["doctor", "patient", None])
 def test_nobody_keeps_what_is_about_a_person(api_as: Any, request: Any, path: str, who: str | None) -> None:
     user = request.getfixturevalue(who) if who else None
     answer = api_as(user).get(f"/api/v1/{path}")
     assert "no-store" in answer["Cache-Control"], (answer.status_code, answer.headers)
+    if path == NO_ADDRESS:
+        assert answer.status_code == 404
+    else:
+        assert answer.status_code in ((200, 403) if who else (401,))
 
 
 def test_a_refused_body_is_not_kept_either(api_as: Any, patient: Any) -> None:

@@ -114,6 +114,11 @@ class TestOneBody:
         assert (answer.status_code, answer.json()["code"]) == (401, "second_factor_missing")
         assert answer["WWW-Authenticate"] == "Token"
 
+    @pytest.mark.django_db
+    def test_a_page_that_is_not_there(self, api_as: Any, patient: Any) -> None:
+        answer = api_as(patient).get("/api/v1/cases/?page=99")
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
 
 class TestWaiting:
     def test_who_has_to_wait_is_told_how_long(self) -> None:
@@ -248,9 +253,34 @@ class TestSchema:
 
     def test_only_those_that_can_come(self, schema: Any) -> None:
         listed = self.operation(schema, "conditions/", "get")
-        assert {"400", "401", "429"} <= set(listed) and not {"403", "404"} & set(listed)
+        assert {"400", "401", "404", "429"} <= set(listed) and "403" not in listed
+        assert "404" not in self.operation(schema, "worklist/", "get")
         token = self.operation(schema, "token/", "post")
         assert {"400", "429"} <= set(token) and not {"401", "404"} & set(token)
+
+    def test_every_list_of_pages_says_that_a_page_may_not_be_there(self, schema: Any) -> None:
+        paged = 0
+        for path, operations in schema["paths"].items():
+            asked = {one["name"] for one in operations.get("get", {}).get("parameters", [])}
+            if "page" in asked:
+                paged += 1
+                assert {"400", "404"} <= operations["get"]["responses"].keys(), path
+        assert paged > 10
+
+    @pytest.mark.parametrize(
+        ("address", "method", "code"),
+        [
+            ("analyses/", "post", "404"),
+            ("similar/", "post", "404"),
+            ("reviews/", "post", "404"),
+            ("reviews/sign/", "post", "404"),
+            ("reviews/", "get", "400"),
+            ("cases/", "get", "400"),
+            ("analyses/{id}/reread/", "post", "400"),
+        ],
+    )
+    def test_refusals_of_ids_and_filters(self, schema: Any, address: str, method: str, code: str) -> None:
+        assert code in self.operation(schema, address, method)
 
     def test_what_a_view_says_itself_stays(self, schema: Any) -> None:
         for path, operations in schema["paths"].items():

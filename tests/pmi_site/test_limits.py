@@ -113,6 +113,25 @@ def test_deeply_nested_json_is_a_parse_error() -> None:
         JSONParser().parse(BytesIO(b'{"a":' * 200_000))
 
 
+@pytest.mark.parametrize(
+    ("body", "charset"),
+    [
+        (rb'{"email": "\ud800", "password": "x"}', "utf-8"),
+        (rb'{"\udfff": 1}', "utf-8"),
+        (rb'{"name": {"a": ["\udc00\ud800"]}}', "utf-8"),
+        (rb'{"email": "+2AA-"}', "utf-7"),
+    ],
+)
+def test_half_a_character_is_a_parse_error(body: bytes, charset: str) -> None:
+    answer = APIClient().post(TOKEN, body, content_type=f"application/json; charset={charset}")
+    assert (answer.status_code, answer.json()["code"]) == (400, "parse_error")
+    assert "half of a character" in answer.json()["detail"]
+
+
+def test_whole_characters_are_read_however_they_are_written() -> None:
+    assert JSONParser().parse(BytesIO(rb'["\ud83e\ude7b", "\\ud800"]')) == ["\U0001fa7b", r"\ud800"]
+
+
 def test_json_is_read_up_to_the_limit(small: int) -> None:
     assert JSONParser().parse(BytesIO(b"[" + b" " * (small - 2) + b"]")) == []
     body = BytesIO(b" " * 100 * small)
