@@ -26,7 +26,7 @@ from django.utils.translation import gettext as _
 
 from accounts import ownership, portable
 from accounts.job_models import Erasure
-from accounts.models import ApiToken, Role, User
+from accounts.models import ApiToken, CareRelationship, Role, User
 from accounts.services import log_access
 from pmi_site.errors import UserError
 
@@ -64,8 +64,13 @@ def request_erasure(user: User) -> Erasure:
 
 
 def shut(user: User) -> None:
-    """From now on nobody gets in: no session, no token, no password works any more."""
-    User.objects.filter(pk=user.pk).update(is_active=False, updated_at=timezone.now())
+    """From now on nobody gets in: no session, no token, no password works any more, and no doctor's grant."""
+    now = timezone.now()
+    # Before the account's row: whoever ends a grant locks the two in this order.
+    CareRelationship.objects.filter(patient=user, revoked_at__isnull=True).update(
+        revoked_at=now, updated_at=now
+    )
+    User.objects.filter(pk=user.pk).update(is_active=False, updated_at=now)
     ApiToken.objects.filter(user=user).delete()
 
 

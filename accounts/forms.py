@@ -14,7 +14,9 @@ from accounts.selectors import is_verified_doctor
 class SignupForm(forms.Form):
     """What PMI asks beside the address and password. allauth builds its sign-up form on top of this."""
 
-    full_name = forms.CharField(label=_("Full name"), max_length=150)
+    full_name = forms.CharField(
+        label=_("Full name"), max_length=150, widget=forms.TextInput(attrs={"autocomplete": "name"})
+    )
     role = forms.ChoiceField(
         label=_("I am here as a"),
         choices=[(Role.PATIENT, Role.PATIENT.label), (Role.DOCTOR, Role.DOCTOR.label)],
@@ -82,6 +84,7 @@ class AccountForm(forms.ModelForm[User]):
     class Meta:
         model = User
         fields = ["full_name"]
+        widgets = {"full_name": forms.TextInput(attrs={"autocomplete": "name"})}
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

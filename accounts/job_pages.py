@@ -78,15 +78,29 @@ def _case_of(request: HttpRequest, names: dict[UUID, str]) -> UUID | None:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def exports(request: HttpRequest) -> HttpResponse:
-    """The person's exports; POST has a new one made."""
+    """The person's exports; POST has a new one made.
+
+    The part of the page that asks by itself (htmx) is told 204 while nothing has changed since the state
+    named by `seen`.
+    """
     user = me(request)
     if request.method == "POST":
         export.request_export(user)
         return redirect("accounts:exports")
     made = list(export.exports_of(user)[:10])
     newest = made[0] if made else None
+    seen = _seen(newest)
+    if seen and request.GET.get("seen") == seen and request.headers.get("HX-Request"):
+        return HttpResponse(status=204)
     template = "accounts/_export.html" if request.headers.get("HX-Request") else "accounts/exports.html"
-    return render(request, template, {"newest": newest, "earlier": made[1:]})
+    return render(request, template, {"newest": newest, "earlier": made[1:], "seen": seen})
+
+
+def _seen(newest: DataExport | None) -> str:
+    """What is shown of an export that is being made, in ten steps: a screen reader says each change aloud."""
+    if newest is None or not newest.is_unfinished:
+        return ""
+    return f"{newest.state}-{10 * newest.done // max(newest.total, 1)}"
 
 
 @login_required

@@ -24,15 +24,16 @@ def is_verified_doctor(user: User | AnonymousUser) -> bool:
 def visible_patient_ids(user: User | AnonymousUser) -> QuerySet[User, UUID]:
     """Ids of the people *all* of whose medical data `user` may read, as a subquery-ready query set.
 
-    Oneself always; a verified doctor also the patients whose grant for all cases holds now. Grants for one
-    case are not in here: to read cases or anything in them use `case_access`. An administrator's account is
-    for running the site and sees nobody, not even itself.
+    Oneself always; a verified doctor also the patients whose grant for all cases holds now, while their
+    account is open. Grants for one case are not in here: to read cases or anything in them use `case_access`.
+    An administrator's account is for running the site and sees nobody, not even itself.
     """
     if not isinstance(user, User) or not user.is_active or user.role == Role.ADMIN:
         return User.objects.none().values_list("pk", flat=True)
     visible = User.objects.filter(pk=user.pk)
     if is_verified_doctor(user):
-        granted = CareRelationship.objects.active().filter(doctor=user, case__isnull=True).values("patient")
+        held = CareRelationship.objects.active().filter(patient__is_active=True)
+        granted = held.filter(doctor=user, case__isnull=True).values("patient")
         visible = visible | User.objects.filter(pk__in=granted)
     return visible.values_list("pk", flat=True)
 
@@ -46,6 +47,8 @@ def case_access(user: User | AnonymousUser, prefix: str = "") -> Q:
     | verified doctor with a grant that holds, for all cases  | all of that patient's  |
     | verified doctor with a grant that holds, for one case   | that case              |
     | administrators, unverified doctors, everybody else      | nothing                |
+
+    A grant sleeps while the patient's account is closed, whoever closed it: they could not take it back.
 
     `prefix` leads from the model that is filtered to its case: "" for Case itself, "case__" for a scan,
     "scan__case__" for what hangs on a scan. The condition asks the grants each time a query runs, so ending
@@ -73,6 +76,7 @@ def case_access(user: User | AnonymousUser, prefix: str = "") -> Q:
                 Q(case__isnull=True) | Q(case=OuterRef(f"{prefix}pk")),
                 doctor=user,
                 patient=OuterRef(f"{prefix}patient"),
+                patient__is_active=True,
             )
         )
     )

@@ -15,9 +15,11 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts import care, selectors
 from accounts.care_forms import InviteForm, ScopeForm
-from accounts.models import User
+from accounts.models import CareInvitation, CareRelationship, User
 from accounts.page_users import the_patient
 from pmi_site.errors import TooManyTries, UserError
+
+_CANCELLED = CareInvitation.State.CANCELLED
 
 
 @login_required
@@ -74,8 +76,10 @@ def new_code(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_POST
 def revoke(request: HttpRequest, grant_id: UUID) -> HttpResponse:
-    """End a grant at once; 404 for a grant that is not the patient's."""
-    if not care.revoke_access(the_patient(request), grant_id):
+    """End a grant at once; 404 for a grant that is not the patient's. A second tap finds it ended."""
+    patient = the_patient(request)
+    mine = CareRelationship.objects.filter(pk=grant_id, patient=patient)
+    if not care.revoke_access(patient, grant_id) and not mine.filter(revoked_at__isnull=False).exists():
         raise Http404
     messages.success(request, _("It is ended. This doctor can no longer read what you had shared here."))
     return redirect("accounts:sharing")
@@ -84,8 +88,13 @@ def revoke(request: HttpRequest, grant_id: UUID) -> HttpResponse:
 @login_required
 @require_POST
 def cancel_invitation(request: HttpRequest, invitation_id: UUID) -> HttpResponse:
-    """Take an invitation back; 404 for one that is not the patient's or does not wait any more."""
-    if not care.cancel(the_patient(request), invitation_id):
+    """Take an invitation back; 404 for one that is not the patient's, was answered or is too old.
+
+    A second tap finds it taken back.
+    """
+    patient = the_patient(request)
+    mine = selectors.invitations_by(patient).filter(pk=invitation_id)
+    if not care.cancel(patient, invitation_id) and not mine.filter(state=_CANCELLED).exists():
         raise Http404
     messages.success(request, _("The invitation is taken back. Nobody can accept it any more."))
     return redirect("accounts:sharing")

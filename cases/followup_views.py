@@ -1,4 +1,4 @@
-"""Adding a follow-up, marking it as done, deleting it; the record page shows them."""
+"""Marking a follow-up as done, deleting it; the record page shows them and takes new ones."""
 
 import uuid
 
@@ -6,33 +6,12 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from cases import followups, selectors
-from cases.record_forms import FollowUpForm
-from cases.selectors import person
+from cases import followups
 from pmi_site.errors import UserError
-
-
-@require_POST
-@never_cache
-@login_required
-def add(request: HttpRequest) -> HttpResponse:
-    """Set a reminder of one's own in the case named by `case`."""
-    case = selectors.get_case(request.user, request.POST.get("case", ""), write=True)
-    form = FollowUpForm(request.POST)
-    try:
-        if form.is_valid():
-            followups.add(case, person(request.user), **form.cleaned_data)
-            messages.success(request, _("Your reminder is saved."))
-        else:
-            messages.error(request, " ".join(str(e) for errors in form.errors.values() for e in errors))
-    except UserError as error:
-        messages.error(request, error.message)
-    return _back()
 
 
 @require_POST
@@ -64,4 +43,5 @@ def remove(request: HttpRequest, follow_up_id: uuid.UUID) -> HttpResponse:
 
 
 def _back() -> HttpResponse:
-    return redirect(reverse("inference:record") + "#follow-ups")
+    # To the top of the page, where what became of it is said.
+    return redirect("inference:record")

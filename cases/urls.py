@@ -22,7 +22,6 @@ urlpatterns = [
     path("cases/<uuid:case_id>/scans/list/", views.scan_list, name="scan_list"),
     path("cases/<uuid:case_id>/share/", sharing_views.share, name="share"),
     path("cases/<uuid:case_id>/share/<uuid:link_id>/revoke/", sharing_views.revoke, name="revoke_share"),
-    path("follow-ups/", followup_views.add, name="add_follow_up"),
     path("follow-ups/<uuid:follow_up_id>/done/", followup_views.done, name="follow_up_done"),
     path("follow-ups/<uuid:follow_up_id>/delete/", followup_views.remove, name="delete_follow_up"),
     path(_SCAN + "delete/", views.scan_delete, name="scan_delete"),

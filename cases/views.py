@@ -18,7 +18,7 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.consents import care_is_withdrawn, require_care
-from accounts.services import log_access
+from accounts.services import log_access, log_list
 from cases import selectors, services, uploads, worklist
 from cases.forms import CaseForm
 from cases.models import Case
@@ -35,6 +35,7 @@ PAGE_SIZE = 20
 def case_list(request: HttpRequest) -> HttpResponse:
     """The cases that the user may read, newest first."""
     page = Paginator(selectors.case_list(request.user), PAGE_SIZE).get_page(request.GET.get("page"))
+    log_list(person(request.user), "list_cases", page)
     context = {"page": page, "may_open": selectors.may_open_case(request.user)}
     return render(request, "cases/case_list.html", context)
 

@@ -78,16 +78,21 @@ def operating_points(
     Of few slices each mark is the more careful one of volumes and of single pictures. Where the age is not
     known, it is the most careful of all ages: what is possible in anybody is possible. A label that healthy
     scans are known to look like (`doubtful_labels`) has None for `high_specificity` in a single picture: it
-    is never likely. Findings that may stand together keep to `NOTHING_FROM` as well: "nothing found" is
-    likely from there on at the earliest, and a disease possible at the latest where it is as probable as that
+    is never likely. "Nothing found" is likely from `NOTHING_FROM` on at the earliest (not among grades), and
+    of findings that may stand together a disease is possible at the latest where it is as probable as that
     leaves room for.
     """
     if is_of_few_slices(is_volume, slices_read):
         points = _points(metadata)
         for name, marks in ((metadata.get("pooling") or {}).get("operating_points") or {}).items():
             _take_careful(points.setdefault(name, {}), marks)
-        return points
-    points = bundle_points(metadata, age_group=age_group, is_volume=is_volume, slices_read=slices_read)
+    else:
+        points = bundle_points(metadata, age_group=age_group, is_volume=is_volume, slices_read=slices_read)
+    if metadata.get("activation") == "softmax" and not _is_ordinal(metadata):
+        # `call_labels` holds to it anyway; the marks that are kept and shown must say so.
+        for marks in points.values():
+            if marks.get("condition") in NORMAL_CONDITIONS:
+                _take_careful(marks, {"high_specificity": NOTHING_FROM})
     if is_volume and slices_read > 1:
         return points
     if age_group == "unknown" and not is_volume:
@@ -99,7 +104,7 @@ def operating_points(
             if marks.get("condition") in NORMAL_CONDITIONS:
                 _take_careful(marks, {"high_specificity": NOTHING_FROM})
             elif name not in PARENT_LABEL:
-                _take_careful(marks, {"high_sensitivity": 1 - NOTHING_FROM})
+                _take_careful(marks, {"high_sensitivity": round(1 - NOTHING_FROM, 4)})
     for name in doubtful_labels(metadata):
         points[name]["high_specificity"] = None
     return points
@@ -127,6 +132,11 @@ def _points(metadata: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         for label in (labels if isinstance(labels, list) else [])
         if isinstance(label, Mapping) and label.get("name")
     }
+
+
+def _is_ordinal(metadata: Mapping[str, Any]) -> bool:
+    task = TASKS.get(str(metadata.get("kind", "")))
+    return task is not None and task.ordinal
 
 
 def doubtful_labels(metadata: Mapping[str, Any]) -> set[str]:

@@ -126,9 +126,9 @@ def _waiting_since(case: Case, states: list[_ScanState]) -> datetime:
 
 
 def _of_scan(scan: Scan, analyses: list[Analysis], signed: list[Review]) -> _ScanState:
-    """`analyses` are the finished ones, newest first; `signed` the signed reviews, first seat first."""
+    """`analyses` are the finished ones, newest first; `signed` the signed reviews."""
     answer = next((one for one in analyses if one.status in _ANSWERED), None)
-    review = signed[0] if signed else None
+    review = reviews.that_counts(signed) if signed else None
     moments = [one.finished_at for one in analyses] + [one.signed_at for one in signed]
     news_at = max([scan.created_at, *(moment for moment in moments if moment)])
     if answer is None:
@@ -161,6 +161,7 @@ def _finished_by_scan(case: Case) -> dict[uuid.UUID, list[Analysis]]:
 
 def _signed_by_scan(case: Case) -> dict[uuid.UUID, list[Review]]:
     found: dict[uuid.UUID, list[Review]] = {}
-    for row in Review.objects.filter(scan__case=case, status=Review.Status.SIGNED).order_by("seat"):
+    signed = Review.objects.filter(scan__case=case, status=Review.Status.SIGNED)
+    for row in signed.select_related("analysis"):
         found.setdefault(row.scan_id, []).append(row)
     return found

@@ -82,8 +82,9 @@ def into_volume(
 
 def colours(heat: np.ndarray) -> np.ndarray:
     """uint8 heat (rows, columns) to uint8 RGB (rows, columns, 3)."""
-    x = heat.astype(np.float64) / 255
-    return np.stack([np.interp(x, _STOPS, _COLOURS[:, c]) for c in range(3)], axis=-1).astype(np.uint8)
+    x = np.arange(256) / 255
+    table = np.stack([np.interp(x, _STOPS, _COLOURS[:, c]) for c in range(3)], axis=-1).astype(np.uint8)
+    return table[heat]
 
 
 def overlay_png(

@@ -40,11 +40,14 @@ def is_for_other_age(reading: Analysis) -> bool:
 
 
 def way_of(reading: Analysis) -> str:
-    """How a number became of the slices: of a single picture, of few or of many. Only numbers of one way and
-    one model version may be compared.
+    """How a number became of the network's: of a single picture (by which age group's calibration, where that
+    group has its own), of few slices or of many. Only numbers of one way and one model version may be
+    compared.
     """
     if not reading.scan.is_volume or reading.slices_read <= 1:
-        return "picture"
+        ages = (_metadata(reading).get("calibration") or {}).get("ages") or {}
+        age = reading.age_group or reading.scan.case.age_group
+        return f"picture of {age}" if age in ages else "picture"
     return "few" if is_of_few_slices(True, reading.slices_read) else "many"
 
 

@@ -129,8 +129,8 @@ def words(found: Trend, newest: date) -> str:
         )
     if found.kind == "other_way":
         return _(
-            "The newest scan has another number of pictures than the ones before, so its number was worked "
-            "out in another way. The numbers cannot be compared."
+            "The newest scan has another number of pictures than the ones before, or was read for another "
+            "age group, so its number was worked out in another way. The numbers cannot be compared."
         )
     if found.kind == "higher":
         return _when(

@@ -220,6 +220,8 @@ def _anatomies(
     for one in sorted(analyses, key=lambda a: a.queued_at):
         if one.status == Analysis.Status.SUCCEEDED:
             newest[one.scan_id] = one
+        elif one.status == Analysis.Status.REJECTED:
+            newest.pop(one.scan_id, None)  # what was read before does not hold any more
     made = []
     for kind in _KINDS:
         readings = [a for a in newest.values() if a.kind == kind]

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from cases.models import Review, ReviewVerdict
 from inference.calls import NORMAL_CONDITIONS
-from inference.models import Analysis
+from inference.models import Analysis, Finding
 from inference.presenters import danger_words, shown_words
 from inference.standing import Standing
 
@@ -94,16 +94,30 @@ def verdict_words(verdict: ReviewVerdict) -> str:
     """What the doctor says to one finding, as a sentence."""
     normal = verdict.condition in NORMAL_CONDITIONS
     values = {"condition": _("Nothing found") if normal else _capital(shown_words(verdict.condition))}
-    if verdict.verdict == ReviewVerdict.Verdict.AGREE:
-        return _("%(condition)s: the doctor agrees with the AI.") % values
     if verdict.verdict == ReviewVerdict.Verdict.UNSURE:
         return _("%(condition)s: the doctor is not sure.") % values
+    if verdict.call == Finding.Call.UNLIKELY:
+        return _on_unlikely(verdict, values)
+    if verdict.verdict == ReviewVerdict.Verdict.AGREE:
+        return _("%(condition)s: the doctor agrees with the AI.") % values
     if verdict.right_condition in NORMAL_CONDITIONS:
         return _("%(condition)s: the doctor disagrees and sees no sign of it.") % values
     if verdict.right_condition:
         values["right"] = shown_words(verdict.right_condition)
         return _("%(condition)s: the doctor disagrees. The doctor sees: %(right)s.") % values
     return _("%(condition)s: the doctor disagrees.") % values
+
+
+def _on_unlikely(verdict: ReviewVerdict, values: dict[str, str]) -> str:
+    """To a finding that the AI called unlikely; without that word the sentence would say the opposite."""
+    if verdict.verdict == ReviewVerdict.Verdict.AGREE:
+        return _("%(condition)s: the AI calls it unlikely, and the doctor agrees.") % values
+    if verdict.right_condition in NORMAL_CONDITIONS:
+        return _("%(condition)s: the AI calls it unlikely. The doctor sees no sign of it.") % values
+    if verdict.right_condition:
+        values["right"] = shown_words(verdict.right_condition)
+        return _("%(condition)s: the AI calls it unlikely. The doctor sees: %(right)s.") % values
+    return _("%(condition)s: the AI calls it unlikely, and the doctor disagrees.") % values
 
 
 def by_doctor(said: Sequence[ReviewVerdict], slugs: Iterable[str]) -> list[str]:

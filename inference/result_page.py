@@ -259,6 +259,7 @@ class Result:
                 self._verdicts.get(finding.label),
                 finding.label in doubtful,
                 bool(self.few_slices_words),
+                self.kind == "knee_xray" and self.scan.case.age_group == Case.AgeGroup.CHILD,
             )
             for finding in self.answer.findings.all()
         ]
@@ -420,6 +421,12 @@ class Result:
         """The model's labels exclude each other, so that its calls compete."""
         task = TASKS.get(self.kind)
         return task is not None and task.activation == "softmax"
+
+    @property
+    def has_grades(self) -> bool:
+        """The model's labels are grades of one thing."""
+        task = TASKS.get(self.kind)
+        return task is not None and task.ordinal
 
     @property
     def figures(self) -> list[Figure]:

@@ -86,7 +86,9 @@ def analysis_fragment(request: HttpRequest, analysis_id: uuid.UUID) -> HttpRespo
         template = "inference/_card_waiting.html" if as_card else "inference/_progress.html"
         return private_headers(render(request, template, {"progress": progress, "analysis": analysis}))
     if as_card:
-        context = {"result": _result(request, analysis.scan), "scan": analysis.scan}
+        result = _result(request, analysis.scan)
+        log_access(actor(request), "view_reading", result.analysis or analysis.scan)
+        context = {"result": result, "scan": analysis.scan}
         return private_headers(render(request, "inference/_card.html", context))
     if request.headers.get("HX-Request"):
         return _refresh()

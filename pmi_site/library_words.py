@@ -1,4 +1,4 @@
-"""Words of Django, REST framework and allauth on PMI's pages for which these have no Hindi.
+"""Words of Django, REST framework and allauth on PMI's pages for which these have no good Hindi.
 
 Nothing runs here: `make messages` collects from this file what it would not find otherwise, and PMI's
 catalogues come before those of the libraries.
@@ -23,23 +23,6 @@ WORDS = (
     _("Use your password"),
     _("Use authenticator app or code"),
     _("Use a security key"),
-    # allauth: the page with email addresses
-    _("Email Addresses"),
-    _("The following email addresses are associated with your account:"),
-    _("Verified"),
-    _("Unverified"),
-    _("Primary"),
-    _("Make Primary"),
-    _("Re-send Verification"),
-    _("Remove"),
-    _("Add Email Address"),
-    _("Add Email"),
-    _("Do you really want to remove the selected email address?"),
-    _("Warning:"),
-    _(
-        "You currently do not have any email address set up. You should really add an email address so you "
-        "can receive notifications, reset your password, etc."
-    ),
     # allauth: what is wrong
     _("You must type the same password each time."),
     _("The email address and/or password you specified are not correct."),
@@ -90,6 +73,13 @@ WORDS = (
     _("%s KB"),
     _("%s MB"),
     _("%s GB"),
+    # Django: forms
+    _("Enter a valid email address."),
+    _("Select a valid choice. %(value)s is not one of the available choices."),
+    # Django: months that its Hindi writes wrongly
+    _("September"),
+    _("November"),
+    _("December"),
     # Django: how long ago
     _("now"),
     _("%(delta)s ago"),

@@ -57,7 +57,7 @@ ADMIN_LOGIN = Rule("the way into the administration", "f" * 7 + "ol", "f" * 7 + 
 HAS_NONE = Rule("recovery codes: nobody in the tests has any", "n" * 8 + "l", "n" * 8 + "l")
 HAS_AN_APP = Rule("the app for codes: those have it who must", "nooooonol", "nooooonol")
 CASE_EDIT = Rule("forms that change a case: its patient alone", "offnnnnnl", "offnnnnnl")
-IN_BODY = Rule("the case is named in the body; without one there is none", "n" * 8 + "l", "n" * 8 + "l")
+RECORD = Rule("a patient's record; what is added names its case in the body", "offfffofl", "nfffffnfl")
 SIMILAR_OF_SCAN = Rule(
     "a scan among similar ones: as the case, for verified readers", "ooonnfnfl", "offnnfnfl"
 )
@@ -130,8 +130,8 @@ RULES: dict[Rule, tuple[str, ...]] = {
         "accounts:sharing",
         "accounts:new_code",
         "cases:new",
-        "inference:record",
     ),
+    RECORD: ("inference:record",),
     GRANT: ("v1:care-grant-detail",),
     OWN: (
         "v1:care-invitation-detail",
@@ -177,7 +177,6 @@ RULES: dict[Rule, tuple[str, ...]] = {
         "cases:scan_delete",
         "inference:case_symptoms",
     ),
-    IN_BODY: ("cases:add_follow_up",),
     DOCTORS_OWN: ("cases:worklist_rename", "cases:worklist_delete"),
     REVIEW: (
         "v1:worklist-seen",

@@ -17,13 +17,13 @@ from django.urls import NoReverseMatch, URLPattern, reverse
 
 from accounts import access_log, care, services
 from accounts.models import AccessLog, CareRelationship, DataExport, Notice
-from cases import sharing
-from cases.models import FollowUp, WorklistView
+from cases import second_reader, sharing
+from cases.models import FollowUp, Review, WorklistView
 from inference.models import ReferenceImage, SimilarSearch
 from tests import factories
 from tests.access_rules import ROLES, RULES, rule_for
 from tests.inference import reading_rows
-from tests.inference.reviewed import sign
+from tests.inference.reviewed import correct, sign
 from tests.test_architecture import COUNTED, SAMPLE_ARGUMENTS, routes
 
 # Letters that stand for several answers.
@@ -213,25 +213,52 @@ def test_who_is_let_in(world: World, role: str) -> None:
 @pytest.mark.parametrize("role", ["owner", "granted_doctor", "case_doctor"])
 def test_every_read_of_a_patients_things_is_logged(world: World, role: str) -> None:
     """Pages, fragments, files, reports and the API: whoever reads leaves a line that the patient sees."""
-    client, silent = world.client(role), []
+    client, silent, others = world.client(role), [], {}
     patient = world.people["owner"]
     for name, entry in walked_routes():
         address = address_in(world, name, entry)
         personal = {"case_id", "scan_id", "analysis_id", "finding_id", "patient_id"}
         named = set(entry.pattern.regex.groupindex) & personal
-        if not (named or name.startswith(("v1:case-", "v1:scan-", "v1:analysis-"))) or address is None:
+        if not (named or name.startswith(PERSONAL)) or address is None:
             continue
-        if name in SHOWS_NOTHING or name.endswith("-list"):
+        if name in SHOWS_NOTHING or name in LISTED:
             continue
-        with transaction.atomic():
-            before = AccessLog.objects.about(patient).count()
-            answer = client.get(address)
-            if answer.status_code == 200 and AccessLog.objects.about(patient).count() == before:
-                silent.append(name)
-            transaction.set_rollback(True)
+        for query in ("", *ALSO_ASKED.get(name, ())):
+            with transaction.atomic():
+                before = AccessLog.objects.about(patient).count()
+                answer = client.get(address + query)
+                if answer.status_code != 200:
+                    others[name + query] = answer.status_code
+                elif AccessLog.objects.about(patient).count() == before:
+                    silent.append(name + query)
+                transaction.set_rollback(True)
     assert not silent, f"Read by {role} without a line in the log: {', '.join(silent)}"
+    assert others == NO_PAGE | (NO_PAGE_FOR_OWNERS if role == "owner" else {})
 
 
+# What answers a reader with something else than 200, and so need not leave a line: forms that are only sent,
+# ways to another address (that of a shared page to its PIN), what is for doctors alone.
+NO_PAGE = {
+    "admin:inference_try_again": 302,
+    "cases:revoke_share": 405,
+    "cases:upload": 405,
+    "inference:analysis_fragment": 302,
+    "inference:ask_second_reader": 405,
+    "inference:read_again": 405,
+    "inference:shared_heatmap": 302,
+    "inference:shared_picture": 302,
+    "inference:shared_report": 302,
+    "inference:shared_scan": 302,
+    "v1:analysis-reread": 405,
+    "v1:review-amend": 405,
+    "v1:review-sign": 405,
+    "v1:worklist-seen": 405,
+}
+NO_PAGE_FOR_OWNERS = {"inference:patient_record": 302, "inference:review": 403}
+# Of one person, though named by a plain key.
+PERSONAL = ("v1:case-", "v1:scan-", "v1:analysis-", "v1:review-")
+# What shows something else when it is asked so.
+ALSO_ASKED = {"inference:analysis_fragment": ("?as=card",), "inference:heatmap_volume": ("?display=1",)}
 # Forms of the patient about their own things: they show the reader nothing that is not theirs.
 SHOWS_NOTHING = {
     "cases:edit",
@@ -242,14 +269,25 @@ SHOWS_NOTHING = {
 }
 
 
-LISTED = {"v1:case-list": "list_cases", "v1:scan-list": "list_scans", "v1:analysis-list": "list_analyses"}
+LISTED = {
+    "v1:case-list": "list_cases",
+    "v1:scan-list": "list_scans",
+    "v1:analysis-list": "list_analyses",
+    "v1:review-list": "list_reviews",
+    "v1:review-disagreements": "list_disagreements",
+}
 
 
-@pytest.mark.parametrize("name", ["v1:case-list", "v1:scan-list", "v1:analysis-list"])
+@pytest.mark.parametrize("name", LISTED)
 def test_lists_over_the_api_are_logged_for_others(world: World, name: str) -> None:
     patient = world.people["owner"]
+    review = Review.objects.get(pk=world.pks["v1:review-"])
+    second_reader.ask(world.people["granted_doctor"], review.scan, world.people["case_doctor"].pk)
+    correct(review.scan.analyses.get(), world.people["case_doctor"], seat="second")
     before = AccessLog.objects.about(patient).count()
-    assert world.client("owner").get(reverse(name)).status_code == 200
+    # What doctors differ on is theirs alone to look through.
+    wanted = 403 if name == "v1:review-disagreements" else 200
+    assert world.client("owner").get(reverse(name)).status_code == wanted
     assert AccessLog.objects.about(patient).count() == before
     assert world.client("granted_doctor").get(reverse(name)).status_code == 200
     assert AccessLog.objects.about(patient).filter(action=LISTED[name]).exists()

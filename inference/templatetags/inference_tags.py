@@ -37,7 +37,8 @@ def symptom_panel(context: Context, case: Case) -> dict[str, Any]:
 @register.filter
 def percent(value: float) -> str:
     """A probability for the table of figures, with one decimal; never 0 or 100."""
-    return number_format(min(99.9, max(0.1, value * 100)), decimal_pos=1)
+    # `number_format` cuts digits off instead of rounding.
+    return number_format(round(min(99.9, max(0.1, value * 100)), 1), decimal_pos=1)
 
 
 @register.inclusion_tag("inference/_danger_badge.html")

@@ -8,8 +8,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts import selectors
-from accounts.models import CareRelationship
+from accounts.models import CareRelationship, User
+from cases import worklist, worklist_upkeep
 from cases.selectors import visible_cases, visible_scans
+from cases.worklist import Filters
 from tests.factories import CareRelationshipFactory, CaseFactory, ScanFactory
 
 pytestmark = pytest.mark.django_db
@@ -52,6 +54,21 @@ def test_the_end_of_a_grant_works_at_once(patient, doctor, two, end, whole):
     assert two[0].pk in seen(doctor)
     CareRelationship.objects.filter(pk=grant.pk).update(**{end: timezone.now() - timedelta(seconds=1)})
     assert seen(doctor) == set()
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_grant_sleeps_while_the_patients_account_is_closed(patient, doctor, two, whole):
+    CareRelationshipFactory.create(patient=patient, doctor=doctor, case=None if whole else two[0])
+    before = seen(doctor)
+    User.objects.filter(pk=patient.pk).update(is_active=False)
+    assert seen(doctor) == set() and set(selectors.visible_patient_ids(doctor)) == {doctor.pk}
+    assert worklist.page(doctor, Filters()).rows == []
+    worklist_upkeep.mend_entries()
+    assert worklist.counts(doctor).by_level[""] == 0
+    User.objects.filter(pk=patient.pk).update(is_active=True)
+    assert seen(doctor) == before
+    worklist_upkeep.mend_entries()
+    assert {row.case.pk for row in worklist.page(doctor, Filters()).rows} == before
 
 
 def test_a_doctor_reads_their_own_cases_too(patient, doctor, two):

@@ -93,6 +93,7 @@ class TestService:
     def test_what_the_patient_ended_stays_ended_for_its_time(self, patient, doctor, case):
         grant = emergency.open_access(doctor, patient.email, REASON)
         assert care.revoke_access(patient, grant.pk)
+        assert AccessLog.objects.about(patient).filter(action="end_emergency_access").count() == 1
         assert not visible_cases(doctor).exists()
         with pytest.raises(UserError) as caught:
             emergency.open_access(doctor, patient.email, REASON)

@@ -18,6 +18,7 @@ from django_celery_results.models import TaskResult
 
 from accounts import access_log, consents, erasure, export, ownership, services
 from accounts.models import AccessLog, ConsentPurpose, DataExport, Erasure, User
+from cases import worklist
 from cases.models import Case, Scan
 from inference import heatmaps
 from inference import services as readings
@@ -233,6 +234,31 @@ def test_the_account_is_shut_at_once(patient, as_user, api_as):
     answer = client.get("/api/v1/cases/", headers={"Authorization": f"Token {key}"})
     assert answer.status_code == 401
     assert erasure.request_erasure(patient) == Erasure.objects.get()
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_doctor_reads_nothing_more_once_the_account_is_shut(patient, doctor, as_user, api_as, whole):
+    scan = ScanFactory.create(case__patient=patient, case__title="My sore knee")
+    grant = CareRelationshipFactory.create(patient=patient, doctor=doctor, case=None if whole else scan.case)
+    client, api = as_user(doctor), api_as(doctor)
+    pages = [
+        reverse("cases:detail", args=[scan.case_id]),
+        reverse("cases:scan_original", args=[scan.case_id, scan.pk]),
+        reverse("inference:scan_result", args=[scan.case_id, scan.pk]),
+        reverse("inference:patient_record", args=[patient.pk]),
+    ]
+    lists = [reverse("cases:list"), reverse("cases:worklist")]
+    assert [client.get(page).status_code for page in pages] == [200] * 4
+    assert all("My sore knee" in client.get(page).content.decode() for page in lists)
+    assert worklist.counts(doctor).by_level[""] == 1
+    erasure.request_erasure(patient)
+    assert [client.get(page).status_code for page in pages] == [404] * 4
+    assert not any("My sore knee" in client.get(page).content.decode() for page in lists)
+    assert api.get("/api/v1/cases/").json()["results"] == []
+    assert api.get("/api/v1/scans/").json()["results"] == []
+    assert worklist.counts(doctor).by_level[""] == 0
+    grant.refresh_from_db()
+    assert not grant.is_active
 
 
 def test_a_check_for_an_account_that_never_was(db):

@@ -1,12 +1,13 @@
 """The patient's page of who may see their cases."""
 
+import re
 import uuid
 
 import pytest
 from django.urls import reverse
 
 from accounts import care, selectors
-from accounts.models import CareInvitation
+from accounts.models import CareInvitation, EmergencyAccess
 from tests.factories import CareRelationshipFactory, CaseFactory
 
 pytestmark = pytest.mark.django_db
@@ -75,8 +76,16 @@ def test_taking_back(as_user, patient, other_patient, client):
     assert "/login/" in client.post(address)["Location"]
     assert as_user(other_patient).post(address).status_code == 404
     assert as_user(patient).get(address).status_code == 405
-    assert "taken back" in as_user(patient).post(address, follow=True).text
-    assert as_user(patient).post(address).status_code == 404
+    for _tap in range(2):
+        assert "The invitation is taken back." in as_user(patient).post(address, follow=True).text
+    assert as_user(other_patient).post(address).status_code == 404
+
+
+def test_what_was_answered_is_not_said_to_be_taken_back(as_user, patient, doctor):
+    sent = care.invite_by_email(patient, doctor.email)
+    care.accept_invitation(doctor, sent.pk)
+    answer = as_user(patient).post(reverse("accounts:cancel_invitation", args=[sent.pk]))
+    assert answer.status_code == 404 and selectors.grants_of(patient).exists()
 
 
 @pytest.mark.parametrize("scope", [{}, {"access_days": "7"}])
@@ -112,10 +121,22 @@ def test_revoking(as_user, patient, other_patient, doctor, client):
     assert as_user(other_patient).post(address).status_code == 404
     assert as_user(doctor).post(address).status_code == 403
     assert selectors.grants_of(patient).exists()
-    assert "It is ended." in as_user(patient).post(address, follow=True).text
-    assert not selectors.grants_of(patient).exists()
-    assert as_user(patient).post(address).status_code == 404
+    for _tap in range(2):
+        assert "It is ended." in as_user(patient).post(address, follow=True).text
+        assert not selectors.grants_of(patient).exists()
+    assert as_user(other_patient).post(address).status_code == 404
     assert as_user(patient).post(reverse("accounts:revoke", args=[uuid.uuid4()])).status_code == 404
+
+
+def test_an_emergency_names_whom_to_ask(as_user, patient, doctor, settings):
+    grant = CareRelationshipFactory.create(patient=patient, doctor=doctor, is_emergency=True)
+    EmergencyAccess.objects.create(grant=grant, reason="Unconscious, bleeding")
+    settings.PMI_CONTACT = "help@example.org"
+    page = as_user(patient).get(reverse(PAGE)).text
+    assert re.search(r"ask the doctor or us\.\s+Write to us: <a [^>]+>help@example.org</a>", page)
+    settings.PMI_CONTACT = ""
+    page = as_user(patient).get(reverse(PAGE)).text
+    assert "ask the doctor." in page and "or us" not in page
 
 
 def test_only_patients_share(as_user, client, doctor, admin_user):

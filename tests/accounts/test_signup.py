@@ -34,7 +34,9 @@ def test_a_patient_signs_up_confirms_and_lands_on_the_cases(client):
     assert client.get(SIGNUP).status_code == 200
     answer = client.post(SIGNUP, FORM)
     assert answer["Location"] == reverse("account_email_verification_sent")
-    assert client.get(answer["Location"]).status_code == 200
+    page = client.get(answer["Location"])
+    assert page.status_code == 200
+    assert "Log in with your address and password, and we send it again." in page.text
     user = User.objects.get()
     assert (user.email, user.full_name, user.role) == ("nia@example.org", "Nia New", Role.PATIENT)
     assert not user.is_staff
@@ -75,12 +77,37 @@ def test_bad_forms_name_the_field(client, change, field):
     assert not User.objects.exists()
 
 
+def test_a_form_that_comes_back_says_where_to_look(client):
+    page = client.post(SIGNUP, {**FORM, "agree_care": ""}).text
+    assert "PMI cannot work for you without this." in page
+    assert re.search(r'role="alert">Something is missing or not right. Look for the words in red.<', page)
+    assert re.search(r'<input type="checkbox" name="agree_care"[^>]* aria-invalid="true"', page)
+    assert "Something is missing" not in client.get(SIGNUP).text
+
+
+def test_the_name_is_filled_in_by_the_browser(client, as_user, patient):
+    for page in (client.get(SIGNUP), as_user(patient).get(reverse("accounts:account"))):
+        assert re.search(r'<input type="text" name="full_name"[^>]* autocomplete="name"', page.text)
+
+
 def test_an_address_in_use_is_not_revealed(client):
     UserFactory.create(email="nia@example.org")
     answer = client.post(SIGNUP, FORM)
     assert answer["Location"] == reverse("account_email_verification_sent")
     assert User.objects.count() == 1
     assert "You have one already" in mail.outbox[0].body
+    assert mail.outbox[0].subject == "[PMI] You already have an account"
+
+
+def test_who_did_not_get_the_link_gets_another_by_logging_in(client):
+    """As the page with "Check your mail" says; so does making the account again with the right address."""
+    client.post(SIGNUP, {**FORM, "email": "typo@example.org"})
+    mail.outbox.clear()
+    answer = client.post("/accounts/login/", {"login": "typo@example.org", "password": PASSWORD})
+    assert answer["Location"] == reverse("account_email_verification_sent")
+    assert [message.to for message in mail.outbox] == [["typo@example.org"]]
+    client.post(SIGNUP, FORM)
+    assert mail.outbox[-1].to == ["nia@example.org"]
 
 
 def test_log_in_and_out(client, patient):
@@ -122,6 +149,7 @@ def test_a_forgotten_password(client, patient):
 def test_an_unknown_address_gets_the_same_page(client):
     answer = client.post("/accounts/password/reset/", {"email": "nobody@example.org"}, follow=True)
     assert "If there is an account" in answer.text
+    assert mail.outbox[0].subject == "[PMI] No account with this address"
 
 
 @pytest.mark.parametrize("page", ["account_change_password", "account_email", "account_reauthenticate"])

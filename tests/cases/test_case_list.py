@@ -3,7 +3,9 @@
 import pytest
 from django.urls import reverse
 
+from accounts.models import AccessLog
 from tests import factories
+from tests.cases.conftest import actions
 
 pytestmark = pytest.mark.django_db
 URL = "/cases/"
@@ -33,6 +35,16 @@ def test_doctor_sees_shared_cases_with_names_and_no_new_button(as_user, reader, 
     assert "My sore knee" in response.text
     assert case.patient.full_name in response.text
     assert reverse("cases:new") not in response.text
+
+
+def test_what_a_doctor_is_shown_is_logged_for_the_patient_and_ones_own_is_not(as_user, patient, reader, case):
+    own = factories.CaseFactory.create(patient=reader)
+    assert as_user(patient).get(URL).status_code == 200
+    assert actions(case) == []
+    assert list(as_user(reader).get(URL).context["page"]) == [own, case]
+    assert actions(case) == ["list_cases"] and actions(own) == []
+    assert as_user(None).get(URL).status_code == 302
+    assert AccessLog.objects.count() == 1
 
 
 def test_doctor_without_patients_is_told_how_cases_arrive(as_user, doctor):

@@ -95,12 +95,13 @@ def test_who_may_change_one(case: Case, patient: Any, doctor: Any, other_patient
 # --- the pages ---
 def add(client: Any, case: Case | uuid.UUID | str, **fields: str) -> Any:
     data = {"due_on": in_days(5).isoformat(), "text": "Second film", **fields}
-    return client.post(reverse("cases:add_follow_up"), {"case": str(getattr(case, "pk", case)), **data})
+    return client.post(reverse("inference:record"), {"case": str(getattr(case, "pk", case)), **data})
 
 
 def test_adding_from_the_record(as_user: Any, patient: Any, case: Case) -> None:
     response = add(as_user(patient), case)
-    assert response["Location"] == "/record/#follow-ups"
+    # Not to a place further down: the answer stands at the top.
+    assert response["Location"] == "/record/"
     one = FollowUp.objects.get()
     assert (one.case, one.created_by, one.text, one.due_on) == (case, patient, "Second film", in_days(5))
     assert not one.is_due and not one.is_from_doctor
@@ -110,16 +111,31 @@ def test_adding_from_the_record(as_user: Any, patient: Any, case: Case) -> None:
     "fields", [{"due_on": ""}, {"due_on": "soon"}, {"due_on": "2020-01-01"}, {"text": ""}]
 )
 def test_a_bad_reminder_is_explained(as_user: Any, patient: Any, case: Case, fields: dict[str, str]) -> None:
-    client = as_user(patient)
-    assert add(client, case, **fields).status_code == 302
+    CaseFactory.create(patient=patient)
+    page = add(as_user(patient), case, **fields)
+    assert page.status_code == 400 and page["Cache-Control"] == "private, no-store"
     assert not FollowUp.objects.exists()
-    assert "Please" in client.get("/record/").content.decode()
+    assert 'aria-invalid="true"' in page.text and "invalid-feedback" in page.text
+    # What was written is still there.
+    kept = {"due_on": in_days(5).isoformat(), "text": "Second film", **fields}
+    assert {name: page.context["form"][name].value() for name in kept} == kept
+    assert f'<option value="{case.pk}" selected>' in page.text
+    assert '<details class="card measure no-print" open>' in page.text
+
+
+def test_too_many_open_ones_are_explained_at_the_form(
+    as_user: Any, patient: Any, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(followups, "MOST_OPEN", 0)
+    page = add(as_user(patient), case)
+    assert page.status_code == 400 and "This case has many open reminders." in page.text
+    assert 'value="Second film"' in page.text
 
 
 def test_done_and_open_again(as_user: Any, patient: Any, case: Case) -> None:
     one, client = own(case, -1), as_user(patient)
     path = reverse("cases:follow_up_done", args=[one.pk])
-    client.post(path)
+    assert client.post(path)["Location"] == "/record/"
     one.refresh_from_db()
     assert one.done_at is not None and not one.is_due
     client.post(path, {"open": "1"})
@@ -138,7 +154,8 @@ def test_only_ones_own_can_be_deleted(as_user: Any, patient: Any, doctor: Any, c
 @pytest.mark.parametrize("who", ["other_patient", "doctor", "unverified_doctor", "admin_user"])
 def test_nobody_else_knows_of_it(as_user: Any, case: Case, who: str, request: pytest.FixtureRequest) -> None:
     one, client = own(case), as_user(request.getfixturevalue(who))
-    assert add(client, case).status_code == 404
+    assert add(client, case).status_code == (404 if who == "other_patient" else 403)
+    assert FollowUp.objects.get() == one
     for name in ("follow_up_done", "delete_follow_up"):
         assert client.post(reverse(f"cases:{name}", args=[one.pk])).status_code == 404
     assert FollowUp.objects.get().done_at is None
@@ -155,9 +172,10 @@ def test_a_doctor_with_access_may_not_change_it(as_user: Any, patient: Any, doct
 def test_anonymous_bad_id_and_wrong_method(as_user: Any, patient: Any, case: Case) -> None:
     one = own(case)
     paths = [reverse(f"cases:{name}", args=[one.pk]) for name in ("follow_up_done", "delete_follow_up")]
-    for path in [*paths, reverse("cases:add_follow_up")]:
+    for path in paths:
         assert "login" in as_user(None).post(path)["Location"]
         assert as_user(patient).get(path).status_code == 405
+    assert "login" in add(as_user(None), case)["Location"]
     assert add(as_user(patient), "nonsense").status_code == 404
     assert add(as_user(patient), uuid.uuid4()).status_code == 404
     unknown = reverse("cases:follow_up_done", args=[uuid.uuid4()])

@@ -82,6 +82,7 @@ def test_the_same_amendment_again(reader: User, scan: Scan, reading: Analysis) -
     version, is_new = sign(reader, scan, change)
     assert is_new and version.version == 2
     assert sign(reader, scan, change) == (version, False)
+    assert AccessLog.objects.about(scan.case.patient).filter(action="amend_review").count() == 1
     # Of the new version, the same with the same reason is one version more.
     again, is_new = sign(reader, scan, filled(reading, amends=version.pk, amend_reason="Better"))
     assert is_new and again.version == 3

@@ -99,6 +99,7 @@ def test_what_ended_is_not_found(case: Case, how: str) -> None:
     elif how == "revoked":
         assert sharing.revoke_link(case, case.patient, made.link.pk)
         assert not sharing.revoke_link(case, case.patient, made.link.pk)
+        assert AccessLog.objects.about(case.patient).filter(action="revoke_share_link").count() == 1
     elif how == "patient_gone":
         case.patient.is_active = False
         case.patient.save()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -85,9 +86,13 @@ def test_all_that_is_said_is_the_same_before_and_after_the_first_signature(
     reading: Analysis,
     others: list[Case],
     django_capture_on_commit_callbacks: Any,
+    monkeypatch: pytest.MonkeyPatch,
     has_seen: bool,
     how: str,
 ) -> None:
+    # Pages say how long a case has been waiting: the clock stands still from here on.
+    moment = timezone.now()
+    monkeypatch.setattr(worklist, "timezone", SimpleNamespace(now=lambda: moment))
     since = worklist.newest_news(blind).isoformat()
     if has_seen:
         for case in Case.objects.all():

@@ -116,8 +116,14 @@ def test_wrong_methods(as_user: Any, reader: User) -> None:
 
 
 def test_titles_and_names_are_escaped(as_user: Any, reader: User, patient: User) -> None:
+    User.objects.filter(pk=patient.pk).update(full_name="<i>Zaphod</i>")
     factories.CaseFactory.create(patient=patient, title="<script>alert(1)</script>")
-    assert "<script>alert" not in as_user(reader).get(URL, {"q": "<b>"}).text
+    client = as_user(reader)
+    shown = client.get(URL).text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in shown and "&lt;i&gt;Zaphod&lt;/i&gt;" in shown
+    assert "<script>alert" not in shown and "<i>Zaphod" not in shown
+    asked = client.get(URL, {"q": '"><b>'}).text
+    assert "&quot;&gt;&lt;b&gt;" in asked and '"><b>' not in asked
 
 
 def test_pages_keep_the_filters(as_user: Any, reader: User, patient: User) -> None:
@@ -270,11 +276,22 @@ def test_api_pages_by_cursor_and_is_logged(api_as: Any, reader: User, patient: U
         "unread=perhaps",
         "unread=2",
         "opened_to=9999-12-31",
+        "opened_from=03/02/2026",
     ],
 )
 def test_api_tells_what_is_wrong(api_as: Any, reader: User, query: str) -> None:
     answer = api_as(reader).get(f"{API}?{query}")
     assert answer.status_code == 400 and set(answer.json()) == {"detail", "code"}
+
+
+@pytest.mark.parametrize("language", ["en", "es", "hi"])
+@pytest.mark.parametrize("text", ["03/02/2026", "03.02.2026", "3 Feb 2026", "20260203"])
+def test_a_day_is_the_same_in_every_language(api_as: Any, reader: User, language: str, text: str) -> None:
+    client, headers = api_as(reader), {"accept-language": language}
+    for name in ("opened_from", "opened_to"):
+        answer = client.get(API, {name: text}, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (400, "bad_filter")
+        assert client.get(API, {name: "2026-02-03"}, headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize(

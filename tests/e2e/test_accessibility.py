@@ -27,6 +27,21 @@ SIGN_IN = [
 PRIVATE = ["/cases/", "/cases/new/", "/account/", "/account/sharing/", "/account/tokens/", *SIGN_IN]
 
 
+def test_in_spanish_nothing_sticks_out(visit: Callable[..., Visitor]) -> None:
+    """Its words are longer than English ones."""
+    visitor = visit(360)
+    visitor.context.add_cookies([{"name": "django_language", "value": "es", "url": visitor.site.url}])
+    for path in PUBLIC:
+        visitor.goto(path)
+        visitor.has_no_sideways_scroll()
+    visitor.become_patient()
+    case_path = visitor.open_case("chest_xray")
+    for path in (*PRIVATE, "/record/", "/accounts/email/", case_path, f"{case_path}share/"):
+        visitor.goto(path)
+        assert visitor.page.locator("html").get_attribute("lang") == "es"
+        visitor.look("spanish" + path.replace("/", "-").rstrip("-"))
+
+
 @pytest.mark.parametrize("width", [1280, 360])
 def test_main_pages(visit: Callable[..., Visitor], readable: Readable, tmp_path: Path, width: int) -> None:
     if not AXE.is_file():

@@ -48,6 +48,17 @@ def test_without_javascript_a_scan_goes_in_and_is_read(
     visitor.shot("result-without-javascript")
 
 
+def test_without_javascript_a_phone_has_a_menu(visit: Callable[..., Visitor]) -> None:
+    visitor = visit(360, java_script_enabled=False).become_patient()
+    page = visitor.goto("/")
+    menu = page.get_by_role("navigation", name="Main")
+    expect(menu.get_by_role("link", name="My record")).to_be_visible()
+    expect(menu.get_by_role("button", name="Show the menu")).to_be_hidden()
+    menu.get_by_role("button", name="Log out").click()
+    expect(page.get_by_role("navigation", name="Main").get_by_role("link", name="Log in")).to_be_visible()
+    visitor.shot("menu-without-javascript")
+
+
 def _tab_to(visitor: Visitor, selector: str, limit: int = 60) -> None:
     """Presses Tab until the element has the focus, and checks that one can see where the focus is."""
     page = visitor.page

@@ -97,10 +97,14 @@ def test_report_share_link_and_record(visit: Callable[..., Visitor], readable: R
         owner.width = width
         owner.goto("/record/")
         problems += _clear(owner, "record")
-    owner.context.add_cookies([{"name": "django_language", "value": "hi", "url": owner.site.url}])
-    owner.goto("/record/")
-    assert page.locator("html").get_attribute("lang") == "hi"
-    problems += _clear(owner, "record-hi")
+    owner.page.set_viewport_size({"width": 360, "height": 800})
+    owner.width = 360
+    # Days are longest in Spanish.
+    for language in ("es", "hi"):
+        owner.context.add_cookies([{"name": "django_language", "value": language, "url": owner.site.url}])
+        owner.goto("/record/")
+        assert page.locator("html").get_attribute("lang") == language
+        problems += _clear(owner, f"record-{language}")
     owner.context.clear_cookies(name="django_language")
     owner.goto("/record/")
     page.get_by_text("Set a reminder").click()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from inference.calls import doubtful_labels, operating_points
+from inference.calls import NOTHING_FROM, doubtful_labels, operating_points
 from inference.marks import are_marks_outdated, marks_of, way_of
 from inference.models import Analysis
 from inference.prognosis import Point, trend, words
@@ -81,9 +81,33 @@ def test_where_the_age_is_not_known_every_mark_is_the_most_careful_one() -> None
 def test_nothing_is_found_on_a_film_only_where_little_is_left_for_a_disease() -> None:
     marks = film_marks("child")
     assert marks["no_finding"] == (0.39, 0.8)
-    assert marks["pneumonia"] == (pytest.approx(0.2), 0.62)
+    assert marks["pneumonia"] == (0.2, 0.62)
     assert marks["viral"] == (0.35, 0.59), "of a kind the disease itself tells"
     assert film_marks("adult")["pneumonia"] == (0.16, 0.6)
+
+
+HEADS: dict[str, Any] = {
+    "kind": "brain_mri",
+    "activation": "softmax",
+    "labels": [
+        {"name": "glioma", "condition": "glioma", "high_sensitivity": 0.37, "high_specificity": 0.5},
+        {"name": "none", "condition": "no-brain-tumour", "high_sensitivity": 0.4, "high_specificity": 0.5},
+    ],
+    "pooling": {"operating_points": {"none": {"high_sensitivity": 0.1, "high_specificity": 0.65}}},
+}
+
+
+@pytest.mark.parametrize(("is_volume", "slices_read"), [(False, 1), (True, 1), (True, 5), (True, 60)])
+def test_nothing_found_in_a_head_is_likely_from_the_mark_that_is_shown(
+    is_volume: bool, slices_read: int
+) -> None:
+    def upper_mark(metadata: dict[str, Any]) -> float:
+        found = operating_points(metadata, age_group="adult", is_volume=is_volume, slices_read=slices_read)
+        return float(found["none"]["high_specificity"])
+
+    assert upper_mark(HEADS) == NOTHING_FROM
+    own = upper_mark({**HEADS, "kind": "knee_xray"})
+    assert own < NOTHING_FROM, "a next grade does not weaken grade 0"
 
 
 def test_marks_leave_the_metadata_as_they_are() -> None:
@@ -132,6 +156,17 @@ class TestOfAReading:
         reading = self.film()
         assert marks_of(reading)["pneumonia"] == (0.46, 0.62)
         assert are_marks_outdated(reading), "today pneumonia is possible from 0.16 on"
+
+    def test_two_calibrations_by_age_are_two_ways(self) -> None:
+        version = rows.model_version()
+        version.metadata = {**FILMS, "calibration": {"ages": {"child": {}}}}
+        version.save()
+        scan = ScanFactory.create(case__age_group="child")
+        ways = [
+            way_of(rows.reading(scan, model_version=version, age_group=age))
+            for age in ("child", "", "adult", "unknown")
+        ]
+        assert ways == ["picture of child", "picture of child", "picture", "picture"]
 
     def test_pictures_few_and_many_slices_are_not_set_beside_each_other(self) -> None:
         flat, deep = ScanFactory.create(), ScanFactory.create(slices=30)

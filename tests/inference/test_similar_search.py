@@ -264,6 +264,24 @@ def test_who_may_compare(as_user: Any, patient: Any, other_patient: Any, doctor:
     assert as_user(patient).get(own).status_code == 404
 
 
+def test_two_patients_of_one_doctor_are_not_compared(
+    as_user: Any, patient: Any, other_patient: Any, doctor: Any
+) -> None:
+    scan, earlier = (ScanFactory.create(case__patient=patient) for _number in range(2))
+    foreign = ScanFactory.create(case__patient=other_patient)
+    for person in (patient, other_patient):
+        CareRelationshipFactory.create(patient=person, doctor=doctor)
+    client = as_user(doctor)
+    assert client.get(reverse("cases:scan_preview", args=[foreign.case_id, foreign.pk])).status_code == 200
+    own, wrong = (
+        reverse("inference:similar_compare_own", args=[scan.case_id, scan.pk, other.pk])
+        for other in (earlier, foreign)
+    )
+    assert client.get(own).status_code == 200
+    assert client.get(wrong).status_code == 404
+    assert AccessLog.objects.get(action="compare_own").object_id == earlier.pk
+
+
 def test_neighbours_that_disagree_are_told_to_the_doctor_only(
     as_user: Any, patient: Any, doctor: Any
 ) -> None:

@@ -11,8 +11,15 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts import consents
 from cases.selectors import visible_scans
-from inference import similar_spaces
-from inference.models import Embedding, ModelVersion, ReferenceImage, ReferenceVector, VectorSpace
+from inference import similar_selectors, similar_spaces
+from inference.models import (
+    Confirmation,
+    Embedding,
+    ModelVersion,
+    ReferenceImage,
+    ReferenceVector,
+    VectorSpace,
+)
 from inference.similar_projection import Projection, unit
 from inference.similar_selectors import Filters, Probe, neighbours
 from tests.factories import ScanFactory, UserFactory
@@ -196,32 +203,36 @@ def test_a_rare_filter_finds_all_it_can_behind_the_index(indexed: Any, patient: 
     assert len({h.reference_id for h in hits.others} & {references[n].pk for n in exact}) >= 5
 
 
-def test_the_index_never_passes_over_a_missing_consent(indexed: Any, patient: Any) -> None:
+def test_the_index_never_passes_over_a_missing_consent(
+    indexed: Any, patient: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Rows of people who do not consent lie nearest of all, and there are more of them than HNSW looks at."""
+    monkeypatch.setattr(similar_selectors, "EF_SEARCH", 5)
+    monkeypatch.setattr(similar_selectors, "PROBES", 1)
     space, _references, _vectors = indexed
-    owner = UserFactory.create()
-    analysis = rows.reading(ScanFactory.create(case__patient=owner), model_version=space.model_version)
-    query = clustered(1, DIMS, seed=6)[0]
-    from inference.models import Confirmation
-
-    confirmation = Confirmation.objects.create(finding=analysis.findings.get(rank=0))
-    held = ReferenceImage.objects.create(
-        kind=space.model_version.kind,
-        source="platform",
-        condition="pneumonia",
-        key="held",
-        showable=True,
-        picture="references/none.png",
-        owner=owner,
-        scan=analysis.scan,
-        confirmation=confirmation,
-    )
-    similar_spaces.store_vectors(space, [(held, query)])
+    query, step = clustered(2, DIMS, seed=6)
+    held: dict[Any, Any] = {}
+    for number in range(8):
+        owner = UserFactory.create()
+        analysis = rows.reading(ScanFactory.create(case__patient=owner), model_version=space.model_version)
+        (reference,) = fill(
+            space.model_version,
+            unit(query[None] + 0.002 * number * step),  # HNSW keeps equal vectors as one
+            start=COUNT + number,
+            source="platform",
+            owner=owner,
+            scan=analysis.scan,
+            confirmation=Confirmation.objects.create(finding=analysis.findings.get(rank=0)),
+        )
+        held[reference.pk] = owner
     probe = Probe(space, vector=query.tolist())
     found = neighbours(probe, visible_scans(patient)).others
-    assert len(found) == 6 and held.pk not in {hit.reference_id for hit in found}
-    consents.give_consent(owner, "similar_search")
-    assert neighbours(probe, visible_scans(patient)).others[0].reference_id == held.pk
+    assert len(found) == 6 and not held.keys() & {hit.reference_id for hit in found}
+    agreed = next(iter(held))  # the nearest
+    consents.give_consent(held[agreed], "similar_search")
+    found = neighbours(probe, visible_scans(patient)).others
+    assert len(found) == 6 and held.keys() & {hit.reference_id for hit in found} == {agreed}
+    assert found[0].reference_id == agreed
 
 
 def test_a_half_made_index_is_built_anew(indexed: Any, patient: Any) -> None:

@@ -1,6 +1,7 @@
 """A signed review outranks the model: on pages, in the report, the record, shared results and the API."""
 
 import html
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,12 +9,13 @@ from django.core.management import call_command
 from django.urls import reverse
 from django.utils import timezone
 
-from cases import second_reader, sharing
-from cases.models import Scan
-from inference import services
+from cases import reviews, second_reader, sharing
+from cases.models import ReviewVerdict, Scan
+from inference import case_state, services
 from inference.danger import default_rules
 from inference.models import Analysis, DangerAssessment
 from inference.reading import Reading
+from inference.report_review import verdict_words
 from inference.standing import Standing, is_worse
 from tests.factories import ScanFactory
 from tests.inference import pdf
@@ -211,6 +213,59 @@ def test_the_blind_second_reader_sees_nothing_of_the_first(
     assert "You are this scan's second reader." in texts[0]
     sign(reading, second, seat="second")
     assert "Ada Reader" in page(client, scan)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "level", "about_newer"),
+    [("routine", "emergency", "emergency", True), ("emergency", "routine", "emergency", False)],
+)
+def test_of_two_readings_the_review_of_the_newer_one_counts_and_a_worse_earlier_one_stays_a_floor(
+    scan: Scan, reader: Any, patient: Any, first: str, second: str, level: str, about_newer: bool
+) -> None:
+    earlier = rows.reading(scan, waited=timedelta(hours=2))
+    sign(earlier, reader, danger_level=first)
+    newer = rows.reading(scan)
+    other = doctor_of(patient, "Dr Bea Second")
+    second_reader.ask(reader, scan, other.pk)
+    sign(newer, other, danger_level=second, seat="second")
+    counts = reviews.signed_review(scan)
+    assert counts is not None and (counts.danger_level, counts.analysis_id == newer.pk) == (
+        level,
+        about_newer,
+    )
+    assert counts == reviews.counting(patient, scan.reviews.all())
+    assert Standing(newer, counts).level == level
+    case_state.refresh(scan.case_id)
+    scan.case.refresh_from_db()
+    assert scan.case.danger == level
+
+
+@pytest.mark.parametrize(
+    ("condition", "verdict", "right", "words"),
+    [
+        ("glioma", "agree", "", "A glioma: the AI calls it unlikely, and the doctor agrees."),
+        ("glioma", "disagree", "", "A glioma: the AI calls it unlikely, and the doctor disagrees."),
+        ("glioma", "unsure", "", "A glioma: the doctor is not sure."),
+        ("no-brain-tumour", "agree", "", "Nothing found: the AI calls it unlikely, and the doctor agrees."),
+        (
+            "glioma",
+            "disagree",
+            "meningioma",
+            "A glioma: the AI calls it unlikely. The doctor sees: a meningioma.",
+        ),
+        (
+            "glioma",
+            "disagree",
+            "no-brain-tumour",
+            "A glioma: the AI calls it unlikely. The doctor sees no sign of it.",
+        ),
+    ],
+)
+def test_a_verdict_on_what_the_ai_called_unlikely_says_so(
+    condition: str, verdict: str, right: str, words: str
+) -> None:
+    said = ReviewVerdict(condition=condition, call="unlikely", verdict=verdict, right_condition=right)
+    assert verdict_words(said) == words
 
 
 def test_every_version_is_there_to_read(as_user: Any, patient: Any, reader: Any, reading: Analysis) -> None:

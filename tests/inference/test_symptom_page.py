@@ -108,6 +108,20 @@ def test_answers_can_be_changed(answered, as_user, patient, case):
     assert "No symptom was answered with yes." in as_user(patient).get(f"/cases/{case.pk}/").text
 
 
+def test_answers_that_are_not_saved_have_a_note_at_the_form_and_at_the_results(as_user, patient, case):
+    page = as_user(patient).get(f"/cases/{case.pk}/").text
+    note = "data-unsaved-note hidden>Your answers are not saved yet."
+    form, results = page.split('id="scans-heading"')
+    assert form.count(note) == results.count(note) == 1
+    assert 'data-unsaved=""' in form
+
+
+def test_answers_that_were_refused_are_said_not_to_be_saved(answered):
+    page = answered(none_of_these="on", blue_lips="yes").text
+    assert 'data-unsaved="yes"' in page
+    assert "data-unsaved-note>Your answers are not saved yet." in page
+
+
 def test_a_reader_may_look_but_not_answer(as_user, reader, case):
     client = as_user(reader)
     assert client.get(url_of(case)).status_code == 403
@@ -115,6 +129,7 @@ def test_a_reader_may_look_but_not_answer(as_user, reader, case):
     Case.objects.filter(pk=case.pk).update(symptoms={"blue_lips": True})
     page = client.get(f"/cases/{case.pk}/").text
     assert "Blue or grey lips or face" in page and "Change the answers" not in page
+    assert "data-unsaved" not in page
 
 
 def test_hidden_from_everybody_else(as_user, other_patient, unverified_doctor, admin_user, doctor, case):

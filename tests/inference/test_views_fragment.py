@@ -1,5 +1,6 @@
 """The progress fragment and the reading card."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ from django.test import RequestFactory
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.models import AccessLog
 from cases.models import Scan
 from cases.selectors import READING_RELATIONS
 from inference.models import Analysis
@@ -83,6 +85,33 @@ def test_the_card(as_user: Any, patient: Any, scan: Scan, status: str, words: st
     assert words in text
     assert ("hx-get" in text) == (status == "queued")
     assert words in card(scan)
+    # By this name the focus is given back when one state takes the place of another.
+    assert text.count(f'id="open-{scan.pk}"') == 1
+
+
+@pytest.mark.parametrize("status", ["succeeded", "rejected", "failed"])
+def test_the_card_of_a_finished_reading_is_logged_once_as_read(
+    as_user: Any, patient: Any, doctor: Any, scan: Scan, status: str
+) -> None:
+    CareRelationshipFactory.create(patient=patient, doctor=doctor)
+    made, client = rows.analysis(scan, "queued"), as_user(doctor)
+    for asked in ({"as": "card"}, {"as": "card", "seen": Progress(made).token}, {}):
+        assert client.get(address(made), asked, **HTMX).status_code in (200, 204)
+    assert not AccessLog.objects.exists()
+    Analysis.objects.filter(pk=made.pk).delete()
+    made = rows.analysis(scan, status)
+    assert client.get(address(made), **HTMX)["HX-Refresh"] == "true"
+    assert not AccessLog.objects.exists()
+    assert "hx-get" not in client.get(address(made), {"as": "card"}, **HTMX).text
+    line = AccessLog.objects.about(patient).get()
+    assert (line.action, line.object_id, line.actor_key) == ("view_reading", made.pk, doctor.log_key)
+
+
+def test_what_becomes_of_a_card_is_said_aloud(as_user: Any, patient: Any, scan: Scan) -> None:
+    """What speaks stays on the page; only what is in it is replaced."""
+    rows.analysis(scan, "queued")
+    page = as_user(patient).get(reverse("cases:scan_list", args=[scan.case_id])).text
+    assert re.search(r'<div role="status">\s*<div class="reading-card" hx-get="', page)
 
 
 def test_the_card_of_a_scan_that_nobody_read(scan: Scan) -> None:

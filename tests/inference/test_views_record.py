@@ -109,6 +109,14 @@ def test_of_one_scan_only_the_newest_reading_counts(as_user: Any, patient: Any, 
     assert "This is the first reading of it." in text and "about 9 in 10" in text
 
 
+def test_what_a_newer_reading_refused_does_not_count_any_more(as_user: Any, patient: Any, case: Case) -> None:
+    made = film(case, 3, 0.83)
+    client = as_user(patient)
+    assert "No scan has been read yet." not in record(client)
+    rows.analysis(made.scan, "rejected")
+    assert "No scan has been read yet." in record(client)
+
+
 def test_grades_of_a_knee_move_as_one(as_user: Any, patient: Any, case: Case) -> None:
     for month, weights in ((3, (0.8, 0.2, 0, 0, 0)), (6, (0, 0.1, 0.2, 0.7, 0))):
         made = film(case, month, 0.5)
@@ -234,5 +242,6 @@ def test_only_patients_have_one(as_user: Any, who: str, request: pytest.FixtureR
 def test_anonymous_bad_id_and_wrong_method(as_user: Any, patient: Any, doctor: Any) -> None:
     for path in (RECORD, of(patient)):
         assert "login" in as_user(None).get(path)["Location"]
-        assert as_user(patient).post(path).status_code == 405
+        assert as_user(patient).put(path).status_code == 405
+    assert as_user(patient).post(of(patient)).status_code == 405
     assert as_user(doctor).get(reverse("inference:patient_record", args=[uuid.uuid4()])).status_code == 404

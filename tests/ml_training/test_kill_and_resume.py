@@ -227,7 +227,8 @@ def test_bad_input_is_one_line_before_hours_are_spent(
     assert "000.png: label '7' is not one of" in fails(capsys, "train", config_path, *options)
     write_manifest(folder, [*tiny_rows, {**tiny_rows[0], "split": "train"}])
     assert "group 'p0' stands on both sides of a split" in fails(capsys, "train", config_path, *options)
-    assert time.monotonic() - began < 60
+    # Minutes at most on a machine that is busy; a training takes hours.
+    assert time.monotonic() - began < 600
 
 
 def test_the_best_epoch_is_judged_as_it_will_answer(

@@ -285,7 +285,7 @@ def test_depthwise_convolutions_stay_in_32_bits_on_a_cpu_and_keep_their_names() 
     networks.keep_depthwise_exact(network)
     twin = copy.deepcopy(network)
     with torch.no_grad():
-        network[0].weight.zero_()
+        network.get_parameter("0.weight").zero_()
     with torch.autocast("cpu", torch.bfloat16):
         depthwise = twin[0](torch.ones(1, 8, 3, 3))
         assert depthwise.dtype is torch.float32 and twin[1](depthwise).dtype is torch.bfloat16
