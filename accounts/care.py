@@ -11,6 +11,7 @@ import secrets
 from datetime import timedelta
 from uuid import UUID
 
+from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.core.mail import send_mail
@@ -160,20 +161,18 @@ def deliver(invitation_id: UUID | str) -> bool:
 
     False when it no longer waits, or they were told. A worker calls this.
     """
-    invitation = CareInvitation.objects.to_deliver().filter(pk=invitation_id).first()
-    now = timezone.now()
-    # Claimed before it is sent: two workers with the same message send one mail.
-    if invitation is None or not CareInvitation.objects.to_deliver().filter(pk=invitation.pk).update(
-        delivered_at=now
-    ):
-        return False
     try:
-        _tell(invitation)
+        # Held while it is sent: two workers with the same message send one mail, and a killed one lets go.
+        with transaction.atomic():
+            held = CareInvitation.objects.to_deliver().select_for_update(of=("self",), skip_locked=True)
+            invitation = held.filter(pk=invitation_id).first()
+            if invitation is None:
+                return False
+            _tell(invitation)
+            CareInvitation.objects.filter(pk=invitation.pk).update(delivered_at=timezone.now())
     except Exception:
-        # Free again for the next try; how long it has been tried says when that is (see `_redeliver`).
-        CareInvitation.objects.filter(pk=invitation.pk, delivered_at=now).update(
-            delivered_at=None, updated_at=timezone.now()
-        )
+        # How long it has been tried says when the next try is (see `_redeliver`).
+        CareInvitation.objects.filter(pk=invitation_id).update(updated_at=timezone.now())
         raise
     return True
 
@@ -205,6 +204,8 @@ def _redeliver() -> None:
     for pk in list(kept_back.order_by("updated_at").values_list("pk", flat=True)[:MOST_AT_ONCE]):
         try:
             deliver(pk)
+        except SoftTimeLimitExceeded:
+            raise
         except Exception as error:
             # An address that takes no mail must not keep the others waiting.
             logger.error("Invitation %s could not be delivered: %s", pk, type(error).__name__)

@@ -7,6 +7,7 @@ import logging
 from datetime import timedelta
 from uuid import UUID
 
+from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.core.mail import send_mail
 from django.db import transaction
@@ -141,6 +142,8 @@ def sweep() -> int:
     for pk in list(waiting.values_list("pk", flat=True)[:100]):
         try:
             sent += mail(pk)
+        except SoftTimeLimitExceeded:
+            raise
         except Exception as error:
             # An address that takes no mail must not keep the others waiting.
             logger.error("Notice %s could not be mailed: %s", pk, type(error).__name__)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -82,6 +82,8 @@ def that_counts(signed: Sequence[Review]) -> Review:
     first reader's before the second's. Where an earlier reading's review set a worse level it stays a floor
     until a review of the newer reading takes its place.
     """
+    if len(signed) == 1:
+        return signed[0]
     newest = max(signed, key=lambda review: (_read_at(review), review.seat == Seat.FIRST))
     earlier = [review for review in signed if _read_at(review) < _read_at(newest)]
     return min([newest, *earlier], key=lambda review: rank(review.danger_level))
@@ -97,28 +99,47 @@ def counting(user: User | AnonymousUser | None, found: Iterable[Review]) -> Revi
     """Of all reviews of one scan the signed one that counts for this reader (see `that_counts`). None for a
     blind second reader. `user` None is somebody with a share link.
     """
-    rows = list(found)
-    if user is not None and any(_makes_blind(row, user) for row in rows):
-        return None
-    signed = [row for row in rows if row.status == Status.SIGNED]
+    signed = _seen(user, list(found))
     return that_counts(signed) if signed else None
 
 
-def seen_reviews(user: User | AnonymousUser | None, scan_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Review]:
-    """The review that counts of each scan for a reader who may see the scans (see `counting`), in two
-    queries.
-    """
+@dataclasses.dataclass(frozen=True)
+class SeenReviews:
+    """The signed reviews that one reader sees, by scan."""
+
+    signed: Mapping[uuid.UUID, Sequence[Review]] = dataclasses.field(default_factory=dict)
+
+    def of(self, scan_id: uuid.UUID, reading_id: uuid.UUID | None = None) -> Review | None:
+        """The review that counts of a scan (see `that_counts`). Of one of its readings, old or new, the
+        signed review of just that reading goes first.
+        """
+        signed = self.signed.get(scan_id)
+        if not signed:
+            return None
+        own = [one for one in signed if reading_id is not None and one.analysis_id == reading_id]
+        return min(own, key=lambda review: review.seat != Seat.FIRST) if own else that_counts(signed)
+
+
+def seen_reviews(user: User | AnonymousUser | None, scan_ids: Iterable[uuid.UUID]) -> SeenReviews:
+    """The signed reviews that a reader who may see the scans sees of them, in two queries."""
     rows: dict[uuid.UUID, list[Review]] = {}
     found = Review.objects.filter(scan__in=list(scan_ids)).exclude(status=Status.SUPERSEDED)
     for review in found.select_related("analysis").prefetch_related("verdicts"):
         rows.setdefault(review.scan_id, []).append(review)
-    counts = {scan_id: counting(user, reviews) for scan_id, reviews in rows.items()}
-    return {scan_id: review for scan_id, review in counts.items() if review is not None}
+    return SeenReviews({scan_id: _seen(user, reviews) for scan_id, reviews in rows.items()})
 
 
-def seen_review(user: User | AnonymousUser | None, scan: Scan) -> Review | None:
-    """The same for one scan."""
-    return seen_reviews(user, [scan.pk]).get(scan.pk)
+def seen_review(
+    user: User | AnonymousUser | None, scan: Scan, reading_id: uuid.UUID | None = None
+) -> Review | None:
+    """The same for one scan, or one of its readings."""
+    return seen_reviews(user, [scan.pk]).of(scan.pk, reading_id)
+
+
+def _seen(user: User | AnonymousUser | None, rows: Sequence[Review]) -> list[Review]:
+    if user is not None and any(_makes_blind(row, user) for row in rows):
+        return []
+    return [row for row in rows if row.status == Status.SIGNED]
 
 
 def _makes_blind(review: Review, user: User | AnonymousUser) -> bool:

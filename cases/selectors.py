@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 # What a page with many scans has to fetch beforehand for the readings that other apps show on it. Names
 # only: the relation of readings is declared by their app.
-READING_RELATIONS = ("analyses", "reviews")
+READING_RELATIONS = ("analyses", "reviews__analysis")
 
 
 def visible_cases(user: "User | AnonymousUser") -> QuerySet[Case]:

@@ -48,6 +48,8 @@ logger = logging.getLogger(__name__)
 
 # A scan that is decoded may take gigabytes: a web process has two uploads in hand, and the others wait.
 _in_hand = threading.BoundedSemaphore(2)
+# The same for scans that are looked at, apart from uploads so that these do not hold up a viewer.
+_unpacking = threading.BoundedSemaphore(4)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,7 +215,7 @@ def add_scans(case: Case, user: "User", incoming: Sequence[IncomingFile]) -> Add
 
 def load_volume(scan: Scan) -> CanonicalVolume:
     """Read the canonical volume of a scan from private storage. Raises OSError when the file is missing."""
-    with local_copy(scan.canonical) as path:
+    with _unpacking, local_copy(scan.canonical) as path:
         return CanonicalVolume.from_nifti(path)
 
 

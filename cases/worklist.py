@@ -194,7 +194,8 @@ def entries(
 def _fitting(user: User, wanted: Filters) -> QuerySet[WorklistEntry]:
     """The entries that fit by what no reading and no review moves."""
     holds = Q(until__isnull=True) | Q(until__gt=timezone.now())
-    found = WorklistEntry.objects.filter(holds, doctor=user)
+    # A closed account shares nothing (`accounts.selectors.case_access`); entries learn of it hourly only.
+    found = WorklistEntry.objects.filter(holds, doctor=user, case__patient__is_active=True)
     if wanted.kind:
         found = found.filter(kind=wanted.kind)
     if wanted.patient:

@@ -96,7 +96,7 @@ class AnalysisViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         page = super().paginate_queryset(queryset)
         log_list(person(self.request.user), "list_analyses", page or [])
         self.seen = seen_by(self.request.user, page or [])
-        reviewed = [one for one in page or [] if one.scan_id in self.seen.reviews]
+        reviewed = [one for one in page or [] if self.seen.reviews.of(one.scan_id)]
         prefetch_related_objects(reviewed, "assessments")
         return page
 

@@ -147,7 +147,7 @@ TEXTS = {
         "the leg."
     ),
     "knee.child": _(
-        "The reading points to wear of the joint, but it was made for adults and can be wrong in a young "
+        "The reading saw possible wear of the joint, but it was made for adults and can be wrong in a young "
         "person. A doctor should look at this X-ray."
     ),
     "knee.child_0": _(
@@ -155,11 +155,6 @@ TEXTS = {
         "knee. A doctor should look at this X-ray."
     ),
     "knee.child_do": _(
-        "Book a doctor's visit within the next two weeks. Go the same day if the knee is hot and swollen, "
-        "with or without fever, if the child cannot put weight on the leg, or if pain wakes the child at "
-        "night."
-    ),
-    "knee.child_0_do": _(
         "Book a doctor's visit within the next two weeks. Ask to have the hip checked too, as a bad hip can "
         "hurt in the knee. Go the same day if the knee is hot and swollen, with or without fever, or if the "
         "child cannot put weight on the leg. Do so too if pain wakes the child at night."
@@ -310,6 +305,11 @@ TEXTS = {
         "See a doctor today. If you get worse, or cannot reach a doctor, go to an emergency department. Go "
         "there now if you have a fever, feel very ill, have an artificial knee or weak defences, or had a "
         "needle in the knee lately."
+    ),
+    "symptom.child_fever_do": _(
+        "Take the child to a doctor within a day. Call your emergency number at once if the child breathes "
+        "very fast or with effort, has blue or grey lips, is hard to wake, or will not drink. With 38 °C or "
+        "more, a baby under 3 months or a child with weak defences needs a hospital now."
     ),
     "symptom.days_do": _("See a doctor in the next day or two. If you get worse, get help at once."),
     # --- set by a doctor ------------------------------------------------------------------------------------

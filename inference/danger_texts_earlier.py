@@ -79,4 +79,8 @@ EARLIER: dict[str, str] = {
     "You said: a painful, swollen calf. That can be a blood clot, which an X-ray does not show.": (
         "symptom.calf_pain"
     ),
+    (
+        "The reading points to wear of the joint, but it was made for adults and can be wrong in a young "
+        "person. A doctor should look at this X-ray."
+    ): "knee.child",
 }

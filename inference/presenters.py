@@ -154,6 +154,12 @@ _NORMAL_FOR_ADULTS: Text = gettext_lazy(
 )
 
 
+_UNSURE_FOR_ADULTS: Text = gettext_lazy(
+    "The model is not sure that there is no wear. It was made for adults' knees, so this says little about a "
+    "child's knee."
+)
+
+
 _DOUBTFUL: Text = gettext_lazy(
     "Healthy scans often score as high for this, so take the number as too high. The model can neither "
     "confirm this nor rule it out."
@@ -186,7 +192,7 @@ def call_words(
     """
     words = _CALLS[call]
     if for_adults and normal and call != "unlikely":
-        return replace(words, meaning=_NORMAL_FOR_ADULTS)
+        return replace(words, meaning=_NORMAL_FOR_ADULTS if call == "likely" else _UNSURE_FOR_ADULTS)
     if untested and call == "likely":
         return replace(words, meaning=_NORMAL_UNTESTED if normal else _UNTESTED)
     if doubtful and call == "possible":

@@ -6,7 +6,7 @@ Everything is read through the selectors of whoever looks, and only readings tha
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING
@@ -17,8 +17,8 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from cases.followups import visible_follow_ups
-from cases.models import Case, FollowUp, Review, Scan
-from cases.reviews import seen_reviews
+from cases.models import Case, FollowUp, Scan
+from cases.reviews import SeenReviews, seen_reviews
 from cases.selectors import visible_cases
 from inference import presenters, prognosis
 from inference.calls import NORMAL_CONDITIONS
@@ -157,7 +157,7 @@ def _case_events(cases: Iterable[Case]) -> list[Event]:
     return events
 
 
-def _reading_events(analyses: Iterable[Analysis], reviews: Mapping[uuid.UUID, Review]) -> list[Event]:
+def _reading_events(analyses: Iterable[Analysis], reviews: SeenReviews) -> list[Event]:
     events = []
     for one in analyses:
         at = one.finished_at or one.queued_at
@@ -165,7 +165,7 @@ def _reading_events(analyses: Iterable[Analysis], reviews: Mapping[uuid.UUID, Re
         what = {"what": kind_words(one.kind or one.scan.case.kind)}
         if one.status == Analysis.Status.SUCCEEDED:
             title, text = _("AI read the %(what)s") % what, _found_words(one)
-            state = review_state(one, reviews.get(one.scan_id))
+            state = review_state(one, reviews.of(one.scan_id, one.pk))
             # Once a doctor has signed, theirs is the level to go by, and the only one with a mark.
             level = None if state.is_signed else danger_words(one.danger)
             events.append(Event(at, "bi-robot", title, text, link, level))
@@ -213,9 +213,7 @@ def _follow_up_events(follow_ups: Iterable[FollowUp]) -> list[Event]:
 
 
 # --- findings over time ---
-def _anatomies(
-    analyses: Sequence[Analysis], reviews: Mapping[uuid.UUID, Review], country: str
-) -> list[Anatomy]:
+def _anatomies(analyses: Sequence[Analysis], reviews: SeenReviews, country: str) -> list[Anatomy]:
     newest: dict[uuid.UUID, Analysis] = {}
     for one in sorted(analyses, key=lambda a: a.queued_at):
         if one.status == Analysis.Status.SUCCEEDED:
@@ -233,11 +231,9 @@ def _anatomies(
     return sorted(made, key=lambda anatomy: order.get(anatomy.standing.level, 9))
 
 
-def _anatomy(
-    kind: str, readings: list[Analysis], reviews: Mapping[uuid.UUID, Review], country: str
-) -> Anatomy:
+def _anatomy(kind: str, readings: list[Analysis], reviews: SeenReviews, country: str) -> Anatomy:
     newest = readings[-1]
-    standing = Standing(newest, reviews.get(newest.scan_id))
+    standing = Standing(newest, reviews.of(newest.scan_id))
     current = _telling(newest)
     ever: dict[str, None] = {f.condition: None for f in current if f.condition not in NORMAL_CONDITIONS}
     for one in reversed(readings):

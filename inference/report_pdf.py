@@ -52,7 +52,7 @@ def render(analysis: Analysis, reader: User | None, *, country: str = "") -> byt
         [analysis],
         for_doctor=_is_doctor(reader),
         country=country,
-        review=seen_review(reader, analysis.scan),
+        review=seen_review(reader, analysis.scan, analysis.pk),
     )
     if result.answer is None:
         raise ValueError("Only a finished reading has a report.")

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from accounts.models import User
-from cases.models import Review, Scan
-from cases.reviews import counting, is_blind, seen_review, seen_reviews
+from cases.models import Scan
+from cases.reviews import SeenReviews, counting, is_blind, seen_review, seen_reviews
 from inference.models import Analysis
 from inference.release import split
 from inference.result_page import Result
@@ -28,10 +28,10 @@ def result_of(user: Any, scan: Scan, *, for_doctor: bool = False, country: str =
 
 @dataclass
 class Seen:
-    """What one reader sees of many readings: which are held back, and the review that counts of each scan."""
+    """What one reader sees of many readings: which are held back, and the reviews of their scans."""
 
     held: set[uuid.UUID] = field(default_factory=set)
-    reviews: dict[uuid.UUID, Review] = field(default_factory=dict)
+    reviews: SeenReviews = field(default_factory=SeenReviews)
 
 
 def seen_by(user: Any, analyses: Sequence[Analysis]) -> Seen:

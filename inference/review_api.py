@@ -33,6 +33,7 @@ from cases.serializers import ErrorSerializer
 from inference.models import Analysis, DangerLevel
 from inference.report_review import title
 from inference.review_forms import LONGEST, verdicts_of
+from inference.review_truth import level_to_keep
 from inference.selectors import get_analysis
 from pmi_site.errors import UserError
 from pmi_site.filters import asked_id, choice
@@ -363,7 +364,8 @@ class ReviewViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
 
     def _sign(self, scan: Scan, analysis: Analysis, given: ReviewInput) -> Response:
         user = person(self.request.user)
-        signed, is_new = reviews.sign_once(user, scan, given, level_if_kept=analysis.danger)
+        kept = level_to_keep(analysis.danger, given.verdicts)
+        signed, is_new = reviews.sign_once(user, scan, given, level_if_kept=kept)
         return self._answer(signed, status.HTTP_201_CREATED if is_new else status.HTTP_200_OK)
 
     def _answer(self, review: Review, code: int) -> Response:

@@ -32,6 +32,7 @@ from inference.report_review import versions
 from inference.results import result_of
 from inference.review_desk import Desk, desk_for, form_as_sent, in_words
 from inference.review_forms import LONGEST
+from inference.review_truth import level_to_keep
 from pmi_site.errors import UserError
 from pmi_site.reading import country_of
 
@@ -82,7 +83,8 @@ def _take(request: HttpRequest, user: User, scan: Scan) -> HttpResponse:
         )
     try:
         if action == "sign":
-            reviews.sign(user, scan, form.given(), level_if_kept=desk.answer.danger)
+            given = form.given()
+            reviews.sign(user, scan, given, level_if_kept=level_to_keep(desk.answer.danger, given.verdicts))
             messages.success(request, _("Your review is signed. The patient sees it now."))
             return _go(request, scan)
         reviews.save_draft(user, scan, form.given())

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from cases.reviews import VerdictInput
 from ml_training.labels import NORMAL_CONDITIONS, Task, task_of
 
 # A label that cannot be there without the other one.
@@ -99,6 +100,19 @@ def most_exact(kind: str, labels: Iterable[str]) -> list[str]:
     given = set(labels)
     implied = {_IMPLIES[name] for name in given if name in _IMPLIES}
     return [name for name in task_of(kind).names if name in given - implied]
+
+
+def level_to_keep(level: str, verdicts: Iterable[VerdictInput]) -> str:
+    """The level of a reading that a doctor takes over by naming none; empty where that must not be guessed.
+
+    Who only agrees that nothing was found need not mean a level that comes from symptoms, or from a model
+    that was not made for children.
+    """
+    raised = [one for one in verdicts if one.is_raised]
+    is_calm = bool(raised) and all(
+        one.verdict == "agree" and one.condition in NORMAL_CONDITIONS for one in raised
+    )
+    return "" if is_calm and level not in ("none_found", "inconclusive") else level
 
 
 def disputed(first: Truth, second: Truth) -> bool:

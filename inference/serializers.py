@@ -343,7 +343,7 @@ class AnalysisSerializer(serializers.ModelSerializer[Analysis]):
         """What the reader is told of a reading; worked out once."""
         if analysis.pk not in self._told:
             seen = self.context.get("seen") or seen_by(self.context["request"].user, [analysis])
-            standing = Standing(analysis, seen.reviews.get(analysis.scan_id), self._rules)
+            standing = Standing(analysis, seen.reviews.of(analysis.scan_id, analysis.pk), self._rules)
             self._told[analysis.pk] = _Told(standing, analysis.pk in seen.held)
         return self._told[analysis.pk]
 

@@ -265,7 +265,7 @@ def _case_page(request: HttpRequest, link: ShareLink, token: str) -> HttpRespons
     seen = seen_reviews(None, [scan.pk for scan in scans])
     for scan in scans:
         shown, held = _analyses(scan, link)
-        result = Result(scan, shown, country=country_of(request), review=seen.get(scan.pk), held=held)
+        result = Result(scan, shown, country=country_of(request), review=seen.of(scan.pk), held=held)
         rows.append({"scan": scan, "result": result})
     readable = [row["scan"] for row in rows if row["result"].answer is not None]
     if len(rows) == 1 and readable:

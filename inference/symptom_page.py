@@ -137,6 +137,11 @@ def panel(case: Case, user: Any) -> dict[str, Any]:
         "words": presenters.danger_words(said.level) if said else None,
         "may_write": writes,
         "form": SymptomForm(case) if writes and not case.symptoms else None,
+        "is_open": any(
+            one.code not in case.symptoms
+            for one in catalogue().asked(case.kind, case.age_group)
+            if not one.is_number
+        ),
         "yes": [item.text for item in catalogue().symptoms if case.symptoms.get(item.code) is True],
         **facts_of_catalogue(),
     }

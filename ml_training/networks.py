@@ -91,7 +91,7 @@ class ReadingNetwork(nn.Module):
 class _Float32OnCpu:
     """Mixed into a convolution: on a CPU it computes in 32 bits, whatever autocast says.
 
-    oneDNN's gradients of depthwise convolutions are so slow in bf16 that a step took 1.6 times as long.
+    There the gradients of depthwise convolutions take longer in bf16 than in 32 bits.
     """
 
     def forward(self, x: Tensor) -> Tensor:

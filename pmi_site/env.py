@@ -23,11 +23,13 @@ def text(name: str, default: str = "") -> str:
     return _raw(name) or default
 
 
-def required(name: str) -> str:
-    """The variable's text; raises ImproperlyConfigured when it is unset or blank."""
+def required(name: str, otherwise: str = "") -> str:
+    """The variable's text; raises ImproperlyConfigured when it is unset or blank, and says what else would
+    do.
+    """
     value = _raw(name)
     if value is None:
-        raise ImproperlyConfigured(f"{name} must be set in the environment.")
+        raise ImproperlyConfigured(" ".join(filter(None, (f"{name} must be set", otherwise))) + ".")
     return value
 
 

@@ -76,7 +76,7 @@ OF_THE_API = {
     "small_region": "The region is too small to search with.",
     "superseded": "There is a newer reading of the scan than the one named.",
     "too_long": "A text is too long.",
-    "too_many": "Searched too often within a minute.",
+    "too_many": "Asked too often within a minute, or as many are open as there can be.",
     "too_many_codes": "Too many wrong codes. Wait a quarter of an hour.",
     "too_many_emergencies": "Too many emergency accesses were tried within an hour.",
     "too_many_files": "More files than are taken at once.",

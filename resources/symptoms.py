@@ -64,13 +64,16 @@ class Catalogue:
         return next((symptom for symptom in self.symptoms if symptom.code == code), None)
 
     def asked(self, kind: str, age_group: str) -> list[Symptom]:
-        """The questions for a case; all kinds when the kind is not known."""
-        return [
+        """The questions for a case; all kinds when the kind is not known. Those of one age group come first
+        for that group, and last where the age is not known.
+        """
+        found = [
             symptom
             for symptom in self.symptoms
             if (symptom.kind == kind or kind not in KINDS)
             and (symptom.age in ("any", age_group) or age_group == "unknown")
         ]
+        return sorted(found, key=lambda symptom: (symptom.age == "any") is not (age_group == "unknown"))
 
     def by_fact(self) -> dict[str, Symptom]:
         """The question that establishes each fact."""

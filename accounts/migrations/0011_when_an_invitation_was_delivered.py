@@ -1,9 +1,17 @@
+from datetime import timedelta
+
 from django.db import migrations, models
+from django.utils import timezone
 
 
 def count_as_delivered(apps, schema_editor):
-    """Nobody is told a second time of what was sent before this was noted."""
-    apps.get_model("accounts", "CareInvitation").objects.update(delivered_at=models.F("created_at"))
+    """Nobody is told a second time of what was sent before this was noted; of what was asked just now, the
+    message may still be under way.
+    """
+    sent = apps.get_model("accounts", "CareInvitation").objects.filter(
+        created_at__lt=timezone.now() - timedelta(hours=1)
+    )
+    sent.update(delivered_at=models.F("created_at"))
 
 
 class Migration(migrations.Migration):

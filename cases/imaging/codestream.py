@@ -5,11 +5,14 @@ decoding.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final, NamedTuple
 
 # Frames, and the whole of hierarchical ones (DHP).
 _SOF: Final = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC} | {0xDE, 0xF7}
+_SOF_LS: Final = 0xF7
+_SOF_LOSSLESS: Final = {0xC3, 0xC7, 0xCB, 0xCF, _SOF_LS}
 # APP0 (JFIF), APP8 (HP colour transform of JPEG-LS) and APP14 (Adobe colour transform) change how pixels
 # are decoded.
 _KEPT_APPS: Final = {0xE0, 0xE8, 0xEE}
@@ -18,6 +21,7 @@ _COMMENT: Final = 0xFE
 # A stuffed byte, and the markers that have no segment.
 _ALONE: Final = {0x00, 0x01, *range(0xD0, 0xD9)}
 _MAX_PARTS: Final = 10_000  # segments or boxes before the header that is looked for
+_HEAD: Final = 16  # bytes of a segment, enough for what is read of it
 _J2K_MAGIC: Final = b"\xff\x4f\xff\x51"
 
 
@@ -76,13 +80,15 @@ def _jpeg2000_start(stream: bytes) -> int:
     return -1
 
 
-def _jpeg_size(stream: bytes) -> StreamSize | None:
-    """What the frame header says. Like a decoder, pass over stray bytes and markers without a segment."""
+def _jpeg_segments(stream: bytes) -> Iterator[tuple[int, bytes]]:
+    """Markers up to the first scan, each with the first bytes of its segment. Like a decoder, pass over stray
+    bytes and markers without a segment.
+    """
     position = 2
     for _part in range(_MAX_PARTS):
         position = stream.find(b"\xff", position)
         if position < 0 or position + 4 > len(stream):
-            return None
+            return
         marker = stream[position + 1]
         if marker == 0xFF:
             position += 1
@@ -90,16 +96,49 @@ def _jpeg_size(stream: bytes) -> StreamSize | None:
         if marker in _ALONE:
             position += 2
             continue
+        yield marker, stream[position + 4 : position + 4 + _HEAD]
+        if marker in (0xD9, 0xDA):
+            return
+        position += 2 + int.from_bytes(stream[position + 2 : position + 4], "big")
+
+
+def _jpeg_size(stream: bytes) -> StreamSize | None:
+    """What the frame header says."""
+    for marker, part in _jpeg_segments(stream):
         if marker in _SOF:
-            part = stream[position + 4 : position + 10]
             if len(part) < 6:
                 return None
             rows, columns = int.from_bytes(part[1:3], "big"), int.from_bytes(part[3:5], "big")
             return StreamSize(rows=rows, columns=columns, components=part[5], bits=part[0])
-        if marker in (0xD9, 0xDA):
-            return None
-        position += 2 + int.from_bytes(stream[position + 2 : position + 4], "big")
     return None
+
+
+def is_lossy(stream: bytes) -> bool:
+    """Whether the coding by itself changes values: JPEG by cosine transform, near-lossless JPEG-LS, JPEG 2000
+    with its irreversible wavelet.
+    """
+    if stream[:2] != b"\xff\xd8":
+        return _jpeg2000_is_lossy(stream)
+    frame = None
+    for marker, part in _jpeg_segments(stream):
+        if marker in _SOF:
+            frame = marker
+        elif marker == 0xDA and frame == _SOF_LS:
+            near = part[1 + 2 * part[0] :] if part else b""  # behind the components of the scan
+            return near[:1] > b"\0"
+    return frame is not None and frame not in _SOF_LOSSLESS
+
+
+def _jpeg2000_is_lossy(stream: bytes) -> bool:
+    position = _jpeg2000_start(stream) + 2
+    for _part in range(_MAX_PARTS if position > 1 else 0):
+        marker = stream[position : position + 2]
+        if marker == b"\xff\x52":  # COD, with the wavelet in its tenth byte
+            return stream[position + 13 : position + 14] == b"\0"
+        if len(marker) < 2 or marker == b"\xff\x90":
+            break
+        position += 2 + int.from_bytes(stream[position + 2 : position + 4], "big")
+    return False
 
 
 def strip_jpeg(stream: bytes, *, keep_icc: bool = False) -> bytes | None:

@@ -30,7 +30,8 @@ def clean_pixels(dataset: Dataset, syntax: UID) -> UID:
     data = dataset.get("PixelData")
     if data is None:
         return syntax
-    cell = cell_of(dataset, syntax)
+    with decoding():
+        cell = cell_of(dataset, syntax)
     if syntax.is_encapsulated:
         with decoding():
             if cell is not None and _has_surplus_bits(dataset, cell):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -14,16 +14,18 @@ from pydicom.encaps import generate_frames
 from pydicom.multival import MultiValue
 from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut
 from pydicom.pixels.utils import iter_pixels
-from pydicom.uid import UID
+from pydicom.uid import HTJ2K, JPEG2000, UID, JPEGLSNearLossless
 
-from cases.imaging.codestream import ends_properly, rle_fits, stream_size
+from cases.imaging.codestream import ends_properly, is_lossy, rle_fits, stream_size
 from cases.imaging.colour import has_colour, luminance
 from cases.imaging.dicom import damaged, integer, number, positive, quiet, text, truncated
 from cases.imaging.raster import too_large
-from cases.imaging.volume import ImagingError
+from cases.imaging.volume import ImagingError, compact
 from pmi_site.words import words as _
 
 _COLOUR_FRAMES = 8  # of a film loop, enough to tell
+_PART = 1 << 20  # cells looked at together
+_MAYBE_LOSSY = (JPEGLSNearLossless, JPEG2000, HTJ2K)
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Pixels:
     """
 
     frames: list[np.ndarray]
+    padding: list[np.ndarray | None]  # of each frame: what is marked as no part of the picture
     is_colour: bool
     inverted: bool  # MONOCHROME1: the caller, who sees the whole stack, turns it round
     window: tuple[float, float] | None
@@ -83,6 +86,7 @@ def _decode(dataset: Dataset, syntax: UID, indices: Sequence[int], max_pixels: i
             _check_native(dataset)
         cell = cell_of(dataset, syntax)
     frames: list[np.ndarray] = []
+    paddings: list[np.ndarray | None] = []
     colour = False
     window: tuple[float, float] | None = None
     photometric = text(dataset, "PhotometricInterpretation").upper()
@@ -96,15 +100,18 @@ def _decode(dataset: Dataset, syntax: UID, indices: Sequence[int], max_pixels: i
             if not colour and len(frames) < _COLOUR_FRAMES:
                 colour = has_colour(raw[..., :3], top)
             frames.append(luminance(raw[..., :3]))
+            paddings.append(None)
             window = (0.0, top)
             continue
-        values = _modality(_without_padding(raw, dataset, photometric), dataset, index)
+        padding = _padding(raw, dataset)
+        values = _modality(raw, dataset, index)
         if film:
-            values, window = _voi(values, dataset, index)
+            values, window = _voi(values, padding, dataset, index)
         frames.append(values)
+        paddings.append(padding)
     if not film and window is None:
         window = header_window(dataset)
-    return Pixels(frames, colour, photometric == "MONOCHROME1", window)
+    return Pixels(frames, paddings, colour, photometric == "MONOCHROME1", window)
 
 
 @dataclass(frozen=True)
@@ -130,18 +137,56 @@ class Cell:
 
 def cell_of(dataset: Dataset, syntax: UID) -> Cell | None:
     """The cell of Pixel Data, None when values fill it or its description makes no sense. What compressed
-    frames hold beyond their own precision is no part of it.
+    frames hold beyond their own precision is no part of it. Nor has a lossy one a cell: what it holds above
+    its stored bits are values that the coding made a little too large.
     """
     allocated, stored = integer(dataset, "BitsAllocated"), integer(dataset, "BitsStored")
     if allocated not in (8, 16, 32, 64) or not 0 < stored < allocated:
         return None
     used = allocated
     if syntax.is_encapsulated and "RLE" not in syntax.name:
-        used = max((size.bits for size in map(stream_size, compressed_frames(dataset)) if size), default=0)
+        # The wavelet that could be reversed loses values, too, where the stream was cut: the header tells.
+        if syntax in _MAYBE_LOSSY and text(dataset, "LossyImageCompression") == "01":
+            return None
+        used = 0
+        for stream in compressed_frames(dataset):
+            size = stream_size(stream)
+            used = max(used, size.bits if size else 0)
+            if is_lossy(stream):
+                return None
         if used <= stored:
             return None
     high = integer(dataset, "HighBit", stored - 1)
-    return Cell(stored, high if stored - 1 <= high < used else stored - 1)
+    lowest = Cell(stored, stored - 1)
+    if not stored <= high < used or _fits(lowest, high + 1 - stored, _cells(dataset, syntax)):
+        return lowest
+    return Cell(stored, high)
+
+
+def _fits(lowest: Cell, spare: int, parts: Iterable[np.ndarray]) -> bool:
+    """Whether values lie in the lowest bits though High Bit says otherwise: nothing is above them, and the
+    bits that it calls spare are taken.
+    """
+    taken = False
+    for cells in parts:
+        if not np.array_equal(lowest.values(cells), cells):
+            return False
+        taken = taken or bool((cells & ((1 << spare) - 1)).any())
+    return taken
+
+
+def _cells(dataset: Dataset, syntax: UID) -> Iterator[np.ndarray]:
+    """All cells of Pixel Data, part by part."""
+    if syntax.is_encapsulated:
+        yield from raw_frames(dataset, range(max(1, integer(dataset, "NumberOfFrames", 1))))
+        return
+    kind = "i" if integer(dataset, "PixelRepresentation") == 1 else "u"
+    order = "<" if syntax.is_little_endian else ">"
+    form = np.dtype(f"{order}{kind}{integer(dataset, 'BitsAllocated') // 8}")
+    count = len(dataset.PixelData) // form.itemsize
+    cells = np.frombuffer(dataset.PixelData, dtype=form, count=count)
+    for start in range(0, count, _PART):
+        yield cells[start : start + _PART].astype(form.newbyteorder("="))
 
 
 def raw_frames(dataset: Dataset, indices: Sequence[int]) -> Iterator[np.ndarray]:
@@ -149,21 +194,52 @@ def raw_frames(dataset: Dataset, indices: Sequence[int]) -> Iterator[np.ndarray]
     return iter_pixels(dataset, indices=list(indices), correct_unused_bits=False)
 
 
-def _without_padding(raw: np.ndarray, dataset: Dataset, photometric: str) -> np.ndarray:
-    """What is marked as no part of the picture becomes as dark as its darkest part (PS3.3 C.7.5.1.1.2)."""
+def _padding(raw: np.ndarray, dataset: Dataset) -> np.ndarray | None:
+    """Where a frame is marked as no part of the picture (PS3.3 C.7.5.1.1.2); None when that is nowhere."""
     first = number(dataset.get("PixelPaddingValue"))
     if first is None or raw.dtype.kind not in "iu":
-        return raw
+        return None
     last = number(dataset.get("PixelPaddingRangeLimit"))
     bits = raw.dtype.itemsize * 8
+    ends = [int(one) for one in (first, first if last is None else last)]
+    if not all(-(1 << (bits - 1)) <= one < 1 << bits for one in ends):  # no cell can hold it
+        return None
     # Some writers give a negative value as the unsigned one of the same bits.
-    ends = [int(one) % (1 << bits) for one in (first, first if last is None else last)]
+    ends = [one % (1 << bits) for one in ends]
     ends = [one - (1 << bits) if raw.dtype.kind == "i" and one >> (bits - 1) else one for one in ends]
     padding = (raw >= min(ends)) & (raw <= max(ends))
-    if not padding.any() or padding.all():
-        return raw
-    picture = raw[~padding]
-    return np.where(padding, picture.max() if photometric == "MONOCHROME1" else picture.min(), raw)
+    return padding if padding.any() else None
+
+
+def darken_padding(
+    frames: Sequence[np.ndarray], paddings: Sequence[np.ndarray | None], *, dark_is_high: bool = False
+) -> list[np.ndarray]:
+    """The frames of one picture with their padding as dark as its darkest part. It stays as it is where it
+    may be part of the picture after all: between its other values, or bright within it and never at its edge.
+    """
+    pairs = list(zip(frames, paddings, strict=True))
+    padded = _ends(frame[padding] for frame, padding in pairs if padding is not None)
+    picture = _ends(frame if padding is None else frame[~padding] for frame, padding in pairs)
+    if padded is None or picture is None:
+        return list(frames)
+    (below, above), (low, high) = padded, picture
+    if low < below and above < high:
+        return list(frames)
+    is_dark = above >= high if dark_is_high else below <= low
+    if not is_dark and not any(padding is not None and _at_the_edge(padding) for padding in paddings):
+        return list(frames)
+    dark = np.float32(high if dark_is_high else low)
+    return [frame if padding is None else compact(np.where(padding, dark, frame)) for frame, padding in pairs]
+
+
+def _ends(parts: Iterable[np.ndarray]) -> tuple[float, float] | None:
+    """The lowest and the highest value of all."""
+    ends = [(float(part.min()), float(part.max())) for part in parts if part.size]
+    return (min(low for low, _high in ends), max(high for _low, high in ends)) if ends else None
+
+
+def _at_the_edge(padding: np.ndarray) -> bool:
+    return bool(padding[0].any() or padding[-1].any() or padding[:, 0].any() or padding[:, -1].any())
 
 
 def _check_native(dataset: Dataset) -> None:
@@ -240,7 +316,9 @@ def _modality(raw: np.ndarray, dataset: Dataset, index: int) -> np.ndarray:
     return (raw * slope + intercept).astype(np.float32)
 
 
-def _voi(values: np.ndarray, dataset: Dataset, index: int) -> tuple[np.ndarray, tuple[float, float]]:
+def _voi(
+    values: np.ndarray, padding: np.ndarray | None, dataset: Dataset, index: int
+) -> tuple[np.ndarray, tuple[float, float]]:
     """Values for display and their range. A window that leaves nothing to see is not followed."""
     item = _functional(dataset, index, "FrameVOILUTSequence")
     source = dataset if item is None else item
@@ -255,7 +333,10 @@ def _voi(values: np.ndarray, dataset: Dataset, index: int) -> tuple[np.ndarray, 
             shown = np.asarray(apply_voi_lut(values, source, index=0), dtype=np.float32)
         except Exception:
             return values, (low, max(high, low + 1))
-        bottom, top = (float(one) for one in np.percentile(shown[::4, ::4], (2, 98)))
+        sample = shown[::4, ::4]
+        if padding is not None and not padding[::4, ::4].all():
+            sample = sample[~padding[::4, ::4]]
+        bottom, top = (float(one) for one in np.percentile(sample, (2, 98)))
         whole = float(shown.max()) - float(shown.min())
         if whole > 0 and top - bottom > 0.05 * whole:
             return shown, (float(shown.min()), float(shown.max()))

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from cases.imaging.dicom import FILM_MODALITIES, Frame, Instance, read_dataset
-from cases.imaging.dicom_pixels import Pixels, decode
+from cases.imaging.dicom_pixels import Pixels, darken_padding, decode
 from cases.imaging.dicom_stacks import Stack, normal, uneven
 from cases.imaging.polarity import tag_is_wrong
 from cases.imaging.volume import (
@@ -55,6 +55,9 @@ def build(stack: Stack, max_bytes: int, max_pixels: int) -> tuple[CanonicalVolum
         raise ImagingError(
             "mixed_sizes", _("The pictures of this series differ in size. Export the series again.")
         )
+    if stack.geometry or len(frames) > 1:
+        frames = darken_padding(frames, pixels.padding, dark_is_high=pixels.inverted)
+        pixels = replace(pixels, padding=[])
     meta: dict[str, Any] = {
         "modality": first.modality,
         "body_part": first.body_part,
@@ -82,6 +85,7 @@ def _decode_all(
     for number, piece in enumerate(stack.pieces):
         wanted[piece.instance.sha256].append(number)
     frames: dict[int, np.ndarray] = {}
+    paddings: dict[int, np.ndarray | None] = {}
     last: Pixels | None = None
     broken: Broken = []
     colour = False
@@ -95,13 +99,14 @@ def _decode_all(
             broken.append((instance, error))
             continue
         colour = colour or last.is_colour
-        for number, frame in zip(numbers, last.frames, strict=True):
-            frames[number] = compact(frame)
+        for number, frame, padding in zip(numbers, last.frames, last.padding, strict=True):
+            frames[number], paddings[number] = compact(frame), padding
     if last is None:
         raise broken[0][1]
     order = sorted(frames)
     stack.pieces = [stack.pieces[number] for number in order]
-    return [frames[number] for number in order], replace(last, frames=[], is_colour=colour), broken
+    pixels = replace(last, frames=[], padding=[paddings[number] for number in order], is_colour=colour)
+    return [frames[number] for number in order], pixels, broken
 
 
 def _turn_round(data: np.ndarray) -> np.ndarray:
@@ -124,15 +129,19 @@ def _flat(
             data = _turn_round(data)
         return from_frames(data, window=robust_window(data), **meta)
     image = np.asarray(frames[0], dtype=np.float32)
-    window = pixels.window if film else None
-    low, high = window or (float(image.min()), float(image.max()))
-    if pixels.inverted:
-        image = low + high - image
-    if _is_chest_film(first) and tag_is_wrong(image):
-        image = low + high - image
+    turned = pixels.inverted
+    if _is_chest_film(first) and tag_is_wrong(-image if turned else image):
+        turned = not turned
         notes.append(
             _("The file's light-dark tag was wrong for a chest film, so the picture was turned round.")
         )
+    window = pixels.window if film else None
+    if pixels.padding[0] is not None:  # which side is dark is known only now
+        image = darken_padding([image], pixels.padding, dark_is_high=turned)[0].astype(np.float32)
+        window = None if window is None else (float(image.min()), float(image.max()))
+    low, high = window or (float(image.min()), float(image.max()))
+    if turned:
+        image = low + high - image
     if high <= low:
         window = None
     return from_film(

@@ -19,6 +19,7 @@ from pmi_site.words import Words
 from pmi_site.words import words as _
 
 _SAME_PLACE: Final = 1e-3  # mm
+_ROUNDED: Final = 0.01  # mm by which repeats of a slice may differ
 _MAX_SPLIT: Final = 4  # more stacks than this at one place are a time series or diffusion: its first is read
 _SPLIT_KEYS: Final = ("stack", "echo", "echo number", "inversion", "b", "time", "type", "acquisition")
 _EVEN_KEYS: Final = ("echo", "echo number", "inversion", "b", "time")
@@ -206,9 +207,12 @@ def _parts(pieces: list[Piece], key: str) -> list[list[Piece]]:
 
 
 def _split_by_name(pieces: list[Piece]) -> list[list[Piece]]:
-    """Frames by the stack that the file names for them, unless it names one for each frame."""
+    """Frames by the stack that the file names for them. Not those that make one even scan together, nor
+    repeats: some files name a stack for each slice or time point.
+    """
     parts = _parts(pieces, "stack")
-    return parts if len(parts) < len(pieces) else [pieces]
+    whole = len(parts) > _MAX_SPLIT or _even(pieces) or _doubled(pieces)
+    return [pieces] if whole else parts
 
 
 def _split_same_place(pieces: list[Piece]) -> list[Stack]:
@@ -262,7 +266,12 @@ def _gaps(pieces: list[Piece]) -> np.ndarray:
 
 def _near(gaps: np.ndarray) -> float:
     """Slices nearer than this (mm) lie at the same place."""
-    return max(_SAME_PLACE, 0.1 * float(np.median(gaps))) if gaps.size else _SAME_PLACE
+    if not gaps.size:
+        return _SAME_PLACE
+    # Of many repeats most gaps are none but for rounding; those that are some tell how far slices lie apart.
+    apart = gaps[gaps >= _ROUNDED]
+    rounded = min(_ROUNDED, 0.1 * float(np.median(apart))) if apart.size else 0.0
+    return max(_SAME_PLACE, 0.1 * float(np.median(gaps)), rounded)
 
 
 def _doubled(pieces: list[Piece]) -> bool:

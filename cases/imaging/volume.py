@@ -156,7 +156,8 @@ class CanonicalVolume:
             "window": None,
             # Files from before this was kept: the one known by its spacing had a place in space, too.
             "oriented": known,
-            **stored,
+            # A later version may have kept more than this one knows.
+            **{name: value for name, value in stored.items() if name in cls.__dataclass_fields__},
             **meta,
         }
         for name in ("spacing", "window"):

@@ -7,8 +7,8 @@ DEBUG = False
 SECRET_KEY = env.required("SECRET_KEY")
 # Forgotten, they would mean a new and empty database on this machine.
 if not env.flag("PMI_EMBEDDED", False):
-    env.required("DATABASE_URL")
-    env.required("BROKER_URL")
+    env.required("DATABASE_URL", "or PMI_EMBEDDED=true")
+    env.required("BROKER_URL", "or PMI_EMBEDDED=true")
 # Older keys that still open what they closed: sessions, and the secrets of second steps.
 SECRET_KEY_FALLBACKS = list(env.words("SECRET_KEY_FALLBACKS"))
 ALLOWED_HOSTS = env.words("PMI_ALLOWED_HOSTS")

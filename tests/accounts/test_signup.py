@@ -80,7 +80,9 @@ def test_bad_forms_name_the_field(client, change, field):
 def test_a_form_that_comes_back_says_where_to_look(client):
     page = client.post(SIGNUP, {**FORM, "agree_care": ""}).text
     assert "PMI cannot work for you without this." in page
-    assert re.search(r'role="alert">Something is missing or not right. Look for the words in red.<', page)
+    assert re.search(
+        r'role="alert"[^>]*>Something is missing or not right\. What it is stands beside the field\.<', page
+    )
     assert re.search(r'<input type="checkbox" name="agree_care"[^>]* aria-invalid="true"', page)
     assert "Something is missing" not in client.get(SIGNUP).text
 

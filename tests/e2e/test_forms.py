@@ -56,7 +56,7 @@ def test_a_double_tap_sends_a_form_once(visit: Callable[..., Visitor]) -> None:
 def test_the_same_form_may_be_sent_again_later(visit: Callable[..., Visitor]) -> None:
     """After the way to PMI broke, say: what was tapped once must not be shut for ever."""
     page = visit(360).become_patient().goto("/account/sharing/")
-    form = "[...document.forms].find((form) => form.action.endsWith('/code/'))"
+    form = "[...document.forms].find((form) => form.action.includes('/code/'))"
     page.clock.install()
     # The page stays, as it does when an answer never comes.
     page.evaluate("() => window.addEventListener('submit', (event) => event.preventDefault())")
@@ -131,7 +131,7 @@ def test_a_form_that_comes_back_begins_at_the_error(visit: Callable[..., Visitor
     page.get_by_label("Password (again)").fill("something else")
     page.get_by_label("PMI may keep my scans and read them").check()
     page.get_by_role("button", name="Make my account").click()
-    expect(page.get_by_role("alert").get_by_text("Look for the words in red.")).to_be_visible()
+    expect(page.get_by_role("alert").get_by_text("What it is stands beside the field.")).to_be_visible()
     expect(page.get_by_label("Password (again)")).to_be_focused()
     visitor.look("sign-up-error")
     assert visitor.axe() == []

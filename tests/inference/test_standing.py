@@ -11,11 +11,13 @@ from django.utils import timezone
 
 from cases import reviews, second_reader, sharing
 from cases.models import ReviewVerdict, Scan
+from cases.reviews import VerdictInput
 from inference import case_state, services
 from inference.danger import default_rules
 from inference.models import Analysis, DangerAssessment
 from inference.reading import Reading
 from inference.report_review import verdict_words
+from inference.review_truth import level_to_keep
 from inference.standing import Standing, is_worse
 from tests.factories import ScanFactory
 from tests.inference import pdf
@@ -238,6 +240,41 @@ def test_of_two_readings_the_review_of_the_newer_one_counts_and_a_worse_earlier_
     case_state.refresh(scan.case_id)
     scan.case.refresh_from_db()
     assert scan.case.danger == level
+
+
+def test_an_earlier_reading_keeps_the_review_that_is_about_it(
+    as_user: Any, api_as: Any, scan: Scan, reader: Any, patient: Any
+) -> None:
+    earlier = rows.reading(scan, waited=timedelta(hours=2))
+    sign(earlier, reader, danger_level="routine")
+    newer = rows.reading(scan)
+    other = doctor_of(patient, "Dr Bea Second")
+    second_reader.ask(reader, scan, other.pk)
+    sign(newer, other, danger_level="routine", seat="second")
+    for reading, name in ((earlier, "Ada Reader"), (newer, "Bea Second")):
+        counts = reviews.seen_review(patient, scan, reading.pk)
+        assert counts is not None and name in counts.reader_name
+        assert Standing(reading, counts).is_reviewed and told(api_as(patient), reading)["danger"] == "routine"
+        text = pdf.text(as_user(patient).get(reverse("inference:report", args=[reading.pk])).content)
+        assert name in text
+
+
+@pytest.mark.parametrize(
+    ("level", "said", "kept"),
+    [
+        ("soon", [("knee-oa-0", "likely", "agree")], ""),
+        ("none_found", [("knee-oa-0", "likely", "agree")], "none_found"),
+        ("soon", [("knee-oa-0", "possible", "agree"), ("knee-oa-1", "possible", "agree")], "soon"),
+        ("urgent", [("no-chest-finding", "likely", "agree"), ("pneumonia", "unlikely", "agree")], ""),
+        ("urgent", [("pneumonia", "likely", "agree")], "urgent"),
+        ("soon", [], "soon"),
+    ],
+)
+def test_who_agrees_that_nothing_was_found_has_to_name_a_level(
+    level: str, said: list[tuple[str, str, str]], kept: str
+) -> None:
+    verdicts = [VerdictInput(name, name, 0.8, call, verdict, "") for name, call, verdict in said]
+    assert level_to_keep(level, verdicts) == kept
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """The symptom checklist: the page, what it does to readings, and the same over the API."""
 
+import importlib
 import uuid
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.urls import reverse
 
 from accounts.models import User
@@ -270,3 +272,32 @@ def test_api_of_others(api_as, reader, other_patient, case):
     assert api_as(reader).patch(f"{API}{case.pk}/", body, format="json").status_code == 403
     assert api_as(other_patient).patch(f"{API}{case.pk}/", body, format="json").status_code == 404
     assert api_as(None).patch(f"{API}{case.pk}/", body, format="json").status_code == 401
+
+
+@pytest.mark.parametrize(("age_group", "place"), [("child", slice(0, 4)), ("unknown", slice(-4, None))])
+def test_questions_about_children_come_first_for_children_and_last_where_nobody_knows(
+    age_group: str, place: slice
+) -> None:
+    asked = catalogue().asked("chest_xray", age_group)
+    own = [one.code for one in asked if one.age == "child"]
+    assert [one.code for one in asked[place]] == own and len(own) == 4
+
+
+def test_questions_that_came_later_are_pointed_out(case: Case, as_user: Any) -> None:
+    words = "There are questions that you have not answered yet."
+    page = reverse("cases:detail", args=[case.pk])
+    case.symptoms = {one.code: False for one in catalogue().asked("chest_xray", "adult") if not one.is_number}
+    case.save()
+    assert words not in as_user(case.patient).get(page).text
+    del case.symptoms["weak_defences_fever"]
+    case.save()
+    assert words in as_user(case.patient).get(page).text
+
+
+def test_a_no_to_a_question_that_asks_more_now_is_forgotten(case: Case) -> None:
+    case.symptoms = {"drowsy": False, "hot_swollen_fever": True, "blue_lips": False}
+    case.save()
+    module = importlib.import_module("cases.migrations.0010_answers_to_questions_that_ask_more")
+    module.forget_no(apps, None)
+    case.refresh_from_db()
+    assert case.symptoms == {"hot_swollen_fever": True, "blue_lips": False}

@@ -15,7 +15,7 @@ PATIENT_ID = "PID-77123-SECRET"
 SECRETS = (
     b"Zyxwvut",
     b"Quentin",
-    b"77123",
+    b"PID-77123",
     b"Elm Tree Hospital",
     b"Dr Nosey",
     b"19610203",

@@ -35,7 +35,8 @@ window.addEventListener("pageshow", () => {
 });
 
 // Where a form came back with something wrong, begin there. It may be far down a small screen.
-const wrong = document.querySelector("[aria-invalid=true]");
+const wrong =
+  document.querySelector("[aria-invalid=true]") || document.querySelector("[data-form-alert]");
 if (wrong) {
   const part = wrong.closest("details");
   if (part) part.open = true;
@@ -47,8 +48,11 @@ const questions = document.querySelector("form[data-unsaved]");
 if (questions) {
   const isChanged = () =>
     questions.dataset.unsaved === "yes" ||
-    Array.from(questions.querySelectorAll("input")).some(
-      (field) => field.checked !== field.defaultChecked || field.value !== field.defaultValue,
+    Array.from(questions.querySelectorAll("input")).some((field) =>
+      // A box without a value of its own says "on", whatever it said before.
+      ["checkbox", "radio"].includes(field.type)
+        ? field.checked !== field.defaultChecked
+        : field.value !== field.defaultValue,
     );
   let isLeaving = false;
   const show = () => {

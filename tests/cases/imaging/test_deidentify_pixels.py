@@ -9,16 +9,20 @@ from PIL import Image
 from pydicom.encaps import encapsulate, generate_fragments
 from pydicom.filebase import DicomBytesIO
 from pydicom.uid import (
+    JPEG2000,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGLSLossless,
+    JPEGLSNearLossless,
     RLELossless,
 )
 
+from cases.imaging.codestream import is_lossy
 from cases.imaging.deidentify import Deidentifier
+from cases.imaging.dicom_pixels import cell_of
 from cases.imaging.volume import ImagingError
 from cases.intake import IncomingFile, prepare
 from tests.samples import generate
@@ -115,6 +119,53 @@ def test_clean_compressed_pixels_stay_compressed(tmp_path, syntax, kind):
     scan, kept = stored(tmp_path, packed(film(values.astype(kind), 12), syntax))
     assert kept.file_meta.TransferSyntaxUID == syntax
     assert np.array_equal(kept.pixel_array, values) and np.array_equal(scan.volume.slice_image(0), values)
+
+
+def saturated():
+    values = generate.film_pixels(top=4095)
+    values += np.random.default_rng(0).integers(0, 300, values.shape, dtype=np.uint16)
+    return np.minimum(values, 4095)
+
+
+def lossy_jpeg2000(values, *, irreversible):
+    out = io.BytesIO()
+    Image.fromarray(values).save(
+        out,
+        format="JPEG2000",
+        no_jp2=True,
+        irreversible=irreversible,
+        quality_mode="rates",
+        quality_layers=[6],
+    )
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("irreversible", "said"),
+    [(True, True), (True, False), (False, True)],  # nothing else tells a cut stream from a whole one
+)
+def test_values_that_lossy_coding_made_too_large_are_no_overlay(tmp_path, irreversible, said):
+    data = film(saturated(), 12)
+    if said:
+        data.LossyImageCompression = "01"
+    data.PixelData = encapsulate([lossy_jpeg2000(saturated(), irreversible=irreversible)])
+    data["PixelData"].VR, data["PixelData"].is_undefined_length = "OB", True
+    scan, kept = stored(tmp_path, generate.to_bytes(data, JPEG2000))
+    assert kept.file_meta.TransferSyntaxUID == JPEG2000 and kept.pixel_array.max() > 4095
+    assert scan.volume.slice_image(0)[6:10, 6:8].min() > 3500
+
+
+@pytest.mark.parametrize(("near", "syntax"), [(0, JPEGLSLossless), (3, JPEGLSNearLossless)])
+def test_near_lossless_frames_have_no_cell(near, syntax):
+    data = pydicom.dcmread(DicomBytesIO(generate.to_bytes(film(saturated(), 12))))
+    data.compress(syntax, jls_error=near)
+    data.BitsStored, data.HighBit = 10, 9
+    assert (cell_of(data, syntax) is None) == (near > 0)
+
+
+def test_only_jpegs_by_cosine_transform_are_lossy():
+    assert is_lossy(jpeg(0)) and not is_lossy(jpeg(0).replace(b"\xff\xc0", b"\xff\xc3", 1))
+    assert not is_lossy(b"\xff\xd8") and not is_lossy(b"") and not is_lossy(b"\xff\x4f\xff\x51")
 
 
 @pytest.mark.parametrize("high", [3, 40])

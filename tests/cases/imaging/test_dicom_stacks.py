@@ -99,6 +99,29 @@ def test_a_name_for_each_frame_names_no_stack(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("places", "names"),
+    [
+        ([3.0 * k for k in range(8)], "11112222"),
+        ([3.0 * k for k in range(8)], "12121212"),
+        ([3.0 * k for k in range(4)] * 6, "".join(f"{time}" * 4 for time in range(6))),
+        ([3.0 * (k % 6) for k in range(18)], "012345" * 3),
+        ([0.0, 3.0, 6.0, 10.0, 13.0, 20.0, 23.0, 25.0, 28.0, 29.0], "0011223344"),
+    ],
+    ids=["slabs", "interleaved", "one for each time point", "one for each slice", "too many"],
+)
+def test_names_of_stacks_do_not_tear_one_scan_apart(tmp_path, places, names):
+    (scan,) = take(tmp_path, enhanced(places, list(names)))
+    assert scan.volume.n_slices() == len(set(places))
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.004])
+def test_repeats_whose_places_are_rounded_differently_are_repeats(tmp_path, shift):
+    places = [3.0 * k + (shift if time == 2 else 0) for time in range(5) for k in range(4)]
+    (scan,) = take(tmp_path, *slices(places))
+    assert scan.volume.n_slices() == 4 and scan.volume.spacing == pytest.approx((1, 1, 3), abs=0.01)
+
+
+@pytest.mark.parametrize(
     ("across", "noted"),
     [
         ([0, 0, 0, 0, 0], False),

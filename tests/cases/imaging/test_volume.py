@@ -109,6 +109,15 @@ def test_a_file_from_before_orientation_was_kept_is_taken_by_its_spacing(tmp_pat
     assert CanonicalVolume.from_nifti(tmp_path / "scan.nii.gz").oriented == known
 
 
+def test_a_file_of_a_later_version_is_read(tmp_path):
+    nifti = head().to_nifti()
+    stored = json.loads(nifti.header.extensions[0].get_content())
+    stored["pmi"]["what_comes_later"] = 1
+    nifti.header.extensions[0] = Nifti1Extension(6, json.dumps(stored).encode())
+    nib.save(nifti, tmp_path / "scan.nii.gz")
+    assert CanonicalVolume.from_nifti(tmp_path / "scan.nii.gz").modality == "MR"
+
+
 def test_broken_stored_file(tmp_path):
     (tmp_path / "scan.nii.gz").write_bytes(b"nothing of the kind")
     with pytest.raises(ImagingError):
