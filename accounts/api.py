@@ -29,8 +29,8 @@ from accounts.care_api import CareGrantViewSet, CareInvitationViewSet, Emergency
 from accounts.models import ApiToken, User
 from accounts.second_factor_forms import use_code
 from pmi_site.errors import TooManyTries, UserError
+from pmi_site.rest import UUID_PATTERN
 
-_UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 # What the words of the refusal say, too (`AccountAdapter.error_messages`).
 WAIT_AFTER_TRIES = 5 * 60
 
@@ -85,7 +85,7 @@ class ApiTokenViewSet(mixins.ListModelMixin, GenericViewSet[ApiToken]):
     serializer_class = ApiTokenSerializer
     queryset = ApiToken.objects.none()
     lookup_url_kwarg = "token_id"
-    lookup_value_regex = _UUID
+    lookup_value_regex = UUID_PATTERN
 
     def get_queryset(self) -> QuerySet[ApiToken]:
         """One's own, newest first."""

@@ -17,8 +17,8 @@ from rest_framework.views import APIView
 from accounts import care, emergency, selectors
 from accounts.models import CareInvitation, CareRelationship, Role, User
 from pmi_site.errors import TooManyTries
+from pmi_site.rest import UUID_PATTERN
 
-_UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 # The longest that each can last, in seconds: the counters do not know when they began.
 WAITS = {"too_many_codes": 15 * 60, "too_many_emergencies": 60 * 60, "too_many_invitations": 24 * 60 * 60}
 
@@ -159,7 +159,7 @@ class CareGrantViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[CareRelati
 
     serializer_class = GrantSerializer
     queryset = CareRelationship.objects.none()
-    lookup_value_regex = _UUID
+    lookup_value_regex = UUID_PATTERN
 
     def get_queryset(self) -> QuerySet[CareRelationship]:
         """The grants of this patient, or of this doctor."""
@@ -184,7 +184,7 @@ class CareInvitationViewSet(SaysHowLong, mixins.ListModelMixin, viewsets.Generic
 
     serializer_class = InvitationSerializer
     queryset = CareInvitation.objects.none()
-    lookup_value_regex = _UUID
+    lookup_value_regex = UUID_PATTERN
 
     def get_queryset(self) -> QuerySet[CareInvitation]:
         """One's own, and those to oneself."""

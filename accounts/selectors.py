@@ -110,6 +110,12 @@ def patients_of(doctor: User) -> QuerySet[CareRelationship]:
     )
 
 
+def has_ended(patient: User, grant_id: UUID) -> bool:
+    """Whether this grant was the patient's and has been ended."""
+    ended = CareRelationship.objects.filter(patient=patient, revoked_at__isnull=False)
+    return ended.filter(pk=grant_id).exists()
+
+
 def invitations_by(user: User) -> QuerySet[CareInvitation]:
     """What this person asked (a patient's invitations, a doctor's requests) and what waits or was answered
     within `SHOWN_FOR`, newest first.

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts import care, selectors
 from accounts.care_forms import InviteForm, ScopeForm
-from accounts.models import CareInvitation, CareRelationship, User
+from accounts.models import CareInvitation, User
 from accounts.page_users import the_patient
 from pmi_site.errors import TooManyTries, UserError
 
@@ -78,8 +78,7 @@ def new_code(request: HttpRequest) -> HttpResponse:
 def revoke(request: HttpRequest, grant_id: UUID) -> HttpResponse:
     """End a grant at once; 404 for a grant that is not the patient's. A second tap finds it ended."""
     patient = the_patient(request)
-    mine = CareRelationship.objects.filter(pk=grant_id, patient=patient)
-    if not care.revoke_access(patient, grant_id) and not mine.filter(revoked_at__isnull=False).exists():
+    if not care.revoke_access(patient, grant_id) and not selectors.has_ended(patient, grant_id):
         raise Http404
     messages.success(request, _("It is ended. This doctor can no longer read what you had shared here."))
     return redirect("accounts:sharing")

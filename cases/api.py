@@ -38,8 +38,7 @@ from cases.serializers import (
 )
 from cases.worklist_api import WorklistViewSet
 from pmi_site.filters import asked_id, choice
-
-_UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+from pmi_site.rest import UUID_PATTERN
 
 
 def register(router: DefaultRouter) -> None:
@@ -69,7 +68,7 @@ class CaseViewSet(
 
     serializer_class = CaseSerializer
     queryset = Case.objects.none()
-    lookup_value_regex = _UUID
+    lookup_value_regex = UUID_PATTERN
     http_method_names = ["get", "post", "patch", "delete", "head", "options"]
     throttle_scope = "upload"
 
@@ -212,7 +211,7 @@ class ScanViewSet(
 
     serializer_class = ScanSerializer
     queryset = Scan.objects.none()
-    lookup_value_regex = _UUID
+    lookup_value_regex = UUID_PATTERN
 
     def get_queryset(self) -> QuerySet[Scan]:
         """The scans that the user may read, newest first, of one case when asked so."""

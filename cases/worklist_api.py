@@ -21,9 +21,9 @@ from cases.serializers import ErrorSerializer
 from cases.worklist_forms import FilterForm, query_of
 from pmi_site.errors import UserError
 from pmi_site.filters import page_size
+from pmi_site.rest import UUID_PATTERN
 
 MOST_ROWS = 100
-_UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 
 class WorklistRowSerializer(serializers.Serializer[worklist.Row]):
@@ -78,7 +78,7 @@ class WorklistViewSet(viewsets.ViewSet):
     """
 
     lookup_url_kwarg = "case_id"
-    lookup_value_regex = _UUID
+    lookup_value_regex = UUID_PATTERN
 
     @extend_schema(
         parameters=[

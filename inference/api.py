@@ -32,9 +32,9 @@ from inference.serializers import AnalysisRequestSerializer, AnalysisSerializer,
 from inference.similar_api import SimilarViewSet
 from inference.symptom_page import alarms
 from pmi_site.filters import asked_id, choice
+from pmi_site.rest import UUID_PATTERN
 
-_UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-_FINDING = f"findings/(?P<finding_id>{_UUID})"
+_FINDING = f"findings/(?P<finding_id>{UUID_PATTERN})"
 _FINDING_ID = OpenApiParameter("finding_id", OpenApiTypes.UUID, OpenApiParameter.PATH)
 
 
@@ -66,7 +66,7 @@ class AnalysisViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
 
     serializer_class = AnalysisSerializer
     queryset = Analysis.objects.none()
-    lookup_value_regex = _UUID
+    lookup_value_regex = UUID_PATTERN
 
     def get_queryset(self) -> QuerySet[Analysis]:
         """The analyses that the user may read."""
@@ -195,7 +195,7 @@ class ModelVersionViewSet(
 
     serializer_class = ModelVersionSerializer
     queryset = ModelVersion.objects.none()
-    lookup_value_regex = _UUID
+    lookup_value_regex = UUID_PATTERN
 
     def get_queryset(self) -> QuerySet[ModelVersion]:
         """All registered versions, the active ones first; they hold nothing about anybody."""

@@ -33,7 +33,6 @@ from resources import symptoms
 State = Case.ReviewState
 # Longer than the hour between two looks at what was left undone.
 RECENT = timedelta(hours=3)
-_ANSWERED = (Analysis.Status.SUCCEEDED, Analysis.Status.REJECTED)
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,7 @@ def _waiting_since(case: Case, states: list[_ScanState]) -> datetime:
 
 def _of_scan(scan: Scan, analyses: list[Analysis], signed: list[Review]) -> _ScanState:
     """`analyses` are the finished ones, newest first; `signed` the signed reviews."""
-    answer = next((one for one in analyses if one.status in _ANSWERED), None)
+    answer = next((one for one in analyses if one.status in Analysis.ANSWERED), None)
     review = reviews.that_counts(signed) if signed else None
     moments = [one.finished_at for one in analyses] + [one.signed_at for one in signed]
     news_at = max([scan.created_at, *(moment for moment in moments if moment)])

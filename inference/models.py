@@ -130,7 +130,8 @@ class Analysis(BaseModel):
         DONE = "done", _("Finished")
 
     UNFINISHED = (Status.QUEUED, Status.RUNNING)
-    FINISHED = (Status.SUCCEEDED, Status.REJECTED, Status.FAILED)
+    ANSWERED = (Status.SUCCEEDED, Status.REJECTED)
+    FINISHED = (*ANSWERED, Status.FAILED)
 
     scan = models.ForeignKey(Scan, on_delete=models.CASCADE, related_name="analyses")
     model_version = models.ForeignKey(

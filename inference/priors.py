@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 MOST = 40  # a list to choose from; older ones are found through their cases
 
-_ANSWERS = (Analysis.Status.SUCCEEDED, Analysis.Status.REJECTED)
-
 
 def with_kind(scans: QuerySet[Scan]) -> QuerySet[Scan]:
     """Scans with what their newest answer was (`answer`) and what they were read as (`read_kind`)."""
-    answers = Analysis.objects.filter(scan=OuterRef("pk"), status__in=_ANSWERS).order_by("-queued_at", "-id")
+    answers = Analysis.objects.filter(scan=OuterRef("pk"), status__in=Analysis.ANSWERED).order_by(
+        "-queued_at", "-id"
+    )
     return scans.annotate(
         answer=Subquery(answers.values("status")[:1]), read_kind=Subquery(answers.values("kind")[:1])
     )

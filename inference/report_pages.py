@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
 PDF = "application/pdf"
-ANSWERS = (Analysis.Status.SUCCEEDED, Analysis.Status.REJECTED)
 
 
 @require_safe
@@ -43,7 +42,7 @@ def report_of(request: HttpRequest, user: User | AnonymousUser, analysis_id: uui
 
 def report_response(request: HttpRequest, analysis: Analysis, reader: User | None) -> HttpResponse:
     """The PDF for somebody who may see the reading (None: with a share link). 404 without an answer."""
-    if analysis.status not in ANSWERS:
+    if analysis.status not in Analysis.ANSWERED:
         raise Http404("There is no finished reading to report.")
     pdf = render(analysis, reader, country=country_of(request))
     response = HttpResponse(pdf, content_type=PDF)

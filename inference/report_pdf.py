@@ -63,7 +63,7 @@ def render(analysis: Analysis, reader: User | None, *, country: str = "") -> byt
         newer = Analysis.objects.filter(
             shown,
             scan_id=analysis.scan_id,
-            status__in=(Analysis.Status.SUCCEEDED, Analysis.Status.REJECTED),
+            status__in=Analysis.ANSWERED,
             queued_at__gt=analysis.queued_at,
         )
         state = review_state(analysis, result.review)

@@ -57,7 +57,7 @@ class Result:
         self.review = review
         self.is_blind = is_blind
         newest = analyses[0] if analyses else None
-        answers = (a for a in analyses if a.status in (Analysis.Status.SUCCEEDED, Analysis.Status.REJECTED))
+        answers = (a for a in analyses if a.status in Analysis.ANSWERED)
         self.answer = next(answers, None)
         self.pending = newest if newest and not newest.is_finished else None
         self.failed = newest if newest and newest.status == Analysis.Status.FAILED else None
@@ -85,7 +85,7 @@ class Result:
     @property
     def finished(self) -> list[Analysis]:
         """All answers, newest first; a reading that broke off has nothing to show."""
-        answers = (Analysis.Status.SUCCEEDED, Analysis.Status.REJECTED)
+        answers = Analysis.ANSWERED
         return [one for one in self._analyses if one.status in answers]
 
     @property

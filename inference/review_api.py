@@ -37,9 +37,8 @@ from inference.review_truth import level_to_keep
 from inference.selectors import get_analysis
 from pmi_site.errors import UserError
 from pmi_site.filters import asked_id, choice
+from pmi_site.rest import UUID_PATTERN
 from resources.selectors import published_conditions
-
-_UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 
 class VerdictSerializer(serializers.ModelSerializer[ReviewVerdict]):
@@ -237,7 +236,7 @@ class ReviewViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
 
     serializer_class = ReviewSerializer
     queryset = Review.objects.none()
-    lookup_value_regex = _UUID
+    lookup_value_regex = UUID_PATTERN
 
     def get_queryset(self) -> QuerySet[Review]:
         """The reviews that the user may read."""

@@ -21,7 +21,6 @@ from inference.release import released_to, split
 from pmi_site.words import words
 
 logger = logging.getLogger(__name__)
-_ANSWERS = (Analysis.Status.SUCCEEDED, Analysis.Status.REJECTED)
 
 
 def register() -> None:
@@ -69,7 +68,7 @@ def export_readings(user: User, folder: Path) -> None:
     from inference.report_pdf import render
 
     readings = Analysis.objects.filter(
-        scan__case__patient=user, status__in=_ANSWERS, finished_at__lte=portable.as_of()
+        scan__case__patient=user, status__in=Analysis.ANSWERED, finished_at__lte=portable.as_of()
     ).order_by("finished_at", "pk")
     ids = list(readings.values_list("pk", flat=True))
     for number, analysis_id in enumerate(ids):

@@ -15,7 +15,6 @@ from rest_framework.reverse import reverse
 from cases.models import Case, Review
 from inference.danger import Danger
 from inference.models import Analysis, Finding, ModelVersion
-from inference.report_pages import ANSWERS
 from inference.report_review import title
 from inference.results import seen_by
 from inference.standing import Rules, Standing, is_worse, words
@@ -310,7 +309,7 @@ class AnalysisSerializer(serializers.ModelSerializer[Analysis]):
     @extend_schema_field(serializers.URLField(allow_null=True))
     def get_report_url(self, analysis: Analysis) -> str | None:
         """Address of the PDF."""
-        if analysis.status not in ANSWERS or self._of(analysis).is_held:
+        if analysis.status not in Analysis.ANSWERED or self._of(analysis).is_held:
             return None
         return reverse("analysis-report", args=[analysis.pk], request=self.context["request"])
 

@@ -45,8 +45,7 @@ from inference.similar_selectors import (
 )
 from pmi_site.errors import UserError
 from pmi_site.parsers import JSONParser
-
-_UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+from pmi_site.rest import UUID_PATTERN
 
 
 class SimilarRequestSerializer(serializers.Serializer[Any]):
@@ -132,7 +131,7 @@ class SimilarViewSet(viewsets.ViewSet):
 
     parser_classes = [JSONParser, MultiPartParser]
     throttle_scope = "similar"
-    lookup_value_regex = _UUID
+    lookup_value_regex = UUID_PATTERN
 
     def get_throttles(self) -> list[BaseThrottle]:
         """Searches are counted; asking how far one is, or for a picture that it found, is not."""
@@ -212,7 +211,7 @@ class SimilarViewSet(viewsets.ViewSet):
         ],
         responses={(200, PNG): OpenApiTypes.BINARY},
     )
-    @action(detail=False, methods=["get"], url_path=f"references/(?P<reference_id>{_UUID})/picture")
+    @action(detail=False, methods=["get"], url_path=f"references/(?P<reference_id>{UUID_PATTERN})/picture")
     def picture(self, request: Request, reference_id: str) -> HttpResponseBase:
         """The picture of a known case, where it may be shown."""
         # The page's own view: who may see a picture, and that it is logged, is said there and nowhere else.

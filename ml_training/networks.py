@@ -88,7 +88,7 @@ class ReadingNetwork(nn.Module):
         return logits, features, embedding
 
 
-class _Float32OnCpu:
+class _Float32OnCpu(nn.Conv2d):
     """Mixed into a convolution: on a CPU it computes in 32 bits, whatever autocast says.
 
     There the gradients of depthwise convolutions take longer in bf16 than in 32 bits.
@@ -96,9 +96,9 @@ class _Float32OnCpu:
 
     def forward(self, x: Tensor) -> Tensor:
         if x.device.type != "cpu":
-            return super().forward(x)  # type: ignore[misc]
+            return super().forward(x)
         with torch.autocast("cpu", enabled=False):
-            return super().forward(x.float())  # type: ignore[misc]
+            return super().forward(x.float())
 
 
 def keep_depthwise_exact(network: nn.Module) -> None:

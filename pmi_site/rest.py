@@ -15,6 +15,9 @@ from rest_framework.views import exception_handler as default_handler
 from pmi_site import error_codes, filters
 from pmi_site.errors import UserError
 
+# Ids in addresses; anything else is not found, before a database is asked.
+UUID_PATTERN = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+
 
 class PagePagination(PageNumberPagination):
     """`?page=2&page_size=50`, at most 100 a page."""

@@ -73,7 +73,9 @@ class Catalogue:
             if (symptom.kind == kind or kind not in KINDS)
             and (symptom.age in ("any", age_group) or age_group == "unknown")
         ]
-        return sorted(found, key=lambda symptom: (symptom.age == "any") is not (age_group == "unknown"))
+        of_all = [symptom for symptom in found if symptom.age == "any"]
+        of_some = [symptom for symptom in found if symptom.age != "any"]
+        return [*of_all, *of_some] if age_group == "unknown" else [*of_some, *of_all]
 
     def by_fact(self) -> dict[str, Symptom]:
         """The question that establishes each fact."""

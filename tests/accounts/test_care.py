@@ -372,3 +372,17 @@ def test_what_waits_for_a_person_is_in_their_export(patient, doctor, tmp_path):
     portable.exporters["invitations"](doctor, tmp_path)
     text = (tmp_path / "waiting.json").read_text()
     assert patient.full_name not in text and patient.email not in text
+
+
+def test_an_invitation_whose_worker_is_stopped_while_it_tells_is_told_later(patient, monkeypatch, mailoutbox):
+    asked = care.invite_by_email(patient, "somebody@example.org")
+
+    def stopped(invitation):
+        raise SystemExit  # as nothing in a worker catches
+
+    with monkeypatch.context() as patched:
+        patched.setattr(care, "_tell", stopped)
+        with pytest.raises(SystemExit):
+            care.deliver(asked.pk)
+    assert care.deliver(asked.pk) and not care.deliver(asked.pk)
+    assert len(mailoutbox) == 1

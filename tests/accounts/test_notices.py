@@ -4,6 +4,7 @@ import uuid
 from datetime import timedelta
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 from django.urls import reverse
 from django.utils import timezone
 
@@ -151,3 +152,24 @@ def test_strangers_are_sent_to_the_login(client):
         answer = client.post(reverse(f"accounts:{name}"))
         assert answer.status_code in {302, 405}
     assert "/login/" in client.get(reverse("accounts:notices"))["Location"]
+
+
+@pytest.mark.parametrize(("error", "ends"), [(OSError, False), (SoftTimeLimitExceeded, True)])
+def test_a_sweep_ends_with_its_time_but_not_with_one_address(patient, monkeypatch, error, ends):
+    tried = []
+
+    def broken(*args, **kwargs):
+        tried.append(args)
+        raise error
+
+    monkeypatch.setattr(notices, "send_mail", broken)
+    for _ in range(2):
+        Notice.objects.create(user=patient, kind="care_requested")
+    Notice.objects.update(created_at=timezone.now() - timedelta(minutes=6))
+    if ends:
+        with pytest.raises(SoftTimeLimitExceeded):
+            notices.sweep()
+    else:
+        assert notices.sweep() == 0
+    assert len(tried) == (1 if ends else 2)
+    assert not Notice.objects.exclude(mailed_at=None).exists(), "free again for the next try"
